@@ -1,0 +1,5 @@
+"""`python -m dsv4recipe`: the command line."""
+
+from dsv4recipe.cli.main import main
+
+main()

@@ -1,0 +1,60 @@
+"""Floor 4, builder. The model card: front matter and what the plan says, in words a reader can check. Pure."""
+
+from __future__ import annotations
+
+from dsv4recipe.plan.ledger import ledger
+from dsv4recipe.plan.model import Plan
+from dsv4recipe.units import human_size
+from dsv4recipe.version import VERSION
+
+
+def card(plan: Plan, library: str, recipe_text: str) -> str:
+    """README.md of the bundle. Says nothing that was not computed or measured."""
+    recipe, source = plan.recipe, plan.source
+    front = [
+        "---",
+        f"license: {recipe['license']}",
+        f"library_name: {library}",
+        f"base_model: {source.model}",
+        "base_model_relation: quantized",
+        "pipeline_tag: text-generation",
+        "tags:",
+        *(f"- {tag}" for tag in (library, "quantized", "dsv4recipe", recipe["name"])),
+        "---",
+    ]
+    rows = [
+        f"| {row.role} | {row.format}{' (exact)' if row.lossless else ''} | {row.modules:,} | {row.bytes:,} "
+        f"| {row.bits_per_weight:.3f} |"
+        for row in ledger(plan.modules)
+    ]
+    revision = f" at revision `{source.revision}`" if source.revision else ""
+    return "\n".join(
+        [
+            *front,
+            "",
+            f"# {source.model.rsplit('/', 1)[-1]}: {recipe['name']}",
+            "",
+            recipe["summary"],
+            "",
+            f"* Source: [{source.model}](https://huggingface.co/{source.model}){revision}.",
+            f"* Runtime: {plan.target['runtime']}; experts {plan.target['experts']}; MTP {plan.target['mtp']}.",
+            f"* Tensors: {human_size(plan.tensor_bytes)}, {plan.bits_per_weight} bits per weight, in "
+            f"{len(plan.shards)} shards (computed before the build, and exactly what the files hold).",
+            "* Quality: not measured.",
+            "",
+            "## What each tensor became",
+            "",
+            "| role | format | modules | bytes | bits per weight |",
+            "|---|---|---:|---:|---:|",
+            *rows,
+            "",
+            "## The recipe",
+            "",
+            "```yaml",
+            recipe_text.rstrip("\n"),
+            "```",
+            "",
+            f"Built by dsv4recipe {VERSION}; the same recipe and source give the same bytes. Plan `{plan.digest}`.",
+            "",
+        ]
+    )

@@ -1,0 +1,73 @@
+"""Floor 4, builder. The local engine: threads over pieces (the encoders release the GIL), shards finished as they fill.
+
+Memory is bounded by the pieces in flight, two per worker.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+
+from dsv4recipe.builder.journal import Entry
+from dsv4recipe.builder.pieces import Piece
+from dsv4recipe.builder.shard import OpenShard, ShardTask
+from dsv4recipe.builder.sources import Sources
+
+
+def run_shards(
+    tasks: Iterable[ShardTask],
+    folder: Path,
+    sources: Sources,
+    workers: int,
+    started: Callable[[ShardTask], None],
+    progressed: Callable[[ShardTask, int], None],
+    done: Callable[[Entry], None],
+) -> None:
+    """Writes every shard. `progressed` gets the shard and the bytes just written, `done` each finished file; both are
+    called by one thread at a time. The first failure (or Ctrl-C) stops all work and removes what is unfinished.
+    """
+    stop = threading.Event()
+    calls = threading.Lock()
+    live: list[OpenShard] = []
+    pending: set[Future[None]] = set()
+
+    def work(shard: OpenShard, piece: Piece) -> None:
+        if stop.is_set():
+            return
+        try:
+            written, last = shard.run(piece)
+            with calls:
+                progressed(shard.task, written)
+            if last:
+                entry = shard.finish()
+                with calls:
+                    done(entry)
+        except BaseException:
+            stop.set()
+            raise
+
+    with ThreadPoolExecutor(workers, thread_name_prefix="encode") as pool:
+        try:
+            for task in tasks:
+                shard = OpenShard(task, folder, sources)
+                live.append(shard)
+                shard.begin()
+                with calls:
+                    started(task)
+                for piece in task.pieces:
+                    pending.add(pool.submit(work, shard, piece))
+                    if len(pending) >= 2 * workers:
+                        ready, pending = wait(pending, return_when=FIRST_COMPLETED)
+                        for future in ready:
+                            future.result()
+                live = [shard for shard in live if shard.handle >= 0]
+            for future in pending:
+                future.result()
+        except BaseException:
+            stop.set()
+            wait(pending)
+            for shard in live:
+                shard.abandon()
+            raise

@@ -1,0 +1,104 @@
+"""Floor 4, builder. A shard as pieces of work: read these rows, encode them, write them at these offsets. Pure.
+
+A piece is at most one expert, or as many rows of a large matrix as one V4-Flash expert has weights, so memory does not
+grow with layers, experts or the vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+
+from dsv4recipe.checkpoint.graph import Group, Tensor
+from dsv4recipe.formats import Format, SourceTensor
+from dsv4recipe.plan.model import PlannedModule
+from dsv4recipe.plan.shards import PlacedTensor, place
+
+PIECE_WEIGHTS = 2048 * 4096
+_FILL = {"U8": "<u1", "I32": "<i4"}
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Bytes [start, end) of a source file."""
+
+    file: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Rows `first_row`… of one source tensor. `source.shape` is the shape of just these rows; `offsets` holds, per
+    part of `format`, where its bytes begin in the shard."""
+
+    tensor: str
+    first_row: int
+    source: SourceTensor
+    format: Format
+    weight: Span
+    scale: Span | None
+    offsets: tuple[int, ...]
+
+
+def shard_pieces(
+    pack: Sequence[PlannedModule], header_size: int, groups: Mapping[str, Group]
+) -> tuple[list[Piece], list[tuple[int, bytes]]]:
+    """The pieces of a shard, and its constants as (offset, bytes). `groups` maps `PlannedModule.sources` to groups."""
+    pieces: list[Piece] = []
+    constants: list[tuple[int, bytes]] = []
+    placed: dict[tuple[str, int | None], list[PlacedTensor]] = {}
+    for tensor in place(pack, header_size):
+        if tensor.part.fill is not None:
+            value = np.full(tensor.part.shape, tensor.part.fill, _FILL[tensor.part.dtype])
+            constants.append((tensor.offset, value.tobytes()))
+        else:
+            placed.setdefault((tensor.module.disk, tensor.expert), []).append(tensor)
+    for module in pack:
+        for number, member in enumerate(groups[module.sources].members):
+            tensors = placed[module.disk, number if module.per_expert else None]
+            tensors.sort(key=lambda tensor: module.parts.index(tensor.part))
+            pieces += _rows(member, module, tensors, number)
+    return pieces, constants
+
+
+def _rows(member: Tensor, module: PlannedModule, tensors: Sequence[PlacedTensor], number: int) -> Iterator[Piece]:
+    source = member.source
+    rows = source.shape[0] if source.shape else 1
+    width = max(1, prod(source.shape[1:]))
+    step = max(1, PIECE_WEIGHTS // width)
+    if source.tile:
+        step = max(source.tile[0], step // source.tile[0] * source.tile[0])
+    stacked = module.experts and not module.per_expert
+    copies = module.experts if stacked else 1
+    start, row_bytes = member.weight.start, (member.weight.end - member.weight.start) // rows
+    for first in range(0, rows, step):
+        last = min(rows, first + step)
+        offsets = []
+        for tensor in tensors:
+            one = tensor.part.nbytes // copies
+            offsets.append(tensor.offset + (number * one if stacked else 0) + first * (one // rows))
+        yield Piece(
+            tensor=member.name,
+            first_row=first,
+            source=replace(source, shape=(last - first, *source.shape[1:]) if source.shape else ()),
+            format=module.format,
+            weight=Span(member.file, start + first * row_bytes, start + last * row_bytes),
+            scale=_scale_span(member, first, last),
+            offsets=tuple(offsets),
+        )
+
+
+def _scale_span(member: Tensor, first: int, last: int) -> Span | None:
+    """Scale rows of weight rows [first, last): one per row (FP4), one per tile (FP8)."""
+    scale = member.scale
+    if scale is None:
+        return None
+    height = member.source.tile[0] if member.source.tile else 1
+    row_bytes = (scale.end - scale.start) // scale.shape[0]
+    return Span(
+        member.scale_file, scale.start + first // height * row_bytes, scale.start + -(-last // height) * row_bytes
+    )

@@ -1,0 +1,66 @@
+"""Floor 4, builder. The files beside the shards: the target's own, card, recipe, plan. Reads small source files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from dsv4recipe.builder import disk
+from dsv4recipe.builder.card import card
+from dsv4recipe.bundle.manifest import INDEX_NAME, PLAN_NAME, index_text
+from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.checkpoint.safe_path import safe_path
+from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.plan.canonical import dump_plan
+from dsv4recipe.plan.model import Plan
+from dsv4recipe.recipe.show import data_text
+from dsv4recipe.targets import SideInput, get
+from dsv4recipe.targets.base import Placed
+
+SMALL = 64 << 20
+"""A side file of a source is read whole only up to this size."""
+
+
+def side_files(plan: Plan, checkpoint: Checkpoint) -> dict[str, bytes]:
+    """Name → content of every file of the bundle that is not a shard and not the manifest."""
+    target = get(plan.target["runtime"])
+    root = checkpoint.folder.root
+    files = _listing(root)
+    side = SideInput(
+        recipe_name=plan.recipe["name"],
+        model=plan.source.model,
+        config=checkpoint.config,
+        quantization=plan.overrides,
+        modules=[Placed(m.role, m.projection, m.block, m.layer, m.source, m.format) for m in plan.modules],
+        files=files,
+        texts={name: _read(root, name).decode("utf-8", "replace") for name in files if name.endswith(".json")},
+        half=plan.target["half"],
+        experts=plan.target["experts"],
+        mtp=plan.target["mtp"],
+    )
+    recipe_text = data_text(plan.recipe)
+    made = {file.name: _read(root, file.copy_of) if file.copy_of else file.content for file in target.side_files(side)}
+    return made | {
+        "README.md": card(plan, target.library, recipe_text).encode(),
+        "recipe.yaml": recipe_text.encode(),
+        PLAN_NAME: dump_plan(plan).encode(),
+        INDEX_NAME: index_text(plan).encode(),
+    }
+
+
+def _listing(root: Path) -> tuple[str, ...]:
+    """Names of the source's files, relative and posix; links and shards are left out."""
+    found = []
+    for folder, folders, names in os.walk(root, followlinks=False):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        base = Path(folder).relative_to(root)
+        found += [(base / name).as_posix() for name in names if not name.endswith((".safetensors", ".index.json"))]
+    return tuple(sorted(found))
+
+
+def _read(root: Path, name: str) -> bytes:
+    path = safe_path(root, name, "the source folder")
+    with disk.named_errors(path, "reading the source"):
+        if path.stat().st_size > SMALL:
+            raise RecipeError("B014", f"{name} is larger than a side file may be", Where(str(path)))
+        return path.read_bytes()

@@ -1,0 +1,105 @@
+"""Floor 3, bundle. A bundle as its headers and JSON files show it, ours or anyone's. Reads headers, never weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dsv4recipe.bundle.manifest import INDEX_NAME
+from dsv4recipe.checkpoint.header import Header, TensorEntry, read_header
+from dsv4recipe.checkpoint.strict_json import read_object
+from dsv4recipe.errors import Diagnostic, RecipeError, Where
+
+_SUFFIXES = (".weight", ".scales", ".biases", ".tq_packed", ".tq_norms", ".tq_bits")
+_SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors|model\.safetensors")
+_JSON_LIMIT = 64 << 20
+
+
+@dataclass(frozen=True)
+class BundleView:
+    """`tensors` maps a disk stem to its parts by suffix ("" for a bare parameter); `json` the small JSON files."""
+
+    root: Path
+    shards: tuple[Header, ...]
+    tensors: Mapping[str, Mapping[str, TensorEntry]]
+    shard_of: Mapping[str, str]
+    json: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return self.json["config.json"]
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """("layers.0.attn.wq_a", ".scales") of a stored tensor's name; the suffix is "" for a bare parameter."""
+    for suffix in _SUFFIXES:
+        if name.endswith(suffix):
+            return name.removesuffix(suffix), suffix
+    return name, ""
+
+
+def open_bundle(root: Path) -> tuple[BundleView, list[Diagnostic]]:
+    """The view and what is wrong with files, headers and index (V020 to V024). A folder without config.json or shards
+    raises RecipeError V020."""
+    names = sorted(path.name for path in root.glob("*.safetensors") if _SHARD.fullmatch(path.name))
+    if not names or not (root / "config.json").is_file():
+        message = "not a bundle: it needs config.json and model-*.safetensors"
+        raise RecipeError("V020", message, Where(str(root)))
+    found: list[Diagnostic] = []
+    headers: list[Header] = []
+    for name in names:
+        try:
+            headers.append(read_header(root / name, name))
+        except RecipeError as error:
+            found += error.diagnostics
+    tensors: dict[str, dict[str, TensorEntry]] = {}
+    shard_of: dict[str, str] = {}
+    for header in headers:
+        for entry in header.tensors:
+            if entry.name in shard_of:
+                message = f"{entry.name} is in {shard_of[entry.name]} and in {header.file}"
+                found.append(Diagnostic("V021", message, Where(str(root / header.file), subject=entry.name)))
+            shard_of[entry.name] = header.file
+            stem, suffix = split_name(entry.name)
+            tensors.setdefault(stem, {})[suffix] = entry
+    files: dict[str, Mapping[str, Any]] = {}
+    for path in sorted(root.glob("*.json")):
+        try:
+            files[path.name] = read_object(path, _JSON_LIMIT, path.name, "V022")[0]
+        except RecipeError as error:
+            if path.name == "config.json":
+                raise
+            found += error.diagnostics
+    view = BundleView(root, tuple(headers), tensors, shard_of, files)
+    return view, found + _numbering(view) + _index(view)
+
+
+def _numbering(view: BundleView) -> list[Diagnostic]:
+    """Shards of two sets, or a number missing: loaders glob, and load whatever is there."""
+    totals = {header.file.rsplit("-of-", 1)[-1] for header in view.shards}
+    if len(totals) > 1:
+        files = ", ".join(header.file for header in view.shards[:6])
+        hint = "remove the shards that belong to another build"
+        return [Diagnostic("V024", f"shards of more than one set: {files}", Where(str(view.root)), hint)]
+    text = totals.pop().removesuffix(".safetensors") if totals else ""
+    if text.isdecimal() and int(text) != len(view.shards):
+        message = f"{len(view.shards)} shards, their names say {int(text)}"
+        return [Diagnostic("V024", message, Where(str(view.root)), "copy the missing shards")]
+    return []
+
+
+def _index(view: BundleView) -> list[Diagnostic]:
+    where = Where(str(view.root / INDEX_NAME))
+    index = view.json.get(INDEX_NAME)
+    weight_map = index.get("weight_map") if index is not None else None
+    if not isinstance(weight_map, dict):
+        return [Diagnostic("V023", "no index: runtimes that follow it find nothing", where)]
+    if weight_map == view.shard_of:
+        return []
+    odd = sorted(name for name in {*weight_map, *view.shard_of} if weight_map.get(name) != view.shard_of.get(name))
+    message = f"the index and the shards disagree about {len(odd):,} tensors, first {odd[0]}"
+    hint = "runtimes that follow the index and runtimes that glob would load different tensors"
+    return [Diagnostic("V023", message, where, hint)]

@@ -1,0 +1,1 @@
+"""Floor 1, checkpoint. Safetensors headers, source folders, families as tables, the tensor graph."""

@@ -1,0 +1,99 @@
+"""Floor 1, checkpoint. A folder of safetensors as frozen data. Reads config.json, the index and headers, no weights.
+
+Opens only those files: never a pickle, never code. What the listing's order is does not matter. Every problem of
+the folder is collected and shown at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dsv4recipe.checkpoint.folder_check import check_names, check_weight_map
+from dsv4recipe.checkpoint.header import Header, TensorEntry, read_header
+from dsv4recipe.checkpoint.listing import INDEX, Listing, list_shards
+from dsv4recipe.checkpoint.safe_path import safe_path
+from dsv4recipe.checkpoint.strict_json import read_object
+from dsv4recipe.errors import Problems, RecipeError, Where
+
+MAX_CONFIG = 1_000_000
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A checkpoint: its config.json and the headers of its files, sorted by name.
+
+    `config_digest` is the sha256 of the bytes of config.json, `header_digest` that of the sorted lines
+    "<file> <header digest>": it moves with any name, dtype, shape, offset or file name.
+    """
+
+    root: Path
+    config: dict[str, Any]
+    config_digest: str
+    files: tuple[Header, ...]
+
+    @cached_property
+    def header_digest(self) -> str:
+        lines = sorted(f"{header.file} {header.digest}\n" for header in self.files)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    @cached_property
+    def by_name(self) -> dict[str, tuple[Header, TensorEntry]]:
+        """Where each tensor is; in order of files and, inside a file, of offsets."""
+        return {entry.name: (header, entry) for header in self.files for entry in header.tensors}
+
+    @property
+    def tensors(self) -> int:
+        """Number of tensors as stored (a weight and its scale are two)."""
+        return sum(len(header.tensors) for header in self.files)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all tensors, without headers."""
+        return sum(header.size - header.data_start for header in self.files)
+
+    def where(self, name: str) -> tuple[Header, TensorEntry]:
+        """The file and place of a stored tensor. Raises KeyError for a name that the folder does not hold."""
+        return self.by_name[name]
+
+
+def open_folder(path: Path | str, beside: frozenset[str] = frozenset()) -> Folder:
+    """Opens a checkpoint folder from its headers.
+
+    With model.safetensors.index.json: exactly the shards it names, tensor by tensor as it says. Without: one
+    safetensors file, or one complete numbered set. `beside` names safetensors files that may lie there without
+    belonging to it. Raises RecipeError with every problem found: C001-C009 and C040-C048 (docs/errors/C.md).
+    """
+    root = Path(path)
+    if not root.is_dir():
+        what = "is a file, not a folder" if root.exists() else "does not exist"
+        hint = "give the folder that holds config.json and the safetensors files"
+        raise RecipeError("C001", f"{root} {what}", Where(str(root)), hint)
+    problems = Problems()
+    config: dict[str, Any] = {}
+    digest = ""
+    try:
+        config, digest = read_object(safe_path(root, "config.json", str(root)), MAX_CONFIG, "config.json", "C002")
+    except RecipeError as error:
+        problems.found += error.diagnostics
+    listing = list_shards(root, beside, problems)
+    headers = _headers(root, listing, problems)
+    check_names(headers, problems)
+    if listing.weight_map is not None:
+        check_weight_map(listing.weight_map, headers, problems)
+    problems.raise_if_any()
+    return Folder(root, config, digest, headers)
+
+
+def _headers(root: Path, listing: Listing, problems: Problems) -> tuple[Header, ...]:
+    headers = []
+    for name in listing.shards:
+        try:
+            named_by = INDEX if listing.weight_map is not None else str(root)
+            headers.append(read_header(safe_path(root, name, named_by), name))
+        except RecipeError as error:
+            problems.found += error.diagnostics
+    return tuple(headers)

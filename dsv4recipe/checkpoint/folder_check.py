@@ -1,0 +1,59 @@
+"""Floor 1, checkpoint. Do the headers agree with each other and with the index? Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from dsv4recipe.checkpoint.header import Header
+from dsv4recipe.checkpoint.listing import INDEX, report_case_twins
+from dsv4recipe.errors import Problems, Where
+
+SHOWN = 3
+"""Tensors named in one message; the rest is counted."""
+
+
+def check_names(headers: Sequence[Header], problems: Problems) -> None:
+    """No tensor twice (C008), no two names equal but for case (C009)."""
+    file_of: dict[str, str] = {}
+    twice: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for header in headers:
+        for entry in header.tensors:
+            other = file_of.setdefault(entry.name, header.file)
+            if other is not header.file:
+                twice[other, header.file].append(entry.name)
+    for (first, second), names in twice.items():
+        problems.error("C008", f"{_count(names)} in two files, {first} and {second}: {_some(names)}", Where(second))
+    if len({name.casefold() for name in file_of}) != len(file_of):
+        report_case_twins(file_of, "tensor names", "", problems)
+
+
+def check_weight_map(weight_map: dict[str, str], headers: Sequence[Header], problems: Problems) -> None:
+    """Each shard holds exactly the tensors that the index places there (C008).
+
+    Shards whose header could not be read have their own finding and are left out.
+    """
+    wanted: dict[str, set[str]] = {header.file: set() for header in headers}
+    for name, file in weight_map.items():
+        if file in wanted:
+            wanted[file].add(name)
+    for header in headers:
+        held = {entry.name for entry in header.tensors}
+        missing = sorted(wanted[header.file] - held)
+        extra = sorted(held - wanted[header.file])
+        hint = "index and shards are from different downloads or builds: fetch both again"
+        if missing:
+            message = f"{header.file} lacks {_count(missing)} that {INDEX} places there: {_some(missing)}"
+            problems.error("C008", message, Where(header.file), hint)
+        if extra:
+            message = f"{header.file} holds {_count(extra)} that {INDEX} does not place there: {_some(extra)}"
+            problems.error("C008", message, Where(header.file), hint)
+
+
+def _count(names: Sequence[str]) -> str:
+    return f"{len(names):,} tensor{'s' if len(names) > 1 else ''}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(name[:200] if name.isprintable() else repr(name[:200]) for name in names[:SHOWN]) + more

@@ -1,0 +1,125 @@
+"""Floor 1, checkpoint. Which safetensors files of a folder make up the checkpoint. Reads the listing and the index."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dsv4recipe.checkpoint.safe_path import path_problem, safe_path
+from dsv4recipe.checkpoint.strict_json import read_object, reason
+from dsv4recipe.errors import Problems, RecipeError, Where
+
+INDEX = "model.safetensors.index.json"
+MAX_INDEX = 64_000_000
+MAX_SHARDS = 100_000
+_NUMBERED = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.safetensors")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The checkpoint's files, sorted, those that are there; and the index's tensor → file, None without an index."""
+
+    shards: tuple[str, ...]
+    weight_map: dict[str, str] | None
+
+
+def list_shards(root: Path, beside: frozenset[str], problems: Problems) -> Listing:
+    """The files that belong to the checkpoint in `root`; what is missing, stray or unsafe goes to `problems`."""
+    try:
+        names = sorted(path.name for path in root.iterdir())
+    except OSError as error:
+        problems.error("C001", f"{root} cannot be listed: {reason(error)}", Where(str(root)))
+        return Listing((), None)
+    # Hidden ones are no shards: no loader takes them, and some systems leave "._x" beside each "x".
+    present = [name for name in names if name.endswith(".safetensors") and not name.startswith(".")]
+    present = [name for name in present if name not in beside]
+    if INDEX not in names:
+        return Listing(_without_index(root, present, problems), None)
+    try:
+        index, _ = read_object(safe_path(root, INDEX, str(root)), MAX_INDEX, INDEX, "C003")
+        weight_map = _weight_map(index)
+    except RecipeError as error:
+        problems.found += error.diagnostics
+        return Listing((), None)
+    shards = _named_shards(root, sorted(set(weight_map.values())), problems)
+    for name in sorted(set(present) - set(weight_map.values())):
+        problems.error(
+            "C007",
+            f"{name} is in the folder but not in {INDEX}",
+            Where(name),
+            "loaders that read every file would load it: remove it, or put the index that names it in place",
+        )
+    return Listing(shards, weight_map)
+
+
+def _weight_map(index: dict[str, Any]) -> dict[str, str]:
+    found = index.get("weight_map")
+    if not isinstance(found, dict) or not found or not all(isinstance(file, str) for file in found.values()):
+        raise RecipeError("C003", f"{INDEX} must hold weight_map, an object of tensor → file name", Where(INDEX))
+    return found
+
+
+def _named_shards(root: Path, names: list[str], problems: Problems) -> tuple[str, ...]:
+    """The shards an index names, each safe, all different on any file system, each there."""
+    if len(names) > MAX_SHARDS:
+        problems.error("C003", f"{INDEX} names {len(names):,} files; {MAX_SHARDS:,} are the most", Where(INDEX))
+        return ()
+    report_case_twins(names, "file names", INDEX, problems)
+    good = []
+    for name in names:
+        try:
+            path = safe_path(root, name, INDEX)
+        except RecipeError as error:
+            problems.found += error.diagnostics
+            continue
+        if not name.endswith(".safetensors"):
+            problems.error("C005", f"{INDEX} names {name!r:.300}, which is not a .safetensors file", Where(INDEX))
+        elif not path.exists():
+            hint = "the download is not complete: fetch it again"
+            problems.error("C006", f"{INDEX} names {name}, which is not there", Where(name), hint)
+        else:
+            good.append(name)
+    return tuple(good)
+
+
+def _without_index(root: Path, present: list[str], problems: Problems) -> tuple[str, ...]:
+    """One file, or one numbered set with no number missing; anything else cannot be told complete."""
+    good = [name for name in present if not path_problem(name)]
+    for name in sorted(set(present) - set(good)):
+        problems.error("C005", f"the file name {name!r:.300} is refused: {path_problem(name)}", Where(str(root)))
+    matches = [match for match in map(_NUMBERED.fullmatch, good) if match]
+    sets = {(match["stem"], match["total"]) for match in matches}
+    if not good:
+        if not present:
+            hint = "give the folder that holds the safetensors files"
+            problems.error("C004", f"{root} holds no .safetensors file", Where(str(root)), hint)
+    elif len(sets) == 1 and len(matches) == len(good):
+        stem, total = next(iter(sets))
+        numbers = {int(match["number"]) for match in matches}
+        wanted = set(range(1, int(total) + 1))
+        for wrong, what in ((wanted - numbers, "not there"), (numbers - wanted, f"outside of 1 to {int(total)}")):
+            names = [f"{stem}-{number:05d}-of-{total}.safetensors" for number in sorted(wrong)]
+            if names:
+                message = f"of the numbered set {stem}-*-of-{total}, {len(names)} of the files are {what}"
+                hint = "the download is not complete: fetch it again"
+                problems.error("C006", message, Where(names[0]), hint, _some(names))
+    elif len(good) > 1 or sets:
+        message = f"{len(good)} .safetensors files without {INDEX} are neither one file nor one numbered set"
+        problems.error("C004", message, Where(str(root)), f"put {INDEX} in place", _some(good))
+    return tuple(good)
+
+
+def report_case_twins(names: Iterable[str], what: str, file: str, problems: Problems) -> None:
+    """C009 for names that differ in nothing but case: one would hide the other on many disks."""
+    first: dict[str, str] = {}
+    for name in sorted(names):
+        twin = first.setdefault(name.casefold(), name)
+        if twin != name:
+            problems.error("C009", f"two {what} differ only in case: {twin} and {name}", Where(file, subject=name))
+
+
+def _some(names: list[str]) -> tuple[str, ...]:
+    return (*names[:5], f"and {len(names) - 5} more") if len(names) > 5 else tuple(names)

@@ -1,0 +1,100 @@
+"""Floor 1, checkpoint. What lies beside the shards of a synthetic checkpoint: tokenizer, card, licence. Pure.
+
+The set of files is what the runtimes read from a release (facts/vmlx.md section 1, rule 16; facts/checkpoint.md).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+BOS, EOS, PAD, USER, ASSISTANT = (
+    "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜▁pad▁｜>", "<｜User｜>", "<｜Assistant｜>",
+)  # fmt: skip
+
+_ENCODING = f'''"""Stand-in for the release's message encoder: roles and text, no tools, no reasoning."""
+
+BOS, EOS = "{BOS}", "{EOS}"
+ROLES = {{"system": "", "user": "{USER}", "assistant": "{ASSISTANT}"}}
+
+
+def encode_messages(messages, add_default_bos_token=True, **kw):
+    """The prompt text of a list of {{"role": …, "content": …}} messages, open for the assistant's answer."""
+    text = BOS if add_default_bos_token else ""
+    for message in messages:
+        text += ROLES[message["role"]] + message["content"]
+        if message["role"] == "assistant":
+            text += EOS
+    return text if messages and messages[-1]["role"] == "assistant" else text + ROLES["assistant"]
+'''
+
+_CARD = """---
+license: mit
+library_name: transformers
+tags:
+- synthetic
+---
+
+# Synthetic checkpoint of the DeepSeek-V4 layout
+
+Tensor names, dtypes, shapes and shards are those of a DeepSeek-V4 release. The values are random: it has learnt
+nothing. It was written by `dsv4recipe synth` to try recipes, builds and runtimes without the real weights.
+
+* {layers} layers, {stages} MTP stages, {experts} routed experts per layer, vocabulary of {vocab}
+* {tensors:,} tensors, {size:,} bytes{holes}
+"""
+
+_LICENSE = """The data in this folder are random numbers and made-up words. Nobody claims rights in them: use them as
+you like, without warranty of any kind.
+"""
+
+
+def special_tokens(vocab: int) -> dict[str, int]:
+    """Special tokens with the ids of the release where the vocabulary reaches that far, else right after the pad."""
+    user = 128803 if vocab > 128804 else 3
+    return {BOS: 0, EOS: 1, PAD: 2, USER: user, ASSISTANT: user + 1}
+
+
+def tokenizer(vocab: int) -> dict[str, Any]:
+    """tokenizer.json: whole words split at spaces, "w<id>" for each id that is not special."""
+    special = special_tokens(vocab)
+    taken = set(special.values())
+    words = special | {f"w{number}": number for number in range(vocab) if number not in taken}
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [{"id": number, "content": token, **flags} for token, number in special.items()],
+        "normalizer": None,
+        "pre_tokenizer": {"type": "WhitespaceSplit"},
+        "post_processor": None,
+        "decoder": None,
+        "model": {"type": "WordLevel", "vocab": words, "unk_token": PAD},
+    }
+
+
+def side_files(config: dict[str, Any], index: dict[str, Any], sparse: bool) -> dict[str, str]:
+    """Relative path → text of every file that is not a shard."""
+    vocab = config["vocab_size"]
+    card = _CARD.format(
+        layers=config["num_hidden_layers"],
+        stages=len(config["compress_ratios"]) - config["num_hidden_layers"],
+        experts=config["n_routed_experts"],
+        vocab=vocab,
+        tensors=len(index["weight_map"]),
+        size=index["metadata"]["total_size"],
+        holes="\n* headers only: the data are holes that read as zeros" if sparse else "",
+    )
+    generation = {"bos_token_id": 0, "eos_token_id": 1, "do_sample": True, "temperature": 1.0, "top_p": 1.0}
+    tokens = {"bos_token": BOS, "eos_token": EOS, "pad_token": PAD, "add_bos_token": False, "add_eos_token": False}
+    limits = {"model_max_length": config["max_position_embeddings"], "tokenizer_class": "PreTrainedTokenizerFast"}
+    documents = {
+        "config.json": config,
+        "generation_config.json": {"_from_model_config": True} | generation,
+        "model.safetensors.index.json": index,
+        "tokenizer.json": tokenizer(vocab),
+        "tokenizer_config.json": tokens | limits,
+    }
+    texts = {name: json.dumps(value, indent=2, ensure_ascii=False) + "\n" for name, value in documents.items()}
+    return texts | {"LICENSE": _LICENSE, "README.md": card, "encoding/encoding_dsv4.py": _ENCODING}

@@ -1,0 +1,1 @@
+"""Floor 5, cli. One file per command: parse → call → render. No logic."""

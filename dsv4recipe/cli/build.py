@@ -1,0 +1,30 @@
+"""Floor 5, cli. `build RECIPE|PLAN --source SRC -o OUT`: the bundle; continues by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dsv4recipe.cli.arguments import json_option, recipe_argument, source_option
+
+
+@click.command("build")
+@recipe_argument
+@source_option
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The bundle to make.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Threads that encode (default: one per core).")
+@json_option
+def command(recipe: str, source: Path, output: Path, workers: int | None, as_json: bool) -> None:
+    """Build the bundle that RECIPE (a recipe or a plan file) makes of the checkpoint at SRC.
+
+    An interrupted build is continued by the same command; a finished one is left alone.
+    """
+    from dsv4recipe import build
+    from dsv4recipe.cli.planned import Planner
+    from dsv4recipe.cli.progress import watching
+
+    planner = Planner(source)
+    plan = planner.plan(recipe)
+    with watching(as_json) as on_event:
+        build(plan, planner.checkpoint, output, workers, on_event)

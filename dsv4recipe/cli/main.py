@@ -1,0 +1,105 @@
+"""Floor 5, cli. The entry point: commands found by name and imported when called, errors rendered, exit codes.
+
+Exit codes (contract): 0 done, 1 refused or failed, 2 differences, 3 verification failed, 64 wrong usage, 130
+interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from dsv4recipe.errors import RecipeError
+from dsv4recipe.version import VERSION
+
+COMMANDS = {
+    "demo": "Make a tiny checkpoint, plan, build and verify it.",
+    "synth": "Write a synthetic checkpoint with the real names, dtypes and shapes.",
+    "inspect": "Say what a checkpoint or bundle holds.",
+    "recipes": "List the shipped recipes; `recipes show NAME` prints one.",
+    "init": "Write a new recipe to start from.",
+    "check": "Validate a recipe.",
+    "show": "Print a recipe flattened, with where each line came from.",
+    "schema": "Print a JSON schema.",
+    "plan": "Say what a recipe makes of every tensor, to the byte.",
+    "diff": "Compare two recipes, plans or bundles.",
+    "build": "Build the bundle; run again, it continues.",
+    "verify": "Prove a bundle.",
+}
+
+
+class Commands(click.Group):
+    """Imports a command's module only when that command is called, so that `--help` stays fast."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"dsv4recipe.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="dsv4recipe")
+def dsv4recipe() -> None:
+    """A declarative quantization recipe compiler for DeepSeek-V4 checkpoints.
+
+    recipe.yaml → plan, to the byte → bundle, in one pass → proof that the runtime sees exactly that.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line and exits with a contract code."""
+    sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs the command line and returns its exit code."""
+    as_json = "--json" in arguments
+    try:
+        outcome: Any = dsv4recipe.main(args=list(arguments), prog_name="dsv4recipe", standalone_mode=False)
+        return outcome if isinstance(outcome, int) else 0
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.UsageError as error:
+        click.echo(f"error[U001]: {error.format_message()}", err=True)
+        if error.ctx is not None:
+            click.echo(f"   = help: {error.ctx.command_path} --help", err=True)
+        return 64
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted; run the same command again to continue", err=True)
+        return 130
+    except RecipeError as error:
+        return _refuse(error, as_json)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        name = error.filename or ""
+        return _refuse(RecipeError("U002", f"{error.strerror or error}{f': {name}' if name else ''}"), as_json)
+    except Exception:
+        click.echo("error[U999]: an internal error of dsv4recipe; please report it with the lines below", err=True)
+        traceback.print_exc()
+        return 1
+
+
+def _refuse(error: RecipeError, as_json: bool) -> int:
+    click.echo(f"{error}\n", err=True)
+    if as_json:
+        from dsv4recipe.cli.output import print_json
+
+        print_json({"format_version": 1, "errors": [d.as_json() for d in error.diagnostics]})
+    return 1

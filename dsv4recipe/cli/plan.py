@@ -1,0 +1,32 @@
+"""Floor 5, cli. `plan RECIPE --source SRC [-o FILE]`: what every tensor becomes, before a byte is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dsv4recipe.cli.arguments import json_option, recipe_argument, source_option
+
+
+@click.command("plan")
+@recipe_argument
+@source_option
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the plan to a file.")
+@json_option
+def command(recipe: str, source: Path, output: Path | None, as_json: bool) -> None:
+    """Say what RECIPE makes of the checkpoint at SRC, to the byte. Reads headers, never weights."""
+    from dsv4recipe import load_recipe, make_plan, open_checkpoint
+    from dsv4recipe.cli.output import print_json
+    from dsv4recipe.cli.plan_view import print_plan
+    from dsv4recipe.plan.canonical import dump_plan, plan_data
+
+    plan = make_plan(load_recipe(recipe), open_checkpoint(source))
+    if output is not None:
+        output.write_text(dump_plan(plan), encoding="utf-8")
+    if as_json:
+        print_json(plan_data(plan))
+    else:
+        print_plan(plan)
+        if output is not None:
+            click.echo(f"wrote {output}")

@@ -1,0 +1,48 @@
+"""Floor 5, cli. A plan as a person reads it: totals first, then role × format, then what is special."""
+
+from __future__ import annotations
+
+import click
+
+from dsv4recipe.cli.output import console, table
+from dsv4recipe.plan.ledger import ledger
+from dsv4recipe.plan.model import Plan
+from dsv4recipe.units import gigabytes
+
+
+def print_plan(plan: Plan) -> None:
+    """Totals, ledger, overrides, what is dropped, digest."""
+    model = plan.source.model.rsplit("/", 1)[-1]
+    click.echo(f"{plan.recipe['name']} on {model} for {plan.target['runtime']}")
+    click.echo(
+        f"{plan.tensor_bytes:,} B   {gigabytes(plan.tensor_bytes)}   {plan.bits_per_weight:.3f} bits per weight   "
+        f"{len(plan.shards)} shards"
+    )
+    click.echo()
+    rows = [
+        (
+            row.role,
+            row.format + ("  exact" if row.lossless else ""),
+            f"{row.modules:,}",
+            f"{row.tensors:,}",
+            f"{row.bytes:,}",
+            f"{row.bytes / 2**30:.3f}",
+            f"{row.bits_per_weight:.3f}",
+        )
+        for row in ledger(plan.modules)
+    ]
+    console().print(
+        table(("role", "format", "modules", "tensors", "bytes", "GiB", "bits/w"), rows, right=(2, 3, 4, 5, 6))
+    )
+    click.echo()
+    top = {name: plan.overrides[name] for name in ("bits", "group_size", "mode") if name in plan.overrides}
+    if top:
+        entries = {name for name, value in plan.overrides.items() if isinstance(value, dict)}
+        paths = {module.path for module in plan.modules if module.path in entries}
+        words = f"{len(paths)} modules by post-sanitize path"
+        if len(entries) > len(paths):
+            words += f", {len(entries) - len(paths)} entries under disk stems"
+        click.echo(f"config.json: {top['bits']}-bit {top['mode']} g{top['group_size']} globally; overrides for {words}")
+    for who, count in plan.dropped.items():
+        click.echo(f"dropped by {who}: {count:,} tensors")
+    click.echo(f"plan {plan.digest}")

@@ -1,0 +1,90 @@
+"""Floor 5, cli. A build as it happens: a bar on a terminal, plain lines otherwise, JSON lines under --json."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+
+from dsv4recipe.cli.output import console, print_json
+from dsv4recipe.units import gigabytes, human_size
+
+Event = dict[str, Any]
+_EVERY_SECONDS = 10.0
+
+
+@contextlib.contextmanager
+def watching(as_json: bool) -> Iterator[Callable[[Event], None]]:
+    """A function that shows build events. Progress goes to stderr, events to stdout under --json."""
+    if as_json:
+        yield lambda event: None if event["event"] == "written" else print_json({"format_version": 1, **event})
+        return
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        yield _Lines()
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=screen, transient=True) as bars:
+        yield _Bar(bars)
+
+
+class _Lines:
+    """One line per shard, at most every ten seconds, and the last word."""
+
+    def __init__(self) -> None:
+        self.total = self.written = 0
+        self.told = time.monotonic()
+
+    def __call__(self, event: Event) -> None:
+        match event["event"]:
+            case "plan_loaded":
+                self.total = event["bytes"]
+                click.echo(f"writing {event['shards']} shards, {human_size(self.total)}", err=True)
+            case "resumed":
+                self.written = event["bytes"]
+                click.echo(f"continuing: {event['shards']} shards are done, {gigabytes(self.written)}", err=True)
+            case "shard_done":
+                self.written += event["bytes"]
+                if time.monotonic() - self.told > _EVERY_SECONDS:
+                    self.told = time.monotonic()
+                    click.echo(f"{event['file']}: {100 * self.written / self.total:.0f} % written", err=True)
+            case "done":
+                _last_word(event)
+
+
+class _Bar:
+    """rich's bar over written bytes; a shard counts when it is durable, so the bar never goes back."""
+
+    def __init__(self, bars: Any) -> None:
+        self.bars = bars
+        self.task: Any = None
+
+    def __call__(self, event: Event) -> None:
+        match event["event"]:
+            case "plan_loaded":
+                self.task = self.bars.add_task("building", total=event["bytes"])
+            case "resumed":
+                self.bars.update(self.task, completed=event["bytes"])
+            case "written":
+                self.bars.advance(self.task, event["bytes"])
+            case "shard_started":
+                self.bars.update(self.task, description=event["file"])
+            case "done":
+                self.bars.stop()
+                _last_word(event)
+
+
+def _last_word(event: Event) -> None:
+    verb = "already built" if event["already"] else "built"
+    click.echo(f"{verb}: {event['out']}, {human_size(event['bytes'])} of tensors", err=True)

@@ -1,0 +1,17 @@
+"""Floor 5, cli. `schema NAME`: prints a JSON schema, for editors."""
+
+from __future__ import annotations
+
+import click
+
+from dsv4recipe.cli.arguments import json_option
+
+
+@click.command("schema")
+@click.argument("name", default="recipe", type=click.Choice(["recipe"]))
+@json_option
+def command(name: str, as_json: bool) -> None:  # noqa: ARG001 - a schema is JSON either way
+    """Print the JSON schema (draft-07) of recipes."""
+    from dsv4recipe.recipe.shipped import schema_text
+
+    click.echo(schema_text(name), nl=False)

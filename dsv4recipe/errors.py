@@ -1,0 +1,142 @@
+"""Floor 0. What went wrong, where, and what to do: diagnostics as data. Imports nothing of the house.
+
+A diagnostic is data; text and JSON are renderings of it. `RecipeError` carries one or many, so that a user sees
+every problem of a recipe or checkpoint at once and not only the first.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from unicodedata import combining, east_asian_width
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Where:
+    """A place: a span of a text file, a file, or a named thing (tensor, module, rule) in one.
+
+    `line` and `column` count from 1, in characters; 0 means that there is no position. `length` is the number of
+    characters the caret underlines, `text` the line itself.
+    """
+
+    file: str = ""
+    line: int = 0
+    column: int = 0
+    length: int = 1
+    text: str = ""
+    subject: str = ""
+
+    def __str__(self) -> str:
+        place = self.file
+        if self.line:
+            place += f":{self.line}:{self.column}"
+        return ": ".join(part for part in (place, self.subject) if part)
+
+
+NOWHERE = Where()
+
+
+_EXCERPT = 100
+"""Characters of a line that a rendering shows; longer lines are cut around the span."""
+
+
+def _excerpt(where: Where) -> tuple[str, str]:
+    """The line, cut if it is long, and the carets under its span, by the width a terminal gives each character."""
+    text, start, length = where.text.replace("\t", " "), where.column - 1, max(1, where.length)
+    if len(text) > _EXCERPT + 20:
+        first = max(0, min(start - 20, len(text) - _EXCERPT))
+        head, tail = "…" * (first > 0), "…" * (first + _EXCERPT < len(text))
+        text, start = head + text[first : first + _EXCERPT] + tail, start - first + len(head)
+        length = max(1, min(length, len(text) - start))
+    return text, " " * _width(text[:start]) + "^" * max(length, _width(text[start : start + length]))
+
+
+def _width(text: str) -> int:
+    return sum(0 if combining(each) else 2 if east_asian_width(each) in "WF" else 1 for each in text)
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding. `code` is stable (docs/errors.md), `severity` is "error" or "warning"."""
+
+    code: str
+    message: str
+    where: Where = NOWHERE
+    hint: str = ""
+    severity: str = "error"
+    notes: tuple[str, ...] = ()
+
+    def render(self) -> str:
+        """The finding as a person reads it: message, place, the line with a caret, notes and the mend."""
+        lines = [f"{self.severity}[{self.code}]: {self.message}"]
+        place = str(self.where)
+        if place:
+            lines.append(f"  --> {place}")
+        if self.where.line:
+            number = str(self.where.line)
+            pad = " " * len(number)
+            source, caret = _excerpt(self.where)
+            lines += [f"{pad} |", f"{number} | {source}", f"{pad} | {caret}"]
+        lines += [f"   = {note}" for note in self.notes]
+        if self.hint:
+            lines.append(f"   = help: {self.hint}")
+        return "\n".join(lines)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class RecipeError(Exception):
+    """A refusal with its reasons: `RecipeError(code, message, where, hint)`, or many with `RecipeError.of`."""
+
+    diagnostics: tuple[Diagnostic, ...]
+
+    def __init__(self, code: str, message: str, where: Where = NOWHERE, hint: str = "", notes: Sequence[str] = ()):
+        self.diagnostics = (Diagnostic(code, message, where, hint, notes=tuple(notes)),)
+        super().__init__(message)
+
+    @classmethod
+    def of(cls, diagnostics: Iterable[Diagnostic]) -> RecipeError:
+        found = tuple(diagnostics)
+        error = cls(found[0].code, found[0].message)
+        error.diagnostics = found
+        return error
+
+    def __str__(self) -> str:
+        return "\n\n".join(d.render() for d in self.diagnostics)
+
+
+@dataclass(slots=True)
+class Problems:
+    """Collects diagnostics; `raise_if_any` refuses with all errors at once, sorted by place."""
+
+    found: list[Diagnostic] = field(default_factory=list)
+
+    def error(self, code: str, message: str, where: Where = NOWHERE, hint: str = "", notes: Sequence[str] = ()) -> None:
+        self.found.append(Diagnostic(code, message, where, hint, notes=tuple(notes)))
+
+    def warn(self, code: str, message: str, where: Where = NOWHERE, hint: str = "", notes: Sequence[str] = ()) -> None:
+        self.found.append(Diagnostic(code, message, where, hint, "warning", tuple(notes)))
+
+    @property
+    def errors(self) -> list[Diagnostic]:
+        return sorted((d for d in self.found if d.severity == "error"), key=lambda d: d.where)
+
+    @property
+    def warnings(self) -> list[Diagnostic]:
+        return [d for d in self.found if d.severity == "warning"]
+
+    def raise_if_any(self) -> None:
+        if self.errors:
+            raise RecipeError.of(self.errors)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """'did you mean "x"?' for the nearest known word, or the list of known words when nothing is near."""
+    words = sorted(known)
+    near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    if near:
+        return f'did you mean "{near[0]}"?'
+    return "known: " + ", ".join(words) if words else ""

@@ -1,0 +1,193 @@
+"""Floor 1, formats. Raw source rows → the arrays a format stores, byte for byte what goes on disk. Pure.
+
+Every format works row by row, so rows may come in any split, from any thread; the kernels release the GIL. Strict
+IEEE float32: the same bytes on every machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsv4recipe.formats.affine import Affine
+from dsv4recipe.formats.base import Format, Part, SourceTensor
+from dsv4recipe.formats.codebooks import block_scales, boundaries, hadamard_blocks, signs
+from dsv4recipe.formats.decode import INTEGERS, Bytes, Floats, decode_rows, raw, rows_of
+from dsv4recipe.formats.keep import Keep
+from dsv4recipe.formats.kernels import affine, casts, mxtq
+from dsv4recipe.formats.kernels import source as source_kernels
+from dsv4recipe.formats.microscaling import Mxfp4, Mxfp8
+from dsv4recipe.formats.mxtq import Mxtq
+
+ENCODER_VERSION = "1"
+"""Changes whenever the bytes of any encoder could change. Recorded in the manifest."""
+
+_BLOCK = 1 << 17  # weights at a time: 512 KiB of float32, to stay in a second-level cache
+_OVERFLOW = {"fp4": 253, "fp8": 247}  # least E8M0 byte with which a code's value can leave float32: 4·2^126, 256·2^120
+
+
+class BadValue(ValueError):  # noqa: N818 - a value, not a mistake of the program
+    """A source value that has no place in the output: not finite, or beyond the range of the type asked for.
+
+    `row` and `column` count from 0 within the rows given to `encode`.
+    """
+
+    def __init__(self, row: int, column: int, reason: str):
+        super().__init__(f"row {row}, column {column}: {reason}")
+        self.row = row
+        self.column = column
+        self.reason = reason
+
+
+def encode(fmt: Format, source: SourceTensor, weight: Bytes, scale: Bytes | None) -> tuple[NDArray[Any], ...]:
+    """One C-contiguous array per `fmt.parts(source)`, in that order and of those shapes.
+
+    weight: uint8 [bytes], whole rows as stored; scale: their raw E8M0 bytes, uint8, None for plain tensors.
+    `source.shape` is the logical shape of just those rows; FP8 rows start at a tile boundary, the last tile may be
+    partial. Arrays hold uint32 words, uint16 bits for BF16 and F16, float32, uint8, or integers as stored.
+    Raises BadValue for NaN, Inf and overflow; ValueError where the format cannot take this source.
+    """
+    weight, scale = raw(source, weight, scale)
+    problem = fmt.problem(source)
+    if problem:
+        raise ValueError(problem)
+    match fmt:
+        case Affine():
+            return _affine(fmt, source, weight, scale)
+        case Mxtq():
+            return _mxtq(fmt, source, weight, scale)
+        case Mxfp4() | Mxfp8():
+            return _microscaling(fmt, source, weight, scale)
+        case Keep():
+            return (_keep(fmt, source, weight, scale),)
+    raise ValueError(f"no encoder for format {fmt.kind!r}")
+
+
+def _spans(rows: int, columns: int) -> list[tuple[int, int]]:
+    """Row ranges of about `_BLOCK` weights, a multiple of 8 rows each but the last."""
+    step = max(8, _BLOCK // max(columns, 1) // 8 * 8)
+    return [(start, min(start + step, rows)) for start in range(0, rows, step)]
+
+
+def _blocks(source: SourceTensor, weight: Bytes, scale: Bytes | None) -> Iterator[tuple[int, Floats]]:
+    """(first row, float32 rows) block by block, every value finite. A block is gone when the next comes."""
+    rows, columns = rows_of(source)
+    spans = _spans(rows, columns)
+    memory = np.empty((spans[0][1] if spans else 0, columns), np.float32)
+    for start, stop in spans:
+        block = decode_rows(source, weight, scale, start, stop, memory)
+        index = source_kernels.first_not_finite(block.view(np.int32).ravel())
+        if index >= 0:
+            row, column = divmod(index, columns)
+            raise BadValue(start + row, column, _why(source, float(block[row, column])))
+        yield start, block
+
+
+def _why(source: SourceTensor, value: float) -> str:
+    coded = source.stored in _OVERFLOW
+    if np.isnan(value):
+        return "NaN in the source" + (" (its code or its E8M0 scale)" if coded else "")
+    return "the value overflows float32" if coded else "Inf in the source"
+
+
+def _check_codes(source: SourceTensor, weight: Bytes, scale: Bytes | None) -> None:
+    """Refuses FP4 and FP8 bytes with a value that is not finite; decodes only where a scan finds a reason to."""
+    assert scale is not None
+    suspect = bool(scale.size) and int(scale.max()) >= _OVERFLOW[source.stored]
+    if suspect or (source.stored == "fp8" and source_kernels.any_fp8_nan(weight)):
+        for _ in _blocks(source, weight, scale):
+            pass
+
+
+def narrow(values: Floats, dtype: str, out: NDArray[Any]) -> int:
+    """float32 → `out`, float32 for "F32", uint16 bits for "BF16" and "F16": to nearest, ties to even.
+
+    Both C-contiguous, same shape. Returns the flat index of the first value that is not finite in `dtype`, or -1.
+    """
+    bits = values.view(np.uint32).ravel()
+    if dtype == "F32":
+        out[...] = values
+        return int(source_kernels.first_not_finite(bits.view(np.int32)))
+    cast = casts.bf16_bits if dtype == "BF16" else casts.f16_bits
+    return int(cast(bits, out.ravel()))
+
+
+def _empty(part: Part) -> NDArray[Any]:
+    return np.empty(part.shape, {"U32": np.uint32, "F32": np.float32}.get(part.dtype, np.uint16))
+
+
+def _affine(fmt: Affine, source: SourceTensor, weight: Bytes, scale: Bytes | None) -> tuple[NDArray[Any], ...]:
+    if fmt.fit != "minmax":
+        raise ValueError(f"affine has no encoder for fit {fmt.fit!r}, only for minmax")
+    parts = fmt.parts(source)
+    words, scales, biases = (_empty(part) for part in parts)
+    rows, columns = source.shape
+    spans = _spans(rows, columns)
+    unrounded = np.empty((2, spans[0][1] if spans else 0, columns // fmt.group_size), np.float32)
+    decoded: Iterator[tuple[int, Floats]] = iter(())
+    if source.stored == "fp4" and scale is not None:
+        _check_codes(source, weight, scale)
+        packed, exponents = weight.reshape(rows, columns // 2), scale.reshape(rows, columns // 32)
+    else:
+        decoded = _blocks(source, weight, scale)
+    for start, stop in spans:
+        s, z = unrounded[0, : stop - start], unrounded[1, : stop - start]
+        out = words[start:stop]
+        if source.stored == "fp4":
+            affine.quantize_fp4(packed[start:stop], exponents[start:stop], fmt.bits, fmt.group_size, out, s, z)
+        else:
+            affine.quantize_f32(next(decoded)[1], fmt.bits, fmt.group_size, out, s, z)
+        for what, values, stored in (("scale", s, scales), ("bias", z, biases)):
+            beyond = narrow(values, parts[1].dtype, stored[start:stop])
+            if beyond >= 0:
+                row, group = divmod(beyond, values.shape[1])
+                raise BadValue(start + row, group * fmt.group_size, f"the group's {what} overflows {fmt.scales}")
+    return words, scales, biases
+
+
+def _mxtq(fmt: Mxtq, source: SourceTensor, weight: Bytes, scale: Bytes | None) -> tuple[NDArray[Any], ...]:
+    packed, stored = (_empty(part) for part in fmt.parts(source))
+    rows, width = source.shape
+    norms = np.empty(rows, np.float32)
+    flips, scales = signs(width, fmt.seed), block_scales(width)
+    sizes, edges = np.array(hadamard_blocks(width), np.int64), boundaries(width, fmt.bits)
+    for start, block in _blocks(source, weight, scale):
+        part = slice(start, start + len(block))
+        mxtq.quantize(block, flips, sizes, scales, edges, fmt.bits, packed[part], norms[part])
+    beyond = narrow(norms, "F16", stored)
+    if beyond >= 0:
+        raise BadValue(beyond, 0, "the row's norm overflows float16")
+    return packed, stored
+
+
+def _microscaling(
+    fmt: Mxfp4 | Mxfp8, source: SourceTensor, weight: Bytes, scale: Bytes | None
+) -> tuple[NDArray[Any], ...]:
+    """Copies of the bits; a tile's scale is repeated over its rows and groups of 32 columns."""
+    assert scale is not None
+    _check_codes(source, weight, scale)
+    rows, columns = source.shape
+    words = weight.copy().view(np.uint32).reshape(fmt.parts(source)[0].shape)
+    if isinstance(fmt, Mxfp4):
+        return words, scale.copy().reshape(rows, columns // 32)
+    tiles = scale.reshape(-(-rows // source.tile[0]), -1)
+    across = np.repeat(tiles, source.tile[1] // 32, axis=1)[:, : columns // 32]
+    return words, np.repeat(across, source.tile[0], axis=0)[:rows].copy()
+
+
+def _keep(fmt: Keep, source: SourceTensor, weight: Bytes, scale: Bytes | None) -> NDArray[Any]:
+    if source.stored == "int":
+        return weight.copy().view(INTEGERS[source.dtype]).reshape(source.shape)
+    if fmt.dtype not in ("F32", "BF16", "F16"):
+        raise ValueError(f"{source.dtype} is kept as F32, BF16 or F16, not as {fmt.dtype}")
+    rows, columns = rows_of(source)
+    out = np.empty((rows, columns), np.float32 if fmt.dtype == "F32" else np.uint16)
+    for start, block in _blocks(source, weight, scale):
+        beyond = narrow(block, fmt.dtype, out[start : start + len(block)])
+        if beyond >= 0:
+            row, column = divmod(beyond, columns)
+            raise BadValue(start + row, column, f"{block[row, column]:g} overflows {fmt.dtype}")
+    return out.reshape(source.shape)

@@ -1,0 +1,24 @@
+"""Floor 1, formats, kernels. The one way kernels are compiled: strict IEEE float32, without the GIL, cached.
+
+No fast-math flag, so LLVM neither reorders nor fuses a rounding step: same bits on x86 and arm64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """`function` compiled on first call; the machine code is kept on disk where a folder for it can be written.
+
+    numba raises RuntimeError while decorating when neither the package folder nor the user's cache is writable;
+    the kernel is then compiled once per process.
+    """
+    options: dict[str, Any] = {"nogil": True, "fastmath": False, "error_model": "numpy", "boundscheck": False}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:
+        return numba.njit(**options)(function)

@@ -1,0 +1,27 @@
+"""Floor 1, formats. A format from the data that `Format.spec()` gives: the way back from a plan file. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dsv4recipe.formats.affine import Affine
+from dsv4recipe.formats.base import Format
+from dsv4recipe.formats.keep import Keep
+from dsv4recipe.formats.microscaling import Mxfp4, Mxfp8
+from dsv4recipe.formats.mxtq import Mxtq
+
+
+def from_spec(spec: dict[str, Any]) -> Format:
+    """The inverse of `Format.spec()`. Raises ValueError for anything else."""
+    match spec:
+        case {"affine": {"bits": int(bits), "group-size": int(group), "scales": str(scales), "fit": str(fit)}}:
+            return Affine(bits, group, scales, fit)
+        case {"mxfp4": {}}:
+            return Mxfp4()
+        case {"mxfp8": {}}:
+            return Mxfp8()
+        case {"mxtq": {"bits": int(bits), "seed": int(seed)}}:
+            return Mxtq(bits, seed)
+        case {"keep": str(dtype)}:
+            return Keep(dtype)
+    raise ValueError(f"not a format: {spec!r}")

@@ -1,0 +1,1 @@
+"""Floor 3, plan. Recipe + checkpoint + target → a per-tensor plan, to the byte. Pure."""

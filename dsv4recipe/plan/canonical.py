@@ -1,0 +1,131 @@
+"""Floor 3, plan. The plan as canonical JSON and back: sorted, UTF-8, no time, host, user or path. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.formats import Part, SourceTensor, from_spec
+from dsv4recipe.plan.ledger import ledger
+from dsv4recipe.plan.model import FORMAT_VERSION, Plan, PlannedModule, PlannedShard, PlannedSource
+
+
+def canonical_json(data: Any) -> str:
+    """Sorted keys, no spaces, UTF-8 characters as they are, no NaN or Infinity."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest_of(plan: Plan) -> str:
+    return hashlib.sha256(canonical_json(_content(plan)).encode()).hexdigest()
+
+
+def plan_data(plan: Plan) -> dict[str, Any]:
+    """The plan as plain data, digest included: what `plan --json` prints and `plan -o` writes."""
+    return _content(plan) | {"digest": plan.digest}
+
+
+def dump_plan(plan: Plan) -> str:
+    """The plan file: canonical content, indented for reading."""
+    return json.dumps(plan_data(plan), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def load_plan(text: str, file: str) -> Plan:
+    """A plan from its file. Raises RecipeError P020 if it is no plan, P021 if its digest does not match its content."""
+    try:
+        data = json.loads(text)
+        version = data["format_version"]
+        if version != FORMAT_VERSION:
+            message = f"plan format {version}, this version reads {FORMAT_VERSION}"
+            raise RecipeError("P020", message, Where(file), "make the plan again")
+        source, recipe, target = PlannedSource(**data["source"]), data["recipe"], data["target"]
+        modules = tuple(_module(row) for row in data["modules"])
+        shards = tuple(PlannedShard(**row | {"modules": tuple(row["modules"])}) for row in data["shards"])
+        plan = Plan(recipe, source, target, modules, shards, data["overrides"], data["dropped"])
+        if plan_data(plan) != data:
+            raise RecipeError(
+                "P021", "the plan's digest does not match its content", Where(file), "make the plan again"
+            )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise RecipeError("P020", f"not a plan file ({type(error).__name__}: {error})", Where(file)) from None
+    return plan
+
+
+def _content(plan: Plan) -> dict[str, Any]:
+    return {
+        "format_version": FORMAT_VERSION,
+        "recipe": dict(plan.recipe),
+        "source": {name: getattr(plan.source, name) for name in PlannedSource.__slots__},
+        "target": dict(plan.target),
+        "modules": [_module_data(module) for module in plan.modules],
+        "shards": [
+            {
+                "file": shard.file,
+                "modules": list(shard.modules),
+                "tensor_bytes": shard.tensor_bytes,
+                "file_bytes": shard.file_bytes,
+            }
+            for shard in plan.shards
+        ],
+        "overrides": dict(plan.overrides),
+        "dropped": dict(plan.dropped),
+        "totals": {
+            "tensor_bytes": plan.tensor_bytes,
+            "modules": len(plan.modules),
+            "shards": len(plan.shards),
+            "bits_per_weight": plan.bits_per_weight,
+            "by": [row.data() for row in ledger(plan.modules)],
+        },
+    }
+
+
+def _module_data(module: PlannedModule) -> dict[str, Any]:
+    return {
+        "path": module.path,
+        "disk": module.disk,
+        "role": module.role,
+        "projection": module.projection,
+        "block": module.block,
+        "layer": module.layer,
+        "format": module.format.spec(),
+        "lossless": module.lossless,
+        "rule": module.rule,
+        "note": module.note,
+        "shape": list(module.shape),
+        "experts": module.experts,
+        "bytes": module.bytes,
+        "sources": module.sources,
+        "stored": {
+            "as": module.source.stored,
+            "shape": list(module.source.shape),
+            "dtype": module.source.dtype,
+            "tile": list(module.source.tile),
+        },
+        "tensors": [
+            {"suffix": part.suffix, "dtype": part.dtype, "shape": list(part.shape)}
+            | ({} if part.fill is None else {"fill": part.fill})
+            for part in module.parts
+        ],
+    }
+
+
+def _module(row: dict[str, Any]) -> PlannedModule:
+    stored = row["stored"]
+    return PlannedModule(
+        path=row["path"],
+        disk=row["disk"],
+        role=row["role"],
+        projection=row["projection"],
+        block=row["block"],
+        layer=row["layer"],
+        format=from_spec(row["format"]),
+        lossless=row["lossless"],
+        rule=row["rule"],
+        note=row["note"],
+        shape=tuple(row["shape"]),
+        experts=row["experts"],
+        source=SourceTensor(stored["as"], tuple(stored["shape"]), stored["dtype"], tuple(stored["tile"])),
+        sources=row["sources"],
+        parts=tuple(Part(p["suffix"], p["dtype"], tuple(p["shape"]), p.get("fill")) for p in row["tensors"]),
+    )

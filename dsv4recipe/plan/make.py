@@ -1,0 +1,103 @@
+"""Floor 3, plan. `make_plan`: recipe + checkpoint → plan. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dsv4recipe.checkpoint.family import Dims
+from dsv4recipe.checkpoint.graph import Checkpoint, Group
+from dsv4recipe.errors import Problems
+from dsv4recipe.formats import Part
+from dsv4recipe.plan.model import Plan, PlannedModule, PlannedSource
+from dsv4recipe.plan.overrides import quantization
+from dsv4recipe.plan.resolve import resolve
+from dsv4recipe.plan.shards import pack_shards
+from dsv4recipe.recipe.model import Recipe
+from dsv4recipe.recipe.show import recipe_data
+from dsv4recipe.targets import Claim, Target, get
+from dsv4recipe.targets.legality import check_claims, check_family, check_layout
+
+
+def make_plan(recipe: Recipe, checkpoint: Checkpoint) -> Plan:
+    """What the recipe means for every tensor of the checkpoint, to the byte; no weight is read.
+
+    Raises RecipeError with every problem at once: unknown runtime (T001), a target that cannot take the recipe (T0xx),
+    tensors claimed by no rule, rules that match nothing (P0xx).
+    """
+    target = get(recipe.target.runtime, recipe.where)
+    problems = Problems()
+    check_family(target, recipe, checkpoint.family.name, problems)
+    problems.raise_if_any()
+    check_layout(target, recipe, problems)
+    claims, dropped = resolve(recipe, checkpoint, target, problems)
+    check_claims(target, recipe, claims, problems)
+    problems.raise_if_any()
+    claims = sorted(claims, key=_order)
+    modules = tuple(_module(claim, recipe, target, checkpoint.dims) for claim in claims)
+    keys = {module.disk: target.keys(claim.group.slot) for module, claim in zip(modules, claims, strict=True)}
+    return Plan(
+        recipe=recipe_data(recipe),
+        source=PlannedSource(
+            model=recipe.source.model,
+            revision=recipe.source.revision,
+            family=checkpoint.family.name,
+            config_digest=checkpoint.folder.config_digest,
+            header_digest=checkpoint.folder.header_digest,
+            tensors=checkpoint.folder.tensors,
+            bytes=checkpoint.folder.bytes,
+        ),
+        target={"runtime": target.name, "experts": recipe.target.experts, "mtp": recipe.target.mtp,
+                "half": recipe.target.half, "shard_size": recipe.target.shard_size},
+        modules=modules,
+        shards=pack_shards(modules, recipe.target.shard_size),
+        overrides=quantization(target, modules, keys),
+        dropped=dropped,
+    )  # fmt: skip
+
+
+def _order(claim: Claim) -> tuple[int, int, int]:
+    """Main layers, then MTP stages, then globals; routed experts first in a layer. So source files are read in turn and
+    the first shard holds a routed expert (fact sheet vmlx.md 4.2)."""
+    slot = claim.group.slot
+    layer = 1 << 30 if slot.layer is None else slot.layer
+    return (layer, 0 if slot.row.role == "routed-expert" else 1, 0)
+
+
+def _module(claim: Claim, recipe: Recipe, target: Target, dims: Dims) -> PlannedModule:
+    group, fmt = claim.group, claim.format
+    slot, row = group.slot, group.slot.row
+    disk = target.disk_stem(slot, recipe.target.experts)
+    stacked = bool(group.experts) and "{E}" not in disk
+    return PlannedModule(
+        path=target.path(slot),
+        disk=disk,
+        role=row.role,
+        projection=row.projection,
+        block=slot.block,
+        layer=slot.layer,
+        format=fmt,
+        lossless=fmt.lossless(group.source),
+        rule=claim.rule.id,
+        note=claim.rule.note,
+        shape=group.shape,
+        experts=group.experts,
+        source=group.source,
+        sources=group.names,
+        parts=(
+            *_parts(fmt.parts(group.source), group, stacked, target.groups(slot, dims)),
+            *target.extra_parts(fmt, stacked),
+        ),
+    )
+
+
+def _parts(parts: Sequence[Part], group: Group, stacked: bool, row_groups: int) -> Sequence[Part]:
+    """Parts per disk stem: with the expert axis for a stack, the rows in `row_groups` where the runtime wants them so
+    (the same bytes under another shape), and `.weight` behind what the source calls so."""
+    named = ".weight" if group.slot.row.pattern.endswith(".weight") else ""
+    lead = (group.experts,) if stacked else ()
+    found = []
+    for part in parts:
+        rows, *rest = part.shape
+        shape = (row_groups, rows // row_groups, *rest) if row_groups else part.shape
+        found.append(Part(part.suffix or named, part.dtype, lead + shape))
+    return found

@@ -1,0 +1,120 @@
+"""Floor 3, plan. The plan as frozen data. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any
+
+from dsv4recipe.formats import Format, Part, SourceTensor
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedModule:
+    """What one module of the runtime (or one bare parameter) is made of.
+
+    `path` is the post-sanitize path, None where the runtime drops the module (MTP). `disk` is the stem on disk; with
+    `{E}` in it, every expert is stored under its own stem. `shape` is logical, [experts, out, in] for routed experts.
+    `parts` are the tensors per disk stem, `sources` the compact source names, `names` the source pattern with `{E}`.
+    """
+
+    path: str | None
+    disk: str
+    role: str
+    projection: str
+    block: str
+    layer: int | None
+    format: Format
+    lossless: bool
+    rule: str
+    note: str
+    shape: tuple[int, ...]
+    experts: int
+    source: SourceTensor
+    sources: str
+    parts: tuple[Part, ...]
+
+    @property
+    def per_expert(self) -> bool:
+        return "{E}" in self.disk
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """Every disk stem of the module."""
+        if not self.per_expert:
+            return (self.disk,)
+        return tuple(self.disk.replace("{E}", str(expert)) for expert in range(self.experts))
+
+    @property
+    def bytes(self) -> int:
+        """Payload bytes on disk."""
+        return sum(part.nbytes for part in self.parts) * (self.experts if self.per_expert else 1)
+
+    @property
+    def weights(self) -> int:
+        """Logical elements."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedShard:
+    """A file: its modules by disk stem, payload bytes and exact file size (header included)."""
+
+    file: str
+    modules: tuple[str, ...]
+    tensor_bytes: int
+    file_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSource:
+    """The checkpoint a plan was made for; `config_digest` and `header_digest` are sha256."""
+
+    model: str
+    revision: str
+    family: str
+    config_digest: str
+    header_digest: str
+    tensors: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The contract between a recipe and a build. `warnings` are rendered findings that do not stop a build."""
+
+    recipe: Mapping[str, Any]
+    source: PlannedSource
+    target: Mapping[str, Any]
+    modules: tuple[PlannedModule, ...]
+    shards: tuple[PlannedShard, ...]
+    overrides: Mapping[str, Any]
+    dropped: Mapping[str, int]
+
+    @property
+    def tensor_bytes(self) -> int:
+        return sum(module.bytes for module in self.modules)
+
+    @property
+    def weights(self) -> int:
+        return sum(module.weights for module in self.modules)
+
+    @property
+    def bits_per_weight(self) -> float:
+        """8 × tensor bytes / elements of every stored logical tensor, to four decimals."""
+        return round(self.tensor_bytes * 8 / self.weights, 4) if self.weights else 0.0
+
+    @cached_property
+    def by_disk(self) -> dict[str, PlannedModule]:
+        return {module.disk: module for module in self.modules}
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of the canonical JSON without the digest itself."""
+        from dsv4recipe.plan.canonical import digest_of
+
+        return digest_of(self)

@@ -1,0 +1,128 @@
+"""Floor 3, plan. The exactly-once proof: every logical tensor is claimed by exactly one rule. Pure.
+
+First match wins. Left over, shadowed and empty-handed are errors that name the rule, its line and the nearest miss.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from dsv4recipe.checkpoint.family import Slot
+from dsv4recipe.checkpoint.graph import Checkpoint, Group
+from dsv4recipe.errors import Problems, did_you_mean
+from dsv4recipe.formats import Format, Keep
+from dsv4recipe.formats.base import FLOAT_DTYPES, HALF_DTYPES
+from dsv4recipe.plan.match import Matcher, Test, matched_members
+from dsv4recipe.recipe.model import Recipe, Rule
+from dsv4recipe.targets import Claim, Target
+
+_SHOWN = 8
+
+
+def resolve(
+    recipe: Recipe, checkpoint: Checkpoint, target: Target, problems: Problems
+) -> tuple[list[Claim], dict[str, int]]:
+    """The claims in the checkpoint's order, and the number of tensors dropped by each rule (or by `target.mtp`).
+
+    Findings go to `problems`: P001 unclaimed, P002 shadowed, P003 matches nothing, P004 splits a stack.
+    """
+    sets = checkpoint.family.layer_sets(checkpoint.dims)
+    tests = {rule.id: Matcher(rule.match, sets, target.path).tests() for rule in recipe.rules}
+    wins: Counter[str] = Counter()
+    beaten: dict[str, Counter[str]] = {rule.id: Counter() for rule in recipe.rules}
+    claims: list[Claim] = []
+    dropped: Counter[str] = Counter()
+    unclaimed: list[Group] = []
+    for group in checkpoint.groups:
+        if group.slot.block == "mtp" and recipe.target.mtp == "drop":
+            dropped["target.mtp"] += len(group.members)
+            continue
+        winner: Rule | None = None
+        for rule in recipe.rules:
+            hits = matched_members(tests[rule.id], group)
+            if not hits:
+                continue
+            if winner is not None:
+                beaten[rule.id][winner.id] += 1
+                continue
+            winner = rule
+            wins[rule.id] += 1
+            if hits < len(group.members):
+                _splits(rule, group, hits, problems)
+        if winner is None:
+            unclaimed.append(group)
+        elif winner.action == "drop":
+            dropped[winner.id] += len(group.members)
+        else:
+            claims.append(Claim(group, winner, _format(winner, group, recipe.target.half)))
+    _report_unclaimed(recipe, unclaimed, problems)
+    for rule in recipe.rules:
+        if not wins[rule.id] and not rule.optional:
+            _report_idle(rule, beaten[rule.id], tests[rule.id], checkpoint, target.path, problems)
+    return claims, dict(sorted(dropped.items()))
+
+
+def _format(rule: Rule, group: Group, half: str) -> Format:
+    """The format a rule's action means for a group; `keep: source` turns bf16 into the bundle's half type."""
+    action = rule.action
+    if not isinstance(action, str):
+        return action
+    source = group.source
+    if action != "source":
+        return Keep(FLOAT_DTYPES[action])
+    return Keep(HALF_DTYPES[half] if source.stored in ("bf16", "f16") else source.dtype)
+
+
+def _splits(rule: Rule, group: Group, hits: int, problems: Problems) -> None:
+    problems.error(
+        "P004",
+        f"rule '{rule.id}' matches {hits} of the {len(group.members)} experts of {group.names}",
+        rule.place("match.tensor"),
+        "the experts of one projection share one format: write * for the expert number",
+    )
+
+
+def _report_unclaimed(recipe: Recipe, groups: Sequence[Group], problems: Problems) -> None:
+    by_role: dict[str, list[Group]] = {}
+    for group in groups:
+        by_role.setdefault(group.slot.row.role, []).append(group)
+    for role, left in by_role.items():
+        count = sum(len(group.members) for group in left)
+        noun = "tensor is" if count == 1 else "tensors are"
+        notes = [group.names for group in left[:_SHOWN]]
+        if len(left) > _SHOWN:
+            notes.append(f"and {len(left) - _SHOWN} more")
+        hint = f"add a rule, such as `match: {{role: {role}}}`"
+        problems.error("P001", f"{count:,} {noun} claimed by no rule (role {role})", recipe.where, hint, notes)
+
+
+def _report_idle(
+    rule: Rule,
+    beaten: Counter[str],
+    tests: dict[str, Test],
+    checkpoint: Checkpoint,
+    path_of: Callable[[Slot], str | None],
+    problems: Problems,
+) -> None:
+    if beaten:
+        winners = ", ".join(f"'{name}' ({count} modules)" for name, count in beaten.most_common())
+        message = f"rule '{rule.id}' is shadowed: every tensor it matches is claimed by an earlier rule"
+        problems.error(
+            "P002", message, rule.where, "move it up, narrow the earlier rule, or remove it", (f"claimed by {winners}",)
+        )
+        return
+    notes, hint = [], "mark it `optional: true` if that is meant"
+    for name, test in tests.items():
+        count = sum(test(group) for group in checkpoint.groups)
+        notes.append(f"{name} alone matches {count:,} tensors")
+        if not count and name in ("tensor", "module"):
+            names = {_pattern(group) if name == "tensor" else path_of(group.slot) or "" for group in checkpoint.groups}
+            hint = did_you_mean(getattr(rule.match, name)[0], names - {""}).split("known:")[0] or hint
+    empty = [name for name in tests if f"{name} alone matches 0 tensors" in notes]
+    place = rule.place(f"match.{empty[0]}") if empty else rule.where
+    problems.error("P003", f"rule '{rule.id}' matches no tensor", place, hint, notes)
+
+
+def _pattern(group: Group) -> str:
+    return group.slot.row.pattern.replace("{N}", "*").replace("{E}", "*")

@@ -1,0 +1,67 @@
+"""Floor 1, recipe. What a JSON schema cannot say: globs, ranges, sizes, ids. Pure.
+
+Runs on nodes that may have broken the schema, so that all errors of a file show at once: it skips what it cannot read.
+"""
+
+from __future__ import annotations
+
+from dsv4recipe.errors import Problems
+from dsv4recipe.recipe.globs import glob_problem
+from dsv4recipe.recipe.layers import parse_layer
+from dsv4recipe.recipe.nodes import Items, Node, Scalar, Table, as_list, short
+from dsv4recipe.units import parse_size
+
+MAX_SHARD = 2**50
+
+
+def check_meaning(root: Table, problems: Problems) -> None:
+    """Add duplicate ids (R030), layers (R031), globs (R032), sizes (R033) and stray words of `extends` (R044)."""
+    target, rules = root.get("target"), root.get("rules")
+    if isinstance(target, Table):
+        _size(target.get("shard-size"), problems)
+    alone = root.get("extends") is None
+    stray = root.entry("remove") if alone else None
+    if stray:
+        problems.error("R044", "remove says nothing without extends", stray.where, "name the parent: extends: q4q8")
+    first: dict[str, str] = {}
+    for rule in rules.items if isinstance(rules, Items) else ():
+        if isinstance(rule, Table):
+            _rule(rule, first, alone, problems)
+
+
+def _rule(rule: Table, first: dict[str, str], alone: bool, problems: Problems) -> None:
+    identity = rule.get("id")
+    if isinstance(identity, Scalar) and isinstance(identity.value, str):
+        seen = first.setdefault(identity.value, str(identity.where))
+        if seen != str(identity.where):
+            message = f'two rules are called "{short(identity.value)}"'
+            problems.error("R030", message, identity.where, "give each rule its own id", (f"the first is at {seen}",))
+    for word in ("before", "after"):
+        entry = rule.entry(word)
+        if entry and alone:
+            hint = "without a parent, rules stand in the order in which they are tried: move the rule"
+            problems.error("R044", f"{word} says nothing without extends", entry.where, hint)
+    match = rule.get("match")
+    if isinstance(match, Table):
+        for glob in (*as_list(match.get("tensor")), *as_list(match.get("module"))):
+            if isinstance(glob, Scalar) and isinstance(glob.value, str):
+                problem, hint = glob_problem(glob.value)
+                if problem:
+                    problems.error("R032", problem, glob.where, hint)
+        for layer in as_list(match.get("layers")):
+            if isinstance(layer, Scalar):
+                try:
+                    parse_layer(layer.value)
+                except ValueError as error:
+                    problems.error("R031", error.args[0], layer.where, error.args[1])
+
+
+def _size(node: Node | None, problems: Problems) -> None:
+    if isinstance(node, Scalar) and isinstance(node.value, str):
+        try:
+            size = parse_size(node.value)
+        except ValueError as error:
+            problems.error("R024", short(str(error), 120), node.where, "write 5GiB or 5GB")
+            return
+        if not 0 < size <= MAX_SHARD:
+            problems.error("R033", f"shard-size {short(node.value)} is out of range", node.where, "write 5GiB or 5GB")

@@ -1,0 +1,84 @@
+"""Floor 1, recipe. Globs over names, in linear time. Pure.
+
+`*` is any run of characters (dots too), `?` one character, `[0-9]` one of a class, `[!0-9]` one outside of it. Users
+never write regular expressions; the one made here gives up on a stretch between two stars once it is placed (atomic
+groups), so that a hostile glob costs no more than a long one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from dsv4recipe.errors import RecipeError
+from dsv4recipe.recipe.nodes import short
+
+MAX_GLOB = 512
+
+
+def compile_glob(pattern: str) -> Callable[[str], bool]:
+    """Whether a whole name matches. Raises RecipeError R032: an unfinished or empty class, over 512 characters."""
+    problem, hint = glob_problem(pattern)
+    if problem:
+        raise RecipeError("R032", problem, hint=hint)
+    if not _SIGNS.search(pattern):
+        return pattern.__eq__
+    match = re.compile(_translate(pattern), re.DOTALL).fullmatch
+    return lambda name: match(name) is not None
+
+
+def glob_problem(pattern: str) -> tuple[str, str]:
+    """What is wrong with a glob, and the mend; ("", "") if nothing is."""
+    if not pattern:
+        return "an empty glob matches nothing", 'write "*" for every name'
+    if len(pattern) > MAX_GLOB:
+        return f"a glob of {len(pattern)} characters; at most {MAX_GLOB} are allowed", "use * for the middle"
+    for part in _PARTS.findall(pattern):
+        if part in ("[", "[]", "[!]"):
+            return (
+                f'the [ in "{short(pattern)}" is never closed, or its class is empty',
+                "write [[] for a bracket itself",
+            )
+        if part.startswith("[^"):
+            return f'"{short(part)}" is not how a glob says "none of"', f"write [!{part[2:]}"
+        if part[0] == "[":
+            bad = next((each for each in _members(part) if len(each) == 3 and each[0] > each[2]), None)
+            if bad:
+                return f'the range {bad} in "{short(pattern)}" runs backwards', f"write {bad[2]}-{bad[0]}"
+    return "", ""
+
+
+_SIGNS = re.compile(r"[*?\[]")
+_PARTS = re.compile(r"\*+|\?|\[!?\]?[^\]]*\]|\[|[^*?\[]+", re.DOTALL)
+_MEMBERS = re.compile(r".-.|.", re.DOTALL)
+
+
+def _members(part: str) -> list[str]:
+    """ "[!a0-9]" → ["a", "0-9"]."""
+    body = part[1:-1]
+    return _MEMBERS.findall(body.removeprefix("!"))
+
+
+def _class(part: str) -> str:
+    body = "".join(
+        "-".join(re.escape(end) for end in (m[0], m[2])) if len(m) == 3 else re.escape(m) for m in _members(part)
+    )
+    return f"[{'^' if part[1] == '!' else ''}{body}]"
+
+
+def _translate(pattern: str) -> str:
+    """Stretches between stars; each but the last is placed at its first fit and never moved again."""
+    stretches = [""]
+    for part in _PARTS.findall(pattern):
+        if part[0] == "*":
+            stretches.append("")
+        elif part == "?":
+            stretches[-1] += "."
+        elif part[0] == "[":
+            stretches[-1] += _class(part)
+        else:
+            stretches[-1] += re.escape(part)
+    if len(stretches) == 1:
+        return stretches[0]
+    first, *middle, last = stretches
+    return first + "".join(f"(?>.*?{stretch})" for stretch in middle) + ".*" + last

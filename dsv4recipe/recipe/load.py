@@ -1,0 +1,48 @@
+"""Floor 1, recipe. The room's door: a recipe by file or name, or from its text. `load_recipe` reads files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from dsv4recipe.errors import Problems, RecipeError
+from dsv4recipe.recipe.build import build
+from dsv4recipe.recipe.extends import Parents, read_draft, rule_id
+from dsv4recipe.recipe.model import Recipe
+from dsv4recipe.recipe.nodes import Table, as_list
+from dsv4recipe.recipe.parents import is_file_reference, read_parent, read_shipped, read_text
+from dsv4recipe.recipe.text import parse_text
+
+
+def parse_recipe(text: str, file: str, parents: Parents | None = None) -> Recipe:
+    """The flattened recipe of a text; `file` names it in messages, `parents` reads what it extends.
+
+    Pure if `parents` is. Raises RecipeError (R002 to R045) with all errors of a file at once, and nothing else.
+    """
+    return build(read_draft(text, file, parents))
+
+
+def load_recipe(reference: str | Path) -> Recipe:
+    """A recipe by path (ends with .yaml or .yml, or holds a separator) or by the name of a shipped one.
+
+    Raises RecipeError: R001 (unreadable), R050 (no such name), and what `parse_recipe` raises.
+    """
+    file, text = _read(reference)
+    return parse_recipe(text, file, read_parent)
+
+
+def rule_ids(reference: str | Path) -> tuple[str, ...]:
+    """The rule ids written in one file, for completion: quick, without schema or parents; () if it cannot be read."""
+    try:
+        file, text = _read(reference)
+        root = parse_text(text, file, Problems())
+    except RecipeError:
+        return ()
+    return tuple(rule_id(rule) for rule in as_list(root.get("rules")) if isinstance(rule, Table) and rule_id(rule))
+
+
+def _read(reference: str | Path) -> tuple[str, str]:
+    if isinstance(reference, Path) or is_file_reference(reference):
+        file = os.fspath(reference)
+        return file, read_text(reference, file, "R001")
+    return read_shipped(reference)

@@ -1,0 +1,104 @@
+"""Floor 1, recipe. The recipe as frozen data. Pure: no text, no schema, no files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dsv4recipe.errors import NOWHERE, Where
+from dsv4recipe.formats import Format
+
+ROLES = (
+    "routed-expert", "shared-expert", "attention", "compressor", "indexer", "embedding", "lm-head", "mtp-projection",
+    "router", "router-bias", "hash-table", "hyper-connection", "attention-sink", "position-bias", "norm",
+)  # fmt: skip
+"""Every role a tensor of the family can have (fact sheet checkpoint.md section 5)."""
+
+PROJECTIONS = (
+    "gate", "up", "down", "wq_a", "wq_b", "wkv", "wo_a", "wo_b", "wgate", "weights_proj", "e_proj", "h_proj",
+)  # fmt: skip
+
+LAYER_SETS = ("hash", "dense-context", "compress-ratio-4", "compress-ratio-128", "mlx-lm-more-bits")
+"""Names of layer sets; the family resolves them from config.json (fact sheet checkpoint.md section 4)."""
+
+KEEP = ("source", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The AND of its conditions; an empty tuple is no condition. Values of one condition are alternatives.
+
+    `layers` holds layer numbers (MTP stages are numbered after the main layers); `layer_sets` names sets that the
+    checkpoint's config resolves; a layer that is in either matches. `tensor` is a glob on the source name, `module`
+    one on the post-sanitize module path.
+    """
+
+    role: tuple[str, ...] = ()
+    projection: tuple[str, ...] = ()
+    layers: tuple[int, ...] = ()
+    layer_sets: tuple[str, ...] = ()
+    block: tuple[str, ...] = ()
+    stored: tuple[str, ...] = ()
+    tensor: tuple[str, ...] = ()
+    module: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: `action` is a format, a plain dtype ("source", "float32", …) or "drop".
+
+    `where` points at the rule's id in its file; `fields` maps a dotted field name ("match.tensor",
+    "format.affine.bits") to its place. `where` and `fields` say nothing of what the rule means and do not compare.
+    """
+
+    id: str
+    match: Match
+    action: Format | Literal["source", "float32", "bfloat16", "float16", "drop"]
+    optional: bool = False
+    note: str = ""
+    where: Where = field(default=NOWHERE, compare=False)
+    fields: tuple[tuple[str, Where], ...] = field(default=(), compare=False)
+
+    def place(self, name: str) -> Where:
+        """Where a field of the rule is written, or the rule itself."""
+        return dict(self.fields).get(name, self.where)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The checkpoint the recipe was written for. `revision` is a 40-digit commit, or ""."""
+
+    model: str
+    revision: str
+    family: str
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The runtime and the layout it is asked for. `shard_size` in bytes; `half` "float16" or "bfloat16"."""
+
+    runtime: str
+    experts: str
+    mtp: str
+    shard_size: int
+    half: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A flattened recipe: `extends` resolved, defaults spelled out, rules in the order they are tried."""
+
+    name: str
+    summary: str
+    license: str
+    source: Source
+    target: Target
+    rules: tuple[Rule, ...]
+    where: Where = field(default=NOWHERE, compare=False)
+    origins: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+    """(dotted key or rule id, file it came from), for `show`."""
+    fields: tuple[tuple[str, Where], ...] = field(default=(), compare=False)
+
+    def place(self, name: str) -> Where:
+        """Where a field of the header is written ("target.half"), or the recipe itself."""
+        return dict(self.fields).get(name, self.where)

@@ -1,0 +1,106 @@
+"""Floor 1, recipe. Reading recipes: files, shipped ones, and parents on the hub. Reads files and the hub."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import posixpath
+import re
+from pathlib import Path
+from typing import Any, NoReturn
+
+from dsv4recipe.errors import NOWHERE, RecipeError, Where
+from dsv4recipe.recipe.nodes import fail, short
+from dsv4recipe.recipe.shipped import recipe_path
+from dsv4recipe.recipe.text import MAX_BYTES
+
+SHIPPED = "shipped:"
+_HUB = re.compile(r"hf://(?P<org>[\w.-]+)/(?P<repo>[\w.-]+)/(?P<path>[^@]+)@(?P<revision>[^@]+)", re.ASCII)
+
+
+def is_file_reference(reference: str) -> bool:
+    """A path ends with .yaml or .yml or holds a separator; anything else is a shipped name."""
+    return reference.endswith((".yaml", ".yml")) or "/" in reference or os.sep in reference
+
+
+def read_shipped(name: str, where: Where = NOWHERE) -> tuple[str, str]:
+    """(file, text) of a shipped recipe. Raises RecipeError R050."""
+    path = recipe_path(name, where)
+    return f"{SHIPPED}{path.name}", read_text(path, str(path), "R001", where)
+
+
+def read_text(path: str | Path, file: str, code: str, where: Where = NOWHERE) -> str:
+    """The text of a file. Raises RecipeError `code` (unreadable), R001 (not UTF-8), R006 (over 1 MB)."""
+    place = where if where.file else Where(file)
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        hint = "a shipped recipe is named without an ending: see `dsv4recipe recipes`" if code == "R001" else ""
+        hint = hint or "a parent's path begins at the folder of the recipe that names it"
+        fail(code, f"cannot read {short(file, 200)}: {reason}", place, hint)
+    if len(data) > MAX_BYTES:
+        fail("R006", f"a recipe has at most {MAX_BYTES:,} bytes", Where(file), "split it with `extends`")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        lines = data[: error.start].decode("utf-8").split("\n")
+        spot = Where(file, len(lines), len(lines[-1]) + 1, 1, lines[-1] + "\ufffd")
+        fail("R001", f"not UTF-8 text: byte 0x{data[error.start]:02x}", spot, "save the file as UTF-8")
+
+
+def read_parent(reference: str, child: str, where: Where) -> tuple[str, str]:
+    """(file, text) of the parent that `child` names. Raises RecipeError R001, R006, R040, R042, R045 or R050."""
+    if reference.startswith("hf://"):
+        return _hub(reference, where)
+    if not is_file_reference(reference):
+        return read_shipped(reference, where)
+    if "://" in reference:
+        _bad(reference, where)
+    if child.startswith("hf://"):
+        return _hub(_beside(reference, child, where), where)
+    if child.startswith(SHIPPED):
+        _bad(reference, where)
+    file = os.path.normpath(os.path.join(os.path.dirname(child), reference))
+    return file, read_text(file, file, "R040", where)
+
+
+def _beside(reference: str, child: str, where: Where) -> str:
+    """The hub address of a file beside a file on the hub: same repository, same revision."""
+    found = _HUB.fullmatch(child)
+    path = posixpath.normpath(posixpath.join(posixpath.dirname(found["path"]), reference)) if found else ".."
+    if found is None or path.startswith(("..", "/")):
+        fail("R042", f'"{short(reference)}" leads out of its repository', where, "name the repository: hf://org/repo/…")
+    return f"hf://{found['org']}/{found['repo']}/{path}@{found['revision']}"
+
+
+def _hub(reference: str, where: Where) -> tuple[str, str]:
+    found = _HUB.fullmatch(reference)
+    if found is None:
+        if re.fullmatch(r"hf://[^@]+", reference):
+            fail("R042", "a parent on the hub needs its commit", where, f"write {short(reference)}@ and 40 hex digits")
+        _bad(reference, where)
+    if not re.fullmatch("[0-9a-f]{40}", found["revision"]):
+        hint = "a branch or tag can move: write the 40 hexadecimal digits of the commit"
+        fail("R042", f'"{short(found["revision"])}" does not pin a revision', where, hint)
+    if any(part in ("", ".", "..") for part in found["path"].split("/")):
+        _bad(reference, where)
+    try:
+        hub: Any = importlib.import_module("huggingface_hub")
+    except ImportError:
+        fail(
+            "R045", "a parent on the hub needs huggingface_hub", where, "pip install huggingface_hub, or save the file"
+        )
+    try:
+        repo = f"{found['org']}/{found['repo']}"
+        path = hub.hf_hub_download(repo_id=repo, filename=found["path"], revision=found["revision"])
+    except Exception as error:  # the hub's client raises its own and its transport's errors
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise RecipeError("R040", f"cannot read {short(reference, 200)}: {short(lines[0], 200)}", where) from error
+    return reference, read_text(path, reference, "R040", where)
+
+
+def _bad(reference: str, where: Where) -> NoReturn:
+    hint = "write a shipped name, ./file.yaml, or hf://org/repo/path.yaml@REVISION"
+    fail("R042", f'"{short(reference)}" names no recipe', where, hint)

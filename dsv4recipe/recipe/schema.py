@@ -1,0 +1,292 @@
+"""Floor 1, recipe. Nodes against the published JSON schema, in the recipe's own words. Reads the shipped schema.
+
+The schema decides; `jsonschema` finds; here each finding gets its place and a message that names the mend.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from functools import cache
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from dsv4recipe.errors import Problems, Where, did_you_mean
+from dsv4recipe.recipe.layers import parse_layer
+from dsv4recipe.recipe.nodes import MAX_ERRORS, Items, Node, Scalar, Table, find, plain, short
+from dsv4recipe.recipe.shipped import schema_text
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+
+ACTIONS = ("format", "keep", "drop")
+
+_ID = "letters, digits, dot, underscore and hyphen, at most 64, beginning with a letter or digit"
+_PATTERNS = {
+    "name": ("a name", _ID),
+    "id": ("a rule id", _ID),
+    "remove": ("a rule id", _ID),
+    "before": ("a rule id", _ID),
+    "after": ("a rule id", _ID),
+    "license": ("a license name", "write the hub's name of it, such as mit or apache-2.0"),
+    "revision": ("a commit", "write the 40 hexadecimal digits of the commit, in quotes"),
+    "family": ("a family", "write model_type of config.json, such as deepseek_v4"),
+    "shard-size": ("a size with a unit", "write 5GiB or 5GB"),
+}
+_TYPES = {
+    "string": "text", "integer": "a whole number", "boolean": "true or false", "object": "a mapping", "array": "a list",
+}  # fmt: skip
+_YAML_1_1 = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+
+
+@cache
+def _validator() -> Any:
+    """Draft 7, but a float is never a whole number: what is written is what is meant."""
+    from jsonschema import Draft7Validator, validators
+
+    whole = Draft7Validator.TYPE_CHECKER.redefine(
+        "integer", lambda _, v: isinstance(v, int) and not isinstance(v, bool)
+    )
+    extend: Any = validators.extend
+    return extend(Draft7Validator, type_checker=whole)(_inlined(_document()))
+
+
+def check_schema(root: Table, problems: Problems) -> None:
+    """Add every breach of the schema to `problems`, each at the key or value that is wrong."""
+    for error in islice(_validator().iter_errors(plain(root)), 10 * MAX_ERRORS):
+        _Finding(root, error, problems).explain()
+
+
+class _Finding:
+    """One schema error with its node, the field's name and a place."""
+
+    def __init__(self, root: Table, error: ValidationError, problems: Problems) -> None:
+        self.root = root
+        self.error: Any = error
+        self.problems = problems
+        self.path = list(error.absolute_path)
+        self.node, self.key = find(root, self.path)
+        self.field = next((step for step in reversed(self.path) if isinstance(step, str)), "")
+        self.rule = self.path[:1] == ["rules"] and len(self.path) == 2
+
+    @property
+    def where(self) -> Where:
+        return self.node.where
+
+    def add(self, code: str, message: str, hint: str = "", where: Where | None = None) -> None:
+        self.problems.error(code, message, where or self.where, hint)
+
+    def explain(self) -> None:
+        handler = getattr(self, "on_" + str(self.error.validator).lower(), None)
+        if handler is None:
+            self.add("R023", f"{self.field or 'the recipe'} breaks the schema: {self.error.validator}")
+        else:
+            handler()
+
+    def on_additionalproperties(self) -> None:
+        known = _properties(self.error.schema)
+        if isinstance(self.node, Table):
+            for entry in self.node.entries:
+                if entry.key not in known:
+                    hint = did_you_mean(entry.key, known) or "takes no parameters: {}"
+                    code = "R026" if self.field == "format" else "R020"
+                    what = "format" if self.field == "format" else "key"
+                    self.add(code, f'unknown {what} "{short(entry.key)}"', hint, entry.where)
+
+    def on_required(self) -> None:
+        table = self.node if isinstance(self.node, Table) else Table((), self.where)
+        missing = [key for key in self.error.validator_value if table.get(key) is None and not self.misspelled(key)]
+        name = f'"{self.field}"' if self.key else "the rule" if self.rule else "the recipe"
+        where = self.key or self.where
+        if self.rule and table.entries:
+            where = table.entries[0].where
+        if missing:
+            self.add("R021", f"{name} lacks {_and(missing)}", _example(self.error.schema, missing[0]), where)
+
+    def misspelled(self, *words: str) -> bool:
+        """Whether an unknown key is so near to a missing one that it is reported alone."""
+        known = _properties(self.error.schema)
+        keys = [entry.key for entry in self.node.entries] if isinstance(self.node, Table) else []
+        return any(key not in known and difflib.get_close_matches(key, words) for key in keys)
+
+    def on_type(self) -> None:
+        wanted = str(self.error.validator_value)
+        name = "a rule" if self.rule else self.field
+        self.add("R022", f"{name} must be {_TYPES[wanted]}, not {_kind(self.node)}", self.type_hint(wanted))
+
+    def type_hint(self, wanted: str) -> str:
+        """How to write a value of the wanted type, where what was meant can be seen."""
+        value = self.node.value if isinstance(self.node, Scalar) else None
+        raw = short(self.node.raw) if isinstance(self.node, Scalar) else ""
+        hint = ""
+        if wanted == "string" and value is not None:
+            hint = "write a size with its unit: 5GiB" if self.field == "shard-size" else f'quote it: "{raw}"'
+        elif wanted == "integer" and isinstance(value, str) and value.isdecimal():
+            hint = f"write {raw} without quotes"
+        elif wanted == "integer" and isinstance(value, float) and value.is_integer():
+            hint = f"write {int(value)}"
+        elif wanted == "boolean" and raw in _YAML_1_1:
+            hint = f"YAML 1.2 reads {raw} as text; write {_YAML_1_1[raw]}"
+        elif wanted == "object" and self.field == "format" and raw:
+            hint = f"write {{{raw}: {{}}}}"
+        elif wanted == "object" and self.path[-2:-1] == ["format"]:
+            hint = f"write {self.field}: {_flow(self.error.schema['examples'][0])}"
+        elif self.field == "extends":
+            hint = "a recipe has at most one parent"
+        return hint
+
+    def on_enum(self) -> None:
+        values = [str(value) for value in self.error.validator_value]
+        got = _shown(self.node)
+        hint = did_you_mean(str(plain(self.node)), values) if isinstance(plain(self.node), str) else ""
+        if len(values) > 8:
+            self.add("R023", f"{got} is no {self.field}", hint)
+        else:
+            self.add("R023", f"{self.field} must be {_or(values)}, not {got}", hint if hint.startswith("did") else "")
+
+    def on_const(self) -> None:
+        got = _shown(self.node)
+        if self.field == "recipe":
+            if isinstance(plain(self.node), int):
+                self.add(
+                    "R023", f"recipe language version {got} is unknown; this tool reads version 1", "write recipe: 1"
+                )
+        elif self.field == "drop" and plain(self.node) is False:
+            self.add("R023", "drop can only be true", "delete the line, or say what the tensor becomes: format or keep")
+
+    def on_pattern(self) -> None:
+        what, hint = _PATTERNS[self.field]
+        self.add("R024", f"{_shown(self.node)} is not {what}", hint)
+
+    def on_minlength(self) -> None:
+        if self.field not in ("tensor", "module"):
+            self.add("R027", f"{self.field} is empty")
+
+    def on_maxlength(self) -> None:
+        length, limit = len(str(plain(self.node))), self.error.validator_value
+        message = f"{self.field} has {length} characters; at most {limit} are allowed"
+        self.add("R032" if self.field in ("tensor", "module") else "R024", message)
+
+    def on_minimum(self) -> None:
+        self.add("R023", f"{self.field} must be at least {self.error.validator_value}, not {_shown(self.node)}")
+
+    def on_maximum(self) -> None:
+        self.add("R023", f"{self.field} must be at most {self.error.validator_value}, not {_shown(self.node)}")
+
+    def on_minitems(self) -> None:
+        self.add("R027", f"{self.field} is an empty list", "give it a value, or delete the key", self.key)
+
+    def on_uniqueitems(self) -> None:
+        seen: list[tuple[type, Any]] = []
+        for item in self.node.items if isinstance(self.node, Items) else ():
+            value = (type(plain(item)), plain(item))
+            if value in seen:
+                self.add("R027", f"{_shown(item)} is listed twice", "keep one of the two", item.where)
+            seen.append(value)
+
+    def on_minproperties(self) -> None:
+        if self.field == "format":
+            known = ", ".join(self.error.schema["properties"])
+            self.add("R026", "format is empty", f"known: {known}", self.key)
+        else:
+            hint = 'to match every tensor left, write match: {tensor: "*"}'
+            self.add("R027", "match needs at least one condition", hint, self.key)
+
+    def on_maxproperties(self) -> None:
+        if isinstance(self.node, Table):
+            names = _and([short(entry.key) for entry in self.node.entries])
+            where = self.node.entries[1].where
+            self.add("R026", f"a rule has one format, not {names}", "make a rule for each, or keep one of them", where)
+
+    def on_oneof(self) -> None:
+        """Exactly one action of a rule."""
+        if isinstance(self.node, Table):
+            given = [entry for entry in self.node.entries if entry.key in ACTIONS]
+            if not given and self.misspelled(*ACTIONS):
+                return
+            got = f"this one has {_and([entry.key for entry in given])}" if given else "this one has none"
+            where = given[1].where if given else self.node.entries[0].where if self.node.entries else self.where
+            self.add("R025", "a rule needs exactly one of format, keep, drop", got, where)
+
+    def on_anyof(self) -> None:
+        """A layer; or a value that may stand alone or in a list: judge it by what it is."""
+        if self.error.validator_value[1].get("type") != "array":
+            try:
+                parse_layer(plain(self.node))
+            except ValueError as error:
+                self.add("R031", *error.args)
+        elif isinstance(self.node, Table):
+            self.add("R022", f"{self.field} must be a value or a list, not a mapping")
+        else:
+            branch = 1 if isinstance(self.node, Items) else 0
+            for inner in self.error.context:
+                if inner.schema_path[0] == branch:
+                    _Finding(self.root, inner, self.problems).explain()
+
+    def on_not(self) -> None:
+        entry = self.node.entry("after") if isinstance(self.node, Table) else None
+        self.add(
+            "R044", "a rule goes before another or after one, not both", "keep one", entry.where if entry else None
+        )
+
+
+def _kind(node: Node) -> str:
+    if isinstance(node, Table):
+        return "a mapping"
+    if isinstance(node, Items):
+        return "a list"
+    if node.value is None:
+        return "nothing"
+    if isinstance(node.value, bool):
+        return node.raw
+    return f'the text "{short(node.raw)}"' if isinstance(node.value, str) else f"the number {short(node.raw)}"
+
+
+def _shown(node: Node) -> str:
+    value = plain(node)
+    return f'"{short(value)}"' if isinstance(value, str) else short(str(value)) if value is not None else "nothing"
+
+
+def _and(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
+
+
+def _or(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
+
+
+def _inlined(schema: Any) -> Any:
+    """The schema with its definitions in place of the references to them, which are not recursive: a third faster."""
+    if isinstance(schema, dict):
+        if "$ref" in schema:
+            return _inlined(_document()["definitions"][schema["$ref"].rsplit("/", 1)[-1]])
+        return {key: _inlined(each) for key, each in schema.items() if key != "definitions"}
+    return [_inlined(each) for each in schema] if isinstance(schema, list) else schema
+
+
+def _properties(schema: Any) -> dict[str, Any]:
+    """The properties a schema knows; for `then` of the whole recipe, the recipe's."""
+    own: dict[str, Any] = schema if schema.get("additionalProperties") is False else _inlined(_document())
+    found: dict[str, Any] = own.get("properties", {})
+    return found
+
+
+@cache
+def _document() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(schema_text("recipe"))
+    return document
+
+
+def _example(schema: Any, key: str) -> str:
+    """`key: example` from the schema's own examples."""
+    found = _properties(schema).get(key, {})
+    return f"for example {key}: {_flow(found['examples'][0])}" if found.get("examples") else ""
+
+
+def _flow(value: Any) -> str:
+    """An example of the schema as a recipe writes it."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_flow(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_flow(each) for each in value) + "]"
+    return str(value)

@@ -1,0 +1,156 @@
+"""Floor 1, recipe. A recipe as plain data and as YAML text: canonical, every default spelled out. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from dsv4recipe.errors import Where
+from dsv4recipe.recipe.layers import compact
+from dsv4recipe.recipe.model import Match, Recipe, Rule
+from dsv4recipe.recipe.scalars import resolve
+from dsv4recipe.recipe.text import FREE_TEXT
+from dsv4recipe.units import UNITS
+
+Comment = Callable[[str], str]
+
+_ORDER = (
+    "recipe", "name", "summary", "license", "source", "model", "revision", "family", "target", "runtime", "experts",
+    "mtp", "shard-size", "half", "rules", "id", "match", "role", "projection", "layers", "block", "stored", "tensor",
+    "module", "format", "keep", "drop", "bits", "group-size", "scales", "fit", "seed", "optional", "note",
+)  # fmt: skip
+_BARE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]*(?: [A-Za-z0-9._/+()-][A-Za-z0-9._/+(),;-]*)*")
+
+
+def recipe_data(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as JSON-like data that is itself a valid recipe: no positions, no `extends`, defaults spelled out."""
+    source = {"model": recipe.source.model, "revision": recipe.source.revision, "family": recipe.source.family}
+    if not recipe.source.revision:
+        del source["revision"]
+    target = recipe.target
+    return {
+        "recipe": 1,
+        "name": recipe.name,
+        "summary": recipe.summary,
+        "license": recipe.license,
+        "source": source,
+        "target": {
+            "runtime": target.runtime,
+            "experts": target.experts,
+            "mtp": target.mtp,
+            "shard-size": size_text(target.shard_size),
+            "half": target.half,
+        },
+        "rules": [_rule_data(rule) for rule in recipe.rules],
+    }
+
+
+def _rule_data(rule: Rule) -> dict[str, Any]:
+    data: dict[str, Any] = {"id": rule.id, "match": _match_data(rule.match)}
+    if rule.action == "drop":
+        data["drop"] = True
+    elif isinstance(rule.action, str):
+        data["keep"] = rule.action
+    else:
+        data["format"] = rule.action.spec()
+    data["optional"] = rule.optional
+    if rule.note:
+        data["note"] = rule.note
+    return data
+
+
+def _match_data(match: Match) -> dict[str, Any]:
+    data: dict[str, list[Any]] = {
+        "role": list(match.role),
+        "projection": list(match.projection),
+        "layers": [*compact(match.layers), *match.layer_sets],
+        "block": list(match.block),
+        "stored": list(match.stored),
+        "tensor": list(match.tensor),
+        "module": list(match.module),
+    }
+    return {key: values for key, values in data.items() if values}
+
+
+def size_text(size: int) -> str:
+    """5368709120 → "5GiB": the largest unit that divides the size."""
+    units = sorted(UNITS.items(), key=lambda item: -item[1])
+    name, factor = next((name, factor) for name, factor in units if size % factor == 0)
+    return f"{size // factor}{name}"
+
+
+def show_recipe(recipe: Recipe) -> str:
+    """The flattened recipe as YAML; each line says where it came from. Loads again to an equal recipe."""
+    known = dict(recipe.fields)
+    rules = {f"rules.{n}": rule for n, rule in enumerate(recipe.rules)}
+
+    def comment(path: str) -> str:
+        rule = rules.get(".".join(path.split(".", 2)[:2]))
+        if rule is None:
+            return _origin(known.get(path))
+        inside = path.split(".", 2)[2] if path.count(".") > 1 else ""
+        where = dict(rule.fields).get(inside) if inside else rule.where
+        return _origin(where) if where else "# default" if rule.where.line else ""
+
+    return data_text(recipe_data(recipe), comment)
+
+
+def _origin(where: Where | None) -> str:
+    if where is None or not where.line:
+        return ""
+    file = "".join(each if each.isprintable() else "?" for each in where.file)
+    return f"# from {file}:{where.line}"
+
+
+def data_text(data: Mapping[str, Any], comment: Comment | None = None) -> str:
+    """`recipe_data` as YAML text. `comment` gives the comment of a line from its dotted path."""
+    lines = [(text, comment(path) if comment else "") for path, text in _lines(data, "", 0)]
+    width = min(64, max((len(text) for text, note in lines if note), default=0))
+    return "".join(f"{text:<{width}}  {note}".rstrip() + "\n" if note else f"{text}\n" for text, note in lines)
+
+
+def _lines(data: Mapping[str, Any], path: str, depth: int) -> Iterator[tuple[str, str]]:
+    indent = "  " * depth
+    for key in sorted(data, key=lambda key: (_ORDER.index(key) if key in _ORDER else len(_ORDER), key)):
+        value, here = data[key], f"{path}{key}"
+        if isinstance(value, Mapping) and value:
+            yield here, f"{indent}{key}:"
+            yield from _lines(value, here + ".", depth + 1)
+        elif key == "rules":
+            yield here, f"{indent}{key}:"
+            for number, rule in enumerate(value):
+                first, *rest = _lines(rule, f"{here}.{number}.", depth + 2)
+                yield first[0], f"{indent}  - {first[1].lstrip()}"
+                yield from rest
+        else:
+            # a comment after bare prose would read as lost text
+            yield here, f"{indent}{key}: {_quoted(value) if key in FREE_TEXT else _flow(value)}"
+
+
+def _flow(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(_flow(item) for item in value) + "]"
+    if isinstance(value, str):
+        return _text(value)
+    return json.dumps(value)
+
+
+def _text(value: str) -> str:
+    """Plain where YAML reads it back as this text, else in double quotes."""
+    try:
+        if _BARE.fullmatch(value) and resolve(value) == value:
+            return value
+    except ValueError:
+        pass
+    return _quoted(value)
+
+
+def _quoted(value: str) -> str:
+    quoted = json.dumps(value, ensure_ascii=False)
+    return "".join(each if each.isprintable() else _escape(each) for each in quoted)
+
+
+def _escape(character: str) -> str:
+    return f"\\U{ord(character):08x}" if ord(character) > 0xFFFF else f"\\u{ord(character):04x}"

@@ -1,0 +1,44 @@
+"""Floor 1, recipe. The recipe that `init` writes: complete, loadable, and commented. Pure."""
+
+from __future__ import annotations
+
+TEMPLATE = """\
+# yaml-language-server: $schema={schema}
+# `dsv4recipe schema recipe > {schema}` puts the schema there, for completion in editors.
+recipe: 1
+name: {name}
+summary: 4-bit affine routed experts, 8-bit affine elsewhere.
+license: mit
+source:
+  model: deepseek-ai/DeepSeek-V4-Flash
+  # Pin the checkpoint: 40 hexadecimal digits, quoted if they could be read as a number.
+  revision: 6e763230a9d263eca2023f1d4a5ce1bfe126cf48
+  family: deepseek_v4
+target:
+  runtime: vmlx         # decides names on disk, legality and config
+  experts: stacked      # or per-expert
+  mtp: keep             # or drop: leave the prediction stages out
+  shard-size: 5GiB
+  half: float16         # or bfloat16: scales, biases and copies of bfloat16 tensors
+# Rules in order: the first that matches a tensor claims it, and every tensor must be claimed.
+# A rule matches when all its conditions hold: role, projection, layers, block, stored, tensor, module.
+rules:
+  # To give some layers more bits, put a narrower rule before the general one:
+  # - id: early-experts
+  #   match: {{role: routed-expert, layers: [0-2, 42]}}
+  #   format: {{affine: {{bits: 6, group-size: 32}}}}
+  - id: routed-experts
+    match: {{role: routed-expert}}
+    format: {{affine: {{bits: 4, group-size: 32}}}}     # or mxfp4: {{}}, an exact copy of the source
+  - id: control
+    match: {{role: [norm, router, router-bias, hyper-connection, attention-sink, position-bias, hash-table]}}
+    keep: source
+  - id: everything-else
+    match: {{role: [attention, compressor, indexer, shared-expert, embedding, lm-head, mtp-projection]}}
+    format: {{affine: {{bits: 8, group-size: 32}}}}
+"""
+
+
+def init_text(name: str, schema: str = "recipe.schema.json") -> str:
+    """A starter recipe of this name. `schema` is the path or URL of the JSON schema, for the editor's modeline."""
+    return TEMPLATE.format(name=name, schema=schema)

@@ -1,0 +1,129 @@
+"""Floor 2, targets. What a runtime is to the rest of the house: names, legality, config and side files. Pure.
+
+One file per runtime gives one `Target`; `targets.get` finds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dsv4recipe.checkpoint.family import Dims, Slot
+from dsv4recipe.checkpoint.graph import Group
+from dsv4recipe.formats import Format, Part, SourceTensor
+from dsv4recipe.recipe.model import Rule
+from dsv4recipe.targets.names import NameMap
+
+
+@dataclass(frozen=True, slots=True)
+class SideFile:
+    """A file of the bundle beside the shards: content made here, or a copy of a source file (`copy_of`)."""
+
+    name: str
+    content: bytes = b""
+    copy_of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What became of one module, as far as side files ask."""
+
+    role: str
+    projection: str
+    block: str
+    layer: int | None
+    source: SourceTensor
+    format: Format
+
+
+@dataclass(frozen=True, slots=True)
+class SideInput:
+    """What a target may look at to make its side files.
+
+    `texts` holds the source's small JSON files by name, `files` every file name of the source folder (posix, relative),
+    `config` the source's config.json, `quantization` the plan's overrides.
+    """
+
+    recipe_name: str
+    model: str
+    config: Mapping[str, Any]
+    quantization: Mapping[str, Any]
+    modules: Sequence[Placed]
+    files: tuple[str, ...]
+    texts: Mapping[str, str]
+    half: str
+    experts: str
+    mtp: str
+
+
+def no_extra_parts(fmt: Format, stacked: bool) -> tuple[Part, ...]:  # noqa: ARG001 - the signature of `extra_parts`
+    return ()
+
+
+@dataclass(frozen=True)
+class Target:
+    """One runtime as data.
+
+    `names` gives its module paths, `also` those of other runtimes that load the same bundle. `disk_stem` names a module
+    on disk. `runs` maps a role to the kinds of format the runtime runs there ("" for every other role); `halves` (the
+    advised one first) are the half types it takes; `float32_roles` stay in their source's float32. `overrides` is
+    "differing" (only modules that differ from the global entry) or "all"; `stem_overrides` repeats each entry under its
+    disk stem. `mtp` says what may become of MTP stages. `tied` lists projections that share one format per layer, and
+    `tied_error` whether the runtime breaks without, or is only slower. `row_groups` maps a projection to the dimension
+    that splits its rows into a leading axis on disk. `laws` names what the contract asks beyond the laws of all.
+    """
+
+    name: str
+    families: tuple[str, ...]
+    names: NameMap
+    expert_layouts: tuple[str, ...]
+    mtp: tuple[str, ...]
+    halves: tuple[str, ...]
+    runs: Mapping[str, tuple[str, ...]]
+    float32_roles: tuple[str, ...]
+    overrides: str
+    stem_overrides: bool
+    disk_stem: Callable[[Slot, str], str]
+    side_files: Callable[[SideInput], tuple[SideFile, ...]]
+    library: str
+    extra_parts: Callable[[Format, bool], tuple[Part, ...]] = no_extra_parts
+    also: tuple[NameMap, ...] = ()
+    tied: tuple[str, ...] = ()
+    tied_error: bool = True
+    row_groups: Mapping[str, str] = field(default_factory=dict)
+    laws: tuple[str, ...] = ()
+    mtp_paths: bool = False
+
+    def path(self, slot: Slot) -> str | None:
+        """The post-sanitize path of what a slot becomes; None where the runtime drops it (MTP)."""
+        return self.names.path(slot.stem) if self._loads(slot) else None
+
+    def keys(self, slot: Slot) -> tuple[str, ...]:
+        """The paths under which config.json describes a slot, one per dialect; the runtime's own comes first."""
+        if not self._loads(slot):
+            return ()
+        return tuple(dict.fromkeys(names.path(slot.stem) for names in (self.names, *self.also)))
+
+    def lookups(self, slot: Slot) -> tuple[tuple[str, ...], ...]:
+        """Per dialect, the keys that the runtime tries in turn for a slot's entry."""
+        if not self._loads(slot):
+            return ()
+        return tuple(dict.fromkeys(names.lookups(slot.stem) for names in (self.names, *self.also)))
+
+    def groups(self, slot: Slot, dims: Dims) -> int:
+        """Into how many leading groups the rows of a matrix are split on disk; 0 if they are not."""
+        name = self.row_groups.get(slot.row.projection)
+        return int(getattr(dims, name)) if name and slot.block == "main" else 0
+
+    def _loads(self, slot: Slot) -> bool:
+        return slot.block != "mtp" or self.mtp_paths
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A group, the rule that won it and the format it becomes."""
+
+    group: Group
+    rule: Rule
+    format: Format

@@ -1,0 +1,22 @@
+"""Floor 2, targets. `omlx`: the class of mlx-lm#1192; refuses float16 for DeepSeek-V4. Pure data.
+
+Source: fact sheet mlx.md 0.2 and 3.1.
+"""
+
+from __future__ import annotations
+
+from dsv4recipe.targets.base import Target
+from dsv4recipe.targets.post_sanitize import PR1192, SHARED, named_as_loaded, runs
+from dsv4recipe.targets.side_files import plain_side_files
+
+OMLX = Target(
+    name="omlx",
+    names=PR1192,
+    disk_stem=named_as_loaded(PR1192),
+    halves=("bfloat16",),
+    runs=runs(("affine", "mxfp8", "keep")),
+    stem_overrides=False,
+    side_files=plain_side_files,
+    row_groups={"wo_a": "o_groups"},
+    **SHARED,
+)

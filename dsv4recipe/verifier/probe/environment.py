@@ -1,0 +1,70 @@
+"""Floor 4, verifier (child side). Keeps the runtime off the user's home, network and bundle. Writes in scratch only.
+
+The bundle is shown to the runtime as a folder of links: a loader that replaces files (vMLX realigns shards and
+rewrites the index, fact sheet vmlx.md 4.6) replaces links, and each replaced link is a finding.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+_OWN_SWITCHES = ("DSV4_", "JANG", "VMLX_")  # the runtimes' own environment switches: the proof is about their defaults
+
+
+def isolate(scratch: Path) -> None:
+    """Home and caches under `scratch`, no network, no bytecode files, the runtimes' default switches.
+
+    Must run before anything of the runtimes is imported. The system's temporary folder stays: mlx keeps the kernels
+    that it compiles for the CPU there, and every process would compile them anew (10 s a run, measured).
+    """
+    for name in [name for name in os.environ if name.startswith(_OWN_SWITCHES)]:
+        del os.environ[name]
+    home = scratch / "home"
+    for name, folder in {
+        "HOME": home,
+        "XDG_CACHE_HOME": home / ".cache",
+        "HF_HOME": home / ".cache" / "huggingface",
+    }.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        os.environ[name] = str(folder)
+    os.environ.update(
+        HF_HUB_OFFLINE="1",
+        TRANSFORMERS_OFFLINE="1",
+        HF_HUB_DISABLE_TELEMETRY="1",
+        TOKENIZERS_PARALLELISM="false",
+        DSV4_LONG_CTX="1",  # the native cache, the one that vMLX always sets (load_jangtq_dsv4)
+        VMLX_GPU_KEEPALIVE="0",  # a heartbeat thread that only complains where there is no GPU
+    )
+    sys.dont_write_bytecode = True
+
+
+def linked_view(bundle: Path, scratch: Path) -> Path:
+    """A folder in `scratch` of the bundle's own name, real folders, one link per file."""
+    bundle = bundle.resolve()
+    view = scratch / "view" / bundle.name
+    for folder, _, files in os.walk(bundle):
+        target = view / Path(folder).relative_to(bundle)
+        target.mkdir(parents=True, exist_ok=True)
+        for name in files:
+            (target / name).symlink_to(Path(folder) / name)
+    return view
+
+
+def replaced_in(view: Path, bundle: Path) -> list[str]:
+    """Files of the view that are no longer the links made by `linked_view`: replaced, added or removed."""
+    bundle = bundle.resolve()
+    changed = set()
+    for folder, _, files in os.walk(view):
+        relative = Path(folder).relative_to(view)
+        for name in files:
+            if name.endswith((".lock", ".pyc")):
+                continue
+            link = Path(folder) / name
+            if not link.is_symlink() or os.readlink(link) != str(bundle / relative / name):
+                changed.add((relative / name).as_posix())
+    for folder, _, files in os.walk(bundle):
+        relative = Path(folder).relative_to(bundle)
+        changed.update((relative / name).as_posix() for name in files if not (view / relative / name).is_symlink())
+    return sorted(changed)

@@ -1,0 +1,148 @@
+"""Floor 4, verifier (child side). The runtime's own model class, unfilled, against the bundle's names and widths.
+
+Replays both generations of mlx-lm's quantization predicate (fact sheet mlx.md 1.2) over the real module tree, so that
+a bundle is judged for the mlx-lm that is installed and for the one that is not. All arrays stay lazy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mlx.core as mx
+
+from .contents import Contents
+from .tree import leaf_modules, parameter_names
+
+Setting = dict[str, Any]  # {"bits": int, "group_size": int, "mode": str}
+RULES = ("mlx-lm 0.31", "mlx-lm 0.32")
+_DEFAULTS = {"affine": (64, 4), "mxfp4": (32, 4), "nvfp4": (16, 4), "mxfp8": (32, 8)}
+_MICROSCALING = {(4, 16): "nvfp4", (4, 32): "mxfp4", (8, 32): "mxfp8"}
+
+
+def installed_rule() -> str:
+    """Which of RULES the installed mlx-lm follows."""
+    import mlx_lm.utils
+
+    return RULES[1] if hasattr(mlx_lm.utils, "infer_quant_config") else RULES[0]
+
+
+def build(config: dict[str, Any]) -> Any:
+    """An unquantized model of the runtime's registered class. Raises what the class raises."""
+    import jang_tools.dsv4  # noqa: F401 - registers the class
+    from mlx_lm.utils import _get_classes
+
+    model_class, args_class = _get_classes(config)
+    return model_class(args_class.from_dict(config))
+
+
+class Skeleton:
+    """Module tree and sanitized tensor names of one bundle.
+
+    `shapes`: logical weight shape by path of each module that can be quantized. `weights`: post-sanitize, lazy.
+    """
+
+    def __init__(self, contents: Contents):
+        self.contents = contents
+        self.model = build(contents.config)
+        self.weights: dict[str, mx.array] = self.model.sanitize(dict(contents.plain))
+        self.shapes: dict[str, tuple[int, ...]] = {
+            path: module.weight.shape for path, module in leaf_modules(self.model) if hasattr(module, "to_quantized")
+        }
+        quantization = contents.config.get("quantization")
+        self.quantization: dict[str, Any] = quantization if isinstance(quantization, dict) else {}
+
+    def packed(self, path: str) -> Setting | None:
+        """How the tensors of `path` are packed, read off their shapes; None when they are not packed.
+
+        A setting with "broken" says what does not fit.
+        """
+        scales, weight = self.weights.get(f"{path}.scales"), self.weights.get(f"{path}.weight")
+        if scales is None or weight is None:
+            return None
+        width, columns, groups = self.shapes[path][-1], weight.shape[-1], scales.shape[-1]
+        if not groups or width % groups or columns * 32 % width:
+            return {"broken": f"{columns} words and {groups} scales a row do not divide {width} inputs"}
+        bits, group_size = columns * 32 // width, width // groups
+        if scales.dtype != mx.uint8:
+            mode = "affine" if f"{path}.biases" in self.weights else ""
+            reason = "float scales without biases"
+        else:
+            mode = _MICROSCALING.get((bits, group_size), "")
+            reason = f"byte scales with {bits} bits, group size {group_size}"
+        return _setting(bits, group_size, mode) if mode else {"broken": reason}
+
+    def wrapped(self, path: str, rule: str) -> Setting | None:
+        """What mlx-lm of that generation makes of the module: a setting, or None for an unquantized module."""
+        value = self.quantization.get(path)
+        if value is False:
+            return None
+        if isinstance(value, dict):
+            return _with_defaults(value)
+        if f"{path}.scales" not in self.weights:
+            return None
+        return _with_defaults(self.quantization) if rule == RULES[0] else self.packed(path)
+
+    def misread(self) -> list[dict[str, Any]]:
+        """Modules that a rule would wrap otherwise than their tensors are packed."""
+        found = []
+        for path in self.shapes:
+            if path in self.contents.tq:
+                continue
+            packed = self.packed(path)
+            for rule in RULES:
+                wrapped = self.wrapped(path, rule)
+                if wrapped != packed or (packed and "broken" in packed):
+                    found.append({"rule": rule, "path": path, "wrapped": wrapped, "packed": packed})
+        return found
+
+    def overrides(self) -> dict[str, Any]:
+        """Each override key of config.json: `hit` a module, name a tensor on `disk`, or belong to neither.
+
+        Keys of disk stems are what vMLX's shape inference reads (fact sheet vmlx.md 6.4); the spellings of the other
+        known dialects (fact sheet mlx.md 3.1) are read by other runtimes. `missed` is read by nobody.
+        """
+        stems = {name.rpartition(".")[0] for name in self.contents.names}
+        hit, disk, dialect, missed = [], 0, 0, []
+        for key, value in self.quantization.items():
+            if not isinstance(value, (dict, bool)):
+                continue
+            if key in self.shapes:
+                hit.append(key)
+            elif key in stems:
+                disk += 1
+            elif _house_spelling(key) in self.shapes:
+                dialect += 1
+            elif isinstance(value, dict) and "bits" in value:
+                missed.append(key)
+        return {"hit": len(hit), "disk": disk, "dialect": dialect, "missed": missed}
+
+    def names(self) -> tuple[list[str], list[str]]:
+        """(missing, unexpected): parameters that no tensor fills, tensors that no parameter takes."""
+        rule = installed_rule()
+        for_real = {path: self.wrapped(path, rule) for path in self.shapes if path not in self.contents.tq}
+        wanted = parameter_names(self.model)
+        wanted -= {f"{path}.weight" for path in self.contents.tq}
+        for path, setting in for_real.items():
+            if setting is not None:
+                wanted.add(f"{path}.scales")
+                if setting.get("mode", "affine") == "affine":
+                    wanted.add(f"{path}.biases")
+        unexpected = sorted(set(self.weights) - wanted) + self.contents.stray
+        unexpected += sorted(n for path, names in self.contents.tq.items() if path not in self.shapes for n in names)
+        return sorted(wanted - set(self.weights)), unexpected
+
+
+def _setting(bits: Any, group_size: Any, mode: Any) -> Setting:
+    return {"bits": bits, "group_size": group_size, "mode": mode}
+
+
+def _with_defaults(value: dict[str, Any]) -> Setting:
+    mode = value.get("mode", "affine")
+    group_size, bits = _DEFAULTS.get(mode, (64, 4))
+    return _setting(value.get("bits", bits), value.get("group_size", group_size), mode)
+
+
+def _house_spelling(key: str) -> str:
+    """A key of another dialect in this runtime's spelling."""
+    key = key.removeprefix("language_model.").replace(".attn.", ".self_attn.").replace(".ffn.", ".mlp.")
+    return key.replace("embed_tokens", "embed")

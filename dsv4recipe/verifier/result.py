@@ -1,0 +1,50 @@
+"""Floor 4, verifier. What a proof says: steps with findings. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from dsv4recipe.errors import Diagnostic
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of the proof. `facts` are short sentences of what was checked; a warning does not fail a step."""
+
+    name: str
+    findings: tuple[Diagnostic, ...]
+    facts: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return not any(finding.severity == "error" for finding in self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """All steps that were run."""
+
+    bundle: str
+    steps: tuple[Step, ...]
+
+    @property
+    def ok(self) -> bool:
+        return all(step.ok for step in self.steps)
+
+    def data(self) -> dict[str, Any]:
+        """The document `verify --json` prints."""
+        return {
+            "format_version": 1,
+            "bundle": self.bundle,
+            "ok": self.ok,
+            "steps": [
+                {
+                    "name": step.name,
+                    "ok": step.ok,
+                    "facts": list(step.facts),
+                    "findings": [finding.as_json() for finding in step.findings],
+                }
+                for step in self.steps
+            ],
+        }

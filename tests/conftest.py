@@ -1,0 +1,61 @@
+"""Shared fixtures: synthetic checkpoints and one built bundle, made once per test process."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dsv4recipe import build, load_recipe, make_plan, open_checkpoint
+from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.checkpoint.synth import synthesize
+from dsv4recipe.plan.model import Plan
+from dsv4recipe.recipe.load import parse_recipe
+
+
+@pytest.fixture(scope="session")
+def tiny_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny checkpoint of the real layout, with data. Tests must not write into it."""
+    out = tmp_path_factory.mktemp("synthetic") / "tiny"
+    synthesize(out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_source: Path) -> Checkpoint:
+    return open_checkpoint(tiny_source)
+
+
+@pytest.fixture(scope="session")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """V4-Flash at full size, headers only."""
+    out = tmp_path_factory.mktemp("synthetic") / "full"
+    synthesize(out, preset="full", headers_only=True)
+    return open_checkpoint(out)
+
+
+@pytest.fixture(scope="session")
+def planned(tiny: Checkpoint) -> Callable[[str], Plan]:
+    """The plan of a recipe given as text, against the tiny checkpoint."""
+    return lambda text: make_plan(parse_recipe(text, "recipe.yaml"), tiny)
+
+
+@pytest.fixture(scope="session")
+def q4q8_bundle(tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished bundle. Tests must not write into it: see `spoiled`."""
+    out = tmp_path_factory.mktemp("bundles") / "q4q8"
+    return build(make_plan(load_recipe("q4q8"), tiny), tiny, out)
+
+
+@pytest.fixture
+def spoiled(q4q8_bundle: Path, tmp_path: Path) -> Path:
+    """A copy of the bundle, to be damaged."""
+    return Path(shutil.copytree(q4q8_bundle, tmp_path / "bundle"))
+
+
+@pytest.fixture
+def source_copy(tiny_source: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny checkpoint, to be damaged."""
+    return Path(shutil.copytree(tiny_source, tmp_path / "source"))

@@ -1,0 +1,42 @@
+"""Recipe texts for tests: one sound recipe, and ways to change a line of it."""
+
+from __future__ import annotations
+
+SOUND = """\
+recipe: 1
+name: sound
+summary: 4-bit experts, 8-bit elsewhere.
+license: mit
+source:
+  model: deepseek-ai/DeepSeek-V4-Flash
+  revision: 6e763230a9d263eca2023f1d4a5ce1bfe126cf48
+  family: deepseek_v4
+target:
+  runtime: vmlx
+  experts: stacked
+  mtp: keep
+  shard-size: 5GiB
+  half: float16
+rules:
+  - id: routed-experts
+    match: {role: routed-expert}
+    format: {affine: {bits: 4, group-size: 32}}
+  - id: control
+    match: {role: [norm, router, router-bias, hyper-connection, attention-sink, position-bias, hash-table]}
+    keep: source
+  - id: everything-else
+    match: {role: [attention, compressor, indexer, shared-expert, embedding, lm-head, mtp-projection]}
+    format: {affine: {bits: 8, group-size: 32}}
+"""
+
+
+def changed(old: str, new: str, text: str = SOUND) -> str:
+    """The recipe with one piece of text replaced, which must be there."""
+    if old not in text:
+        raise AssertionError(f"{old!r} is not in the recipe")
+    return text.replace(old, new, 1)
+
+
+def with_first_rule(rule: str, text: str = SOUND) -> str:
+    """The recipe with one more rule in front."""
+    return changed("rules:\n", "rules:\n" + rule, text)

@@ -1,0 +1,19 @@
+"""Every code in the program has a line in docs/errors, and every line there a code in the program."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import dsv4recipe
+
+PACKAGE = Path(dsv4recipe.__file__).parent
+PAGES = Path(__file__).parent.parent / "docs" / "errors"
+CODE = re.compile(r"\b[RCFTPBVU]\d{3}\b")
+
+
+def test_every_code_is_documented() -> None:
+    used = {c for path in PACKAGE.rglob("*.py") for c in re.findall(r'["\[]([RCFTPBVU]\d{3})["\]]', path.read_text())}
+    documented = {code for page in PAGES.glob("*.md") for code in CODE.findall(page.read_text())}
+    assert used - documented == set()
+    assert documented - used == set()

@@ -1,0 +1,131 @@
+"""The house stands: no upward import, no heavy or effectful import in the pure rooms, every module imports alone."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import dsv4recipe
+
+ROOT = Path(dsv4recipe.__file__).parent
+FLOOR = {
+    "errors": 0, "units": 0, "version": 0,
+    "formats": 1, "recipe": 1, "checkpoint": 1,
+    "targets": 2,
+    "plan": 3, "bundle": 3,
+    "builder": 4, "verifier": 4,
+    "cli": 5,
+}  # fmt: skip
+SAME_FLOOR = {("recipe", "formats"), ("checkpoint", "formats"), ("bundle", "plan")}
+"""Neighbours that may be called: formats are the vocabulary of both; a manifest names a plan."""
+
+NEVER_BELOW_CLI = {"click", "rich"}
+NEVER_BELOW_BUILD = {
+    "mlx",
+    "time",
+    "datetime",
+    "random",
+    "socket",
+    "platform",
+    "getpass",
+    "multiprocessing",
+    "threading",
+}
+KERNELS = {"numba", "llvmlite"}
+FREE = {"dsv4recipe", "dsv4recipe.__main__"}
+PROBE = "dsv4recipe.verifier.probe"
+"""Runs in the runtime's own interpreter, as a script: it may import mlx and nothing of the house."""
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted(ROOT.rglob("*.py")):
+        name = ".".join(("dsv4recipe", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
+        found[name] = path
+    return found
+
+
+MODULES = modules()
+
+
+def room(name: str) -> str:
+    return name.split(".")[1] if "." in name else ""
+
+
+def imports(name: str) -> set[str]:
+    """Every module that a module imports, also inside its functions."""
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names if f"{node.module}.{alias.name}" in MODULES}
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - FREE))
+def test_no_upward_import(name: str) -> None:
+    here = room(name)
+    for other in imports(name):
+        if not other.startswith("dsv4recipe.") or room(other) == here:
+            continue
+        there = room(other)
+        assert FLOOR[there] < FLOOR[here] or (here, there) in SAME_FLOOR or here == "cli", f"{name} imports {other}"
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - FREE))
+def test_rooms_import_only_what_they_may(name: str) -> None:
+    if name.startswith(PROBE):
+        assert not {other for other in imports(name) if other.startswith("dsv4recipe") and not other.startswith(PROBE)}
+        return
+    roots = {other.split(".")[0] for other in imports(name)}
+    if FLOOR[room(name)] < 5:
+        assert not roots & NEVER_BELOW_CLI
+    if FLOOR[room(name)] < 4:
+        assert not roots & NEVER_BELOW_BUILD
+    if not name.startswith("dsv4recipe.formats.kernels"):
+        assert not roots & KERNELS
+
+
+def test_every_module_says_its_floor_and_room() -> None:
+    for name in set(MODULES) - FREE:
+        first = (ast.get_docstring(ast.parse(MODULES[name].read_text(encoding="utf-8"))) or "").splitlines()[0]
+        here = room(name)
+        expected = f"Floor {FLOOR[here]}, {here}" if (ROOT / here).is_dir() else f"Floor {FLOOR[here]}."
+        assert first.startswith(expected), f"{name}: {first}"
+
+
+def test_every_module_imports_alone_without_a_warning() -> None:
+    names = sorted(name for name in MODULES if name != "dsv4recipe.__main__" and not name.startswith(PROBE))
+
+    def alone(name: str) -> tuple[str, str]:
+        command = [sys.executable, "-W", "error", "-c", f"import {name}"]
+        return name, subprocess.run(command, capture_output=True, text=True, check=False).stderr
+
+    with ThreadPoolExecutor(2) as pool:
+        assert {name: error for name, error in pool.map(alone, names) if error} == {}
+
+
+def test_the_public_names_are_there_and_documented() -> None:
+    assert set(dsv4recipe.__all__) == {
+        "RecipeError", "__version__", "build", "diff", "load_recipe", "make_plan", "open_checkpoint", "verify",
+    }  # fmt: skip
+    for name in dsv4recipe.__all__:
+        value = getattr(dsv4recipe, name)
+        assert isinstance(value, str) or value.__doc__
+        assert not isinstance(value, type(ast))
+
+
+def test_light_commands_load_nothing_heavy() -> None:
+    code = (
+        "import sys; from dsv4recipe.cli.main import run; run(['check', 'q4q8']); run(['--help']); run(['recipes']);"
+        "print(sorted({'numba', 'mlx', 'networkx', 'numpy', 'huggingface_hub'} & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.splitlines()[-1] == "[]"
