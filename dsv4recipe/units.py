@@ -33,3 +33,8 @@ def gigabytes(size: int) -> str:
 def human_size(size: int) -> str:
     """185739533896 → '185,739,533,896 B (185.740 GB / 172.983 GiB)'; below 1 MB the bytes alone."""
     return f"{size:,} B" if abs(size) < 10**6 else f"{size:,} B ({gigabytes(size)})"
+
+
+def counted(number: int, noun: str) -> str:
+    """1, "shard" → '1 shard'; 45, "shard" → '45 shards'."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -7,7 +7,7 @@ from dsv4recipe import build, diff, load_recipe, make_plan, open_checkpoint, ver
 checkpoint = open_checkpoint(sys.argv[1])
 plan = make_plan(load_recipe("q4q8"), checkpoint)
 other = make_plan(load_recipe("q4q8-per-expert"), checkpoint)
-print(f"{plan.tensor_bytes:,} bytes, {plan.bits_per_weight} bits per weight, {len(plan.shards)} shards")
+print(f"{plan.tensor_bytes:,} bytes, {plan.bits_per_weight} bits per weight, {len(plan.shards)} shard(s)")
 print(f"against q4q8-per-expert: {len(diff(plan, other).changed)} groups of modules are laid out differently")
 bundle = build(plan, checkpoint, sys.argv[2])
 print(f"{bundle}: {'verified' if verify(bundle).ok else 'NOT what was planned'}")

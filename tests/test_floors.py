@@ -18,7 +18,7 @@ FLOOR = {
     "formats": 1, "recipe": 1, "checkpoint": 1,
     "targets": 2,
     "plan": 3, "bundle": 3,
-    "builder": 4, "verifier": 4,
+    "builder": 4, "verifier": 4, "report": 4,
     "cli": 5,
 }  # fmt: skip
 SAME_FLOOR = {("recipe", "formats"), ("checkpoint", "formats"), ("bundle", "plan")}

@@ -43,6 +43,12 @@ def test_the_wheel_runs_the_demo(installed: Path, tmp_path: Path) -> None:
     assert (tmp_path / "here" / "q4q8" / "dsv4recipe.manifest.json").is_file()
 
 
+def test_the_wheel_has_the_template_of_the_report(installed: Path, tmp_path: Path) -> None:
+    run(installed, tmp_path, "synth", "source")
+    run(installed, tmp_path, "report", "q4q8", "--source", "source", "-o", "page.html")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
 def test_the_wheel_is_typed_and_names_its_licence(installed: Path) -> None:
     assert (installed / "dsv4recipe" / "py.typed").is_file()
     assert list(installed.glob("dsv4recipe-*.dist-info/licenses/LICENSE"))

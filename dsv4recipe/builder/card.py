@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dsv4recipe.plan.ledger import ledger
 from dsv4recipe.plan.model import Plan
-from dsv4recipe.units import human_size
+from dsv4recipe.units import counted, human_size
 from dsv4recipe.version import VERSION
 
 
@@ -39,7 +39,7 @@ def card(plan: Plan, library: str, recipe_text: str) -> str:
             f"* Source: [{source.model}](https://huggingface.co/{source.model}){revision}.",
             f"* Runtime: {plan.target['runtime']}; experts {plan.target['experts']}; MTP {plan.target['mtp']}.",
             f"* Tensors: {human_size(plan.tensor_bytes)}, {plan.bits_per_weight} bits per weight, in "
-            f"{len(plan.shards)} shards (computed before the build, and exactly what the files hold).",
+            f"{counted(len(plan.shards), 'shard')} (computed before the build, and exactly what the files hold).",
             "* Quality: not measured.",
             "",
             "## What each tensor became",

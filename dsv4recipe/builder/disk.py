@@ -1,24 +1,42 @@
 """Floor 4, builder. Every effect on the file system that a build has, and the names of what goes wrong.
 
-Protocol and reasons: docs/reliability.md. Nothing else in this room opens, writes or renames a file.
+Protocol and reasons: docs/reliability.md. Nothing else in this room opens, writes or renames a file, and every call
+goes through `fs`, so that tests can count the calls, let any of them fail, and record what a power cut would leave.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
 import shutil
+import struct
 import sys
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dsv4recipe.bundle.files import hash_file
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.units import human_size
 
-_UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP, errno.ENOTTY, errno.ENOSYS}
+fs = os
+"""The calls that reach the disk: `os`, or what a test puts in its place."""
+
+_UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSYS}
+_NO_LINKS = _UNSUPPORTED | {errno.EPERM, errno.EMLINK}
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_CHUNK = 1 << 20
+
+
+class LostWritesError(OSError):
+    """A failed fsync. The kernel may have dropped the pages and cleared the error: the file must be written anew."""
+
+
+class DamagedError(Exception):
+    """What is read back is not what was written. The message says where."""
 
 
 @contextlib.contextmanager
@@ -27,7 +45,7 @@ def named_errors(path: Path, doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in _FULL:
             raise RecipeError(
                 "B010",
                 f"the disk is full while {doing}",
@@ -44,55 +62,105 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def sync_file(handle: int) -> None:
-    """fsync that reaches the drive: F_FULLFSYNC on macOS, falling back where a file system has none."""
-    if sys.platform == "darwin":
-        import fcntl
+def room_for(sizes: Sequence[int], folder: Path) -> int:
+    """Bytes that new files of these sizes take in `folder`, in whole blocks of its file system."""
+    block = max(1, os.statvfs(folder).f_frsize)
+    return sum(-(-size // block) * block for size in sizes)
 
-        try:
-            fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
+
+def sync_file(handle: int) -> None:
+    """fsync that reaches the drive: F_FULLFSYNC on macOS, falling back where a file system has none.
+
+    Raises LostWritesError, but OSError for a full disk, where writing again would not help.
+    """
+    try:
+        if sys.platform == "darwin" and _full_sync(handle):
             return
-        except OSError as error:
-            if error.errno not in _UNSUPPORTED:
-                raise
-    os.fsync(handle)
+        fs.fsync(handle)
+    except OSError as error:
+        if error.errno in _FULL:
+            raise
+        raise LostWritesError(error.errno, error.strerror) from error
+
+
+def _full_sync(handle: int) -> bool:
+    """Whether macOS flushed the drive; False where the file system knows no such call."""
+    import fcntl
+
+    try:
+        fcntl.fcntl(handle, getattr(fcntl, "F_FULLFSYNC", 51))
+    except OSError as error:
+        if error.errno in _UNSUPPORTED:
+            return False
+        raise
+    return True
 
 
 def sync_folder(folder: Path) -> None:
     """Makes renames in a folder durable. File systems that cannot sync a folder are tolerated, errors are not."""
-    handle = os.open(folder, os.O_RDONLY)
+    handle = fs.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        fs.fsync(handle)
     except OSError as error:
         if error.errno not in _UNSUPPORTED:
             raise
     finally:
-        os.close(handle)
+        fs.close(handle)
+
+
+def make_folder(folder: Path) -> None:
+    """The folder, made if it is not there. Raises RecipeError B003 for a link, which would lead writes elsewhere."""
+    with named_errors(folder, "creating the folder"):
+        if not folder.parent.exists():
+            make_folder(folder.parent)
+        with contextlib.suppress(FileExistsError):
+            fs.mkdir(folder)
+    if folder.is_symlink() or not folder.is_dir():
+        raise RecipeError("B003", "a link or file is where the build needs a folder", Where(str(folder)), "remove it")
 
 
 def create(path: Path, size: int) -> int:
     """A new file of `size` bytes, its space reserved now rather than found missing later. Returns its descriptor."""
     with named_errors(path, f"reserving {human_size(size)}"):
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o644)
+        handle = create_new(path)
         try:
-            if size and hasattr(os, "posix_fallocate"):
-                try:
-                    os.posix_fallocate(handle, 0, size)
-                except OSError as error:
-                    if error.errno not in _UNSUPPORTED:
-                        raise
-            os.ftruncate(handle, size)
+            if size:
+                _reserve(handle, size)
+            fs.ftruncate(handle, size)
         except OSError:
-            os.close(handle)
+            close(handle)
             raise
         return handle
+
+
+def create_new(path: Path) -> int:
+    """A new, empty file. Raises FileExistsError and what else the disk says."""
+    return fs.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NOFOLLOW, 0o644)
+
+
+def _reserve(handle: int, size: int) -> None:
+    """Takes the blocks of a file: posix_fallocate, on macOS F_PREALLOCATE; file systems that have neither pass."""
+    try:
+        if sys.platform == "darwin":
+            import fcntl
+
+            # struct fstore: F_ALLOCATEALL, F_PEOFPOSMODE, from 0, length, allocated
+            request = struct.pack("=Iiqqq", 4, 3, 0, size, 0)
+            fcntl.fcntl(handle, getattr(fcntl, "F_PREALLOCATE", 42), request)
+        elif hasattr(os, "posix_fallocate"):
+            fs.posix_fallocate(handle, 0, size)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
 
 
 def write_at(handle: int, data: bytes | memoryview, offset: int) -> None:
     """Writes all of `data` at `offset`, through short writes."""
     view = memoryview(data).cast("B")
     while view:
-        written = os.pwrite(handle, view, offset)
+        written = fs.pwrite(handle, view, offset)
+        if not written:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
         view, offset = view[written:], offset + written
 
 
@@ -101,17 +169,95 @@ def read_at(handle: int, start: int, end: int, path: str) -> bytearray:
     data = bytearray(end - start)
     view, position = memoryview(data), start
     while view:
-        count = os.preadv(handle, [view], position)
+        count = fs.preadv(handle, [view], position)
         if not count:
             raise RecipeError("B012", "the source file became shorter while it was read", Where(path))
         view, position = view[count:], position + count
     return data
 
 
-def read_back(path: Path) -> tuple[int, str]:
-    """(size, sha256) of a file as it is on disk."""
+def open_source(path: Path) -> int:
+    return fs.open(path, os.O_RDONLY)
+
+
+def close(handle: int) -> None:
+    """Closes a descriptor whose data no longer matters, or is synced: an error would say nothing new."""
+    with contextlib.suppress(OSError):
+        fs.close(handle)
+
+
+def read_small(path: Path) -> bytes | None:
+    """The content of a small file; None if there is none. Follows no link. Raises OSError."""
+    try:
+        handle = fs.open(path, os.O_RDONLY | _NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    try:
+        data = bytearray()
+        while piece := fs.pread(handle, _CHUNK, len(data)):
+            data += piece
+        return bytes(data)
+    finally:
+        close(handle)
+
+
+def forget_pages(handle: int) -> None:
+    """Asks that the next read come from the drive and not from memory, where that can be asked."""
+    with contextlib.suppress(OSError):
+        if sys.platform == "darwin":
+            import fcntl
+
+            fcntl.fcntl(handle, getattr(fcntl, "F_NOCACHE", 48), 1)
+        elif hasattr(os, "posix_fadvise"):
+            fs.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+Span = tuple[int, int, int]
+"""offset, size and CRC-32 of bytes that were written."""
+
+
+def span(data: bytes | memoryview, offset: int) -> Span:
+    return offset, len(data), zlib.crc32(data)
+
+
+def read_back(handle: int, spans: Sequence[Span] | None = None) -> tuple[int, str]:
+    """(size, sha256) of a file as it is on disk.
+
+    `spans` is what was written: the file must consist of exactly these, without gap or overlap, byte for byte.
+    Raises DamagedError otherwise, and OSError.
+    """
+    digest, position = hashlib.sha256(), 0
+    buffer = memoryview(bytearray(_CHUNK))
+
+    def read(size: int) -> memoryview:
+        count = fs.preadv(handle, [buffer[: min(size, _CHUNK)]], position)
+        digest.update(buffer[:count])
+        return buffer[:count]
+
+    for offset, size, written in sorted(spans or ()):
+        if offset != position:
+            raise DamagedError(f"bytes were written never or twice between {offset:,} and {position:,}")
+        crc = 0
+        while position < offset + size and (piece := read(offset + size - position)):
+            crc = zlib.crc32(piece, crc)
+            position += len(piece)
+        if position < offset + size or crc != written:
+            raise DamagedError(f"bytes {offset:,} to {offset + size:,} are not those that were written")
+    while piece := read(_CHUNK):
+        if spans is not None:
+            raise DamagedError(f"the file goes on after byte {position:,}")
+        position += len(piece)
+    return position, digest.hexdigest()
+
+
+def hash_of(path: Path) -> tuple[int, str]:
+    """(size, sha256) of a file by its name. Raises RecipeError B011."""
     with named_errors(path, "reading back"):
-        return hash_file(path)
+        handle = fs.open(path, os.O_RDONLY | _NOFOLLOW)
+        try:
+            return read_back(handle)
+        finally:
+            close(handle)
 
 
 def temporary(path: Path) -> Path:
@@ -119,44 +265,89 @@ def temporary(path: Path) -> Path:
     return path.parent / f".{path.name}.{secrets.token_hex(6)}.tmp"
 
 
+def rename(old: Path, new: Path) -> None:
+    fs.replace(old, new)
+
+
+def link(old: Path, new: Path) -> bool:
+    """Gives a file a second name that must be new (FileExistsError). False where the file system has no links."""
+    try:
+        fs.link(old, new)
+    except OSError as error:
+        if error.errno in _NO_LINKS:
+            return False
+        raise
+    return True
+
+
+def remove(path: Path) -> None:
+    """Removes a file; one that is not there is fine. Raises OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        fs.unlink(path)
+
+
 def publish(temp: Path, path: Path) -> None:
     """Gives a finished, synced temporary file its name, durably."""
     with named_errors(path, "renaming"):
-        os.replace(temp, path)
+        rename(temp, path)
         sync_folder(path.parent)
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Writes a small file atomically: temporary, fsync, rename, fsync of the folder."""
-    temp = temporary(path)
-    with named_errors(path, "writing"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = create(temp, len(data))
+def write_file(path: Path, data: bytes) -> tuple[int, str]:
+    """Writes a small file atomically: temporary, fsync, read back, rename, fsync of the folder. A failed fsync is
+    answered by writing it once more. Returns (size, sha256) as read back."""
+    make_folder(path.parent)
+    with named_errors(path, "flushing"):
         try:
-            write_at(handle, data, 0)
+            return _write_file(path, data)
+        except LostWritesError:
+            return _write_file(path, data)
+
+
+def _write_file(path: Path, data: bytes) -> tuple[int, str]:
+    temp = temporary(path)
+    try:
+        with named_errors(path, "writing"):
+            handle = create(temp, len(data))
+        try:
+            with named_errors(path, "writing"):
+                write_at(handle, data, 0)
             sync_file(handle)
-        except OSError:
-            temp.unlink(missing_ok=True)
-            raise
+            forget_pages(handle)
+            with named_errors(path, "reading back"):
+                found = read_back(handle, [span(data, 0)])
         finally:
-            os.close(handle)
-    publish(temp, path)
+            close(handle)
+        publish(temp, path)
+    except DamagedError as damage:
+        discard(temp)
+        raise RecipeError("B013", f"{path.name} on disk is damaged: {damage}", Where(str(path))) from None
+    except BaseException:
+        discard(temp)
+        raise
+    return found
 
 
 def append_line(path: Path, line: str) -> None:
     """Appends one line and makes it durable."""
     with named_errors(path, "writing"):
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        handle = fs.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NOFOLLOW, 0o644)
         try:
             view = memoryview((line + "\n").encode())
             while view:
-                view = view[os.write(handle, view) :]
+                view = view[fs.write(handle, view) :]
             sync_file(handle)
         finally:
-            os.close(handle)
+            close(handle)
+
+
+def discard(temp: Path) -> None:
+    """Removes a temporary file if that can be done; the sweep of the next build takes what stays."""
+    with contextlib.suppress(OSError):
+        fs.unlink(temp)
 
 
 def sweep(folder: Path) -> None:
     """Removes the temporaries that a killed build left."""
     for path in folder.rglob(".*.tmp"):
-        path.unlink(missing_ok=True)
+        discard(path)

@@ -21,40 +21,59 @@ class Entry:
     size: int
     sha256: str
 
+    def line(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
 
 def record(folder: Path, entry: Entry) -> None:
-    disk.append_line(folder / NAME, json.dumps(asdict(entry), sort_keys=True))
+    """Appends a line and makes it durable. Raises RecipeError B010 or B011."""
+    disk.append_line(folder / NAME, entry.line())
+
+
+def lines(folder: Path) -> int:
+    """How many files a journal, of whatever plan, says are finished."""
+    with disk.named_errors(folder / NAME, "reading"):
+        return (disk.read_small(folder / NAME) or b"").count(b"\n")
 
 
 def finished(folder: Path, tasks: dict[str, str]) -> dict[str, Entry]:
     """The journaled files that are still whole, by name. `tasks` maps file → task digest of this plan.
 
-    A torn last line is dropped; a line of another task is an error (B031), as is any other broken line (B030). A file
-    whose size or sha256 differs from its line is built again.
+    A torn last line (no newline, or no entry) is dropped and its file built again; a line of another task is an error
+    (B031), as is any other broken line (B030). A file whose size or sha256 differs from its line is built again.
     """
     path = folder / NAME
-    if not path.exists():
+    with disk.named_errors(path, "reading"):
+        text = disk.read_small(path)
+    if text is None:
         return {}
-    text = path.read_bytes()
-    lines = text.split(b"\n")
-    torn = lines.pop()
+    found = text.split(b"\n")
+    torn = found.pop()
+    if not torn and found and _entry(found[-1]) is None:
+        torn = found.pop() + b"\n"
     if torn:
         disk.write_file(path, text[: len(text) - len(torn)])
     entries: dict[str, Entry] = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(found, 1):
         where = Where(str(path), number, 1, max(1, len(line)), line.decode(errors="replace"))
-        try:
-            entry = Entry(**json.loads(line))
-        except (ValueError, TypeError):
-            raise RecipeError(
-                "B030", "a broken line in the build journal", where, f"remove {folder} and build again"
-            ) from None
+        entry = _entry(line)
+        hint = f"remove {folder} and build again"
+        if entry is None:
+            raise RecipeError("B030", "a broken line in the build journal", where, hint)
         if tasks.get(entry.file) != entry.task:
-            hint = f"remove {folder} and build again"
             raise RecipeError("B031", "the journal holds a file that this plan and version would not make", where, hint)
         entries[entry.file] = entry
     return {name: entry for name, entry in entries.items() if _whole(folder / name, entry)}
 
 
+def _entry(line: bytes) -> Entry | None:
+    try:
+        entry = Entry(**json.loads(line))
+    except (ValueError, TypeError, RecursionError):
+        return None
+    texts = (entry.task, entry.file, entry.sha256)
+    return entry if type(entry.size) is int and all(isinstance(text, str) for text in texts) else None
+
+
 def _whole(path: Path, entry: Entry) -> bool:
-    return path.is_file() and disk.read_back(path) == (entry.size, entry.sha256)
+    return path.is_file() and not path.is_symlink() and disk.hash_of(path) == (entry.size, entry.sha256)

@@ -11,9 +11,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from dsv4recipe.builder.journal import Entry
-from dsv4recipe.builder.pieces import Piece
 from dsv4recipe.builder.shard import OpenShard, ShardTask
 from dsv4recipe.builder.sources import Sources
+from dsv4recipe.plan.pieces import Piece
 
 
 def run_shards(

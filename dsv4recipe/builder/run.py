@@ -6,13 +6,17 @@ the folder gets its name. Every state an interrupted build can leave is continue
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from dsv4recipe.builder import disk, journal, lease
+from dsv4recipe.builder.interrupt import interruptible
+from dsv4recipe.builder.lease import Lease
 from dsv4recipe.builder.local import run_shards
+from dsv4recipe.builder.preflight import check_memory, check_names, check_room, memory_needed
 from dsv4recipe.builder.side import side_files
 from dsv4recipe.builder.sources import Sources
 from dsv4recipe.builder.tasks import shard_tasks, task_digest
@@ -21,12 +25,10 @@ from dsv4recipe.bundle.manifest import NAME, PLAN_NAME, manifest_text, read_mani
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import Problems, RecipeError, Where
 from dsv4recipe.formats.encode import ENCODER_VERSION
-from dsv4recipe.plan.canonical import dump_plan
+from dsv4recipe.plan.canonical import load_plan
 from dsv4recipe.plan.model import Plan
-from dsv4recipe.units import human_size
 
 Event = dict[str, Any]
-_SPARE = 16 << 20
 
 
 def build(
@@ -35,27 +37,39 @@ def build(
     out: str | Path,
     workers: int | None = None,
     on_event: Callable[[Event], None] = lambda event: None,
+    source_sha256: Mapping[str, str] | None = None,
 ) -> Path:
     """Builds the bundle of a plan at `out` and returns its path. Run again, it continues; finished, it does nothing.
 
     `workers` threads encode (default: one per core). `on_event` gets plain dicts: plan_loaded, resumed, shard_started,
-    written, shard_done, done. Raises RecipeError (B0xx); KeyboardInterrupt leaves a folder that can be continued.
+    written, shard_done, done. `source_sha256` maps source files to the digests they must have. Raises RecipeError
+    (B0xx); KeyboardInterrupt, which SIGTERM raises too, leaves a folder that can be continued.
     """
     out = Path(out)
     partial = out.with_name(out.name + ".partial")
     if _is_finished(out, plan):
         on_event({"event": "done", "out": str(out), "already": True, "bytes": plan.tensor_bytes})
         return out
+    workers = workers or os.cpu_count() or 1
     check_source(plan, checkpoint)
     made = side_files(plan, checkpoint)
-    with disk.named_errors(partial, "creating the folder"):
-        partial.mkdir(parents=True, exist_ok=True)
-    with lease.held(partial):
-        _adopt(partial, plan)
-        if not _is_complete(partial, plan):
-            _write(plan, checkpoint, partial, made, workers or os.cpu_count() or 1, on_event)
-    _publish(partial, out)
-    on_event({"event": "done", "out": str(out), "already": False, "bytes": plan.tensor_bytes})
+    check_names(plan, made, out)
+    check_memory(plan, workers)
+    disk.make_folder(partial)
+    with interruptible(), lease.held(partial) as mine:
+        already = _is_finished(out, plan)  # another builder may have finished while this one came here
+        if already:
+            mine.release()
+            with contextlib.suppress(OSError):
+                partial.rmdir()
+        else:
+            _adopt(partial, plan, made[PLAN_NAME])
+            if not _is_complete(partial, plan):
+                sources = Sources(checkpoint.folder.root, source_sha256)
+                _write(plan, checkpoint, partial, made, workers, on_event, sources, mine)
+            mine.check()
+            _publish(partial, out, plan, mine)
+    on_event({"event": "done", "out": str(out), "already": already, "bytes": plan.tensor_bytes})
     return out
 
 
@@ -66,22 +80,37 @@ def _write(
     made: dict[str, bytes],
     workers: int,
     on_event: Callable[[Event], None],
+    sources: Sources,
+    mine: Lease,
 ) -> None:
     """Writes every shard that the journal does not hold yet, then the commit."""
     entries = journal.finished(partial, {shard.file: task_digest(plan, shard) for shard in plan.shards})
-    _check_room(plan, made, partial, frozenset(entries))
+    with disk.named_errors(partial, "removing unfinished shards"):
+        for shard in plan.shards:
+            if shard.file not in entries:
+                disk.remove(partial / shard.file)
+    check_room(plan, made, partial, entries)
     total = sum(shard.file_bytes for shard in plan.shards)
-    on_event({"event": "plan_loaded", "plan": plan.digest, "shards": len(plan.shards), "bytes": total})
+    on_event(
+        {
+            "event": "plan_loaded",
+            "plan": plan.digest,
+            "shards": len(plan.shards),
+            "bytes": total,
+            "memory": memory_needed(plan, workers),
+        }
+    )
     if entries:
         kept = sum(entry.size for entry in entries.values())
         on_event({"event": "resumed", "shards": len(entries), "bytes": kept})
 
     def done(entry: journal.Entry) -> None:
+        mine.check()
         journal.record(partial, entry)
         entries[entry.file] = entry
         on_event({"event": "shard_done", "file": entry.file, "bytes": entry.size, "sha256": entry.sha256})
 
-    with Sources(checkpoint.folder.root) as sources:
+    with sources:
         run_shards(
             shard_tasks(plan, checkpoint, frozenset(entries)),
             partial,
@@ -92,6 +121,7 @@ def _write(
             done=done,
         )
         sources.check_unchanged()
+    mine.check()
     _commit(partial, plan, made, entries)
 
 
@@ -112,7 +142,7 @@ def check_source(plan: Plan, checkpoint: Checkpoint) -> None:
 
 
 def _is_finished(out: Path, plan: Plan) -> bool:
-    if not out.exists():
+    if not os.path.lexists(out):
         return False
     found = read_manifest(out)
     if found is None:
@@ -132,50 +162,57 @@ def _is_complete(partial: Path, plan: Plan) -> bool:
     return found is not None and found.get("plan") == plan.digest and not check_files(partial, found, leftovers)
 
 
-def _adopt(partial: Path, plan: Plan) -> None:
-    """Makes sure that a partial folder belongs to this plan, and sweeps what a killed build left in it."""
+def _adopt(partial: Path, plan: Plan, text: bytes) -> None:
+    """Makes sure that a partial folder belongs to this plan, whose file is `text`, and sweeps what a killed build left
+    in it. The plan is the first file written: whatever lies there without it is not ours."""
     path = partial / PLAN_NAME
-    text = dump_plan(plan).encode()
-    if path.exists() and path.read_bytes() != text:
+    with disk.named_errors(path, "reading"):
+        found = disk.read_small(path)
+    if found is not None and found != text:
+        try:
+            other = f"plan {load_plan(found.decode(), str(path)).digest}"
+        except (RecipeError, ValueError):
+            other = "a plan that this version cannot read"
+        notes = (f"it is of {other}, with {journal.lines(partial)} finished shards", f"this is plan {plan.digest}")
         raise RecipeError(
             "B003", "unfinished work of another plan is in the way", Where(str(partial)),
-            "finish that build, or remove the folder",
+            "finish that build, or remove the folder", notes,
         )  # fmt: skip
     strays = [p.name for p in partial.iterdir() if p.name not in (lease.NAME, PLAN_NAME) and not p.name.startswith(".")]
-    if not path.exists() and strays:
+    if found is None and strays:
         message = f"the folder holds files that no build of this plan made: {', '.join(sorted(strays)[:5])}"
         raise RecipeError("B003", message, Where(str(partial)), "remove the folder")
     disk.sweep(partial)
-    if not path.exists():
+    if found is None:
         disk.write_file(path, text)
 
 
-def _check_room(plan: Plan, made: dict[str, bytes], partial: Path, have: frozenset[str]) -> None:
-    """Refuses before the first byte when the disk cannot hold what is still to be written."""
-    needed = sum(shard.file_bytes for shard in plan.shards if shard.file not in have)
-    needed += sum(map(len, made.values())) + _SPARE
-    free = disk.free_bytes(partial)
-    if free < needed:
-        raise RecipeError(
-            "B004", f"the build still has to write {human_size(needed)}, the disk has {human_size(free)} free",
-            Where(str(partial)), f"make room for {human_size(needed - free)} more, or choose another output",
-        )  # fmt: skip
-
-
 def _commit(partial: Path, plan: Plan, made: dict[str, bytes], entries: dict[str, journal.Entry]) -> None:
-    """Side files, then the manifest: from then on the folder is a bundle."""
+    """Side files (the plan is there already), then the manifest: from then on the folder is a bundle."""
     files = {entry.file: (entry.size, entry.sha256) for entry in entries.values()}
     for name, content in made.items():
-        disk.write_file(partial / name, content)
-        files[name] = disk.read_back(partial / name)
+        path = partial / name
+        files[name] = disk.hash_of(path) if name == PLAN_NAME else disk.write_file(path, content)
     disk.write_file(partial / NAME, manifest_text(plan, files, ENCODER_VERSION).encode())
-    (partial / journal.NAME).unlink(missing_ok=True)
-    disk.sync_folder(partial)
 
 
-def _publish(partial: Path, out: Path) -> None:
-    if out.exists():
-        raise RecipeError("B001", "the output appeared while the build was running", Where(str(out)))
+def _publish(partial: Path, out: Path, plan: Plan, mine: Lease) -> None:
+    """Takes the build's own files out of a complete folder, durably, then gives the folder its name.
+
+    The lease goes first, or a power cut could leave it in the bundle. A builder that comes in this instant finds
+    nothing left to do but the same rename.
+    """
     with disk.named_errors(out, "renaming the finished bundle"):
-        os.replace(partial, out)
+        disk.remove(partial / journal.NAME)
+        mine.release()
+        disk.sync_folder(partial)
+        try:
+            if os.path.lexists(out):
+                raise FileExistsError
+            disk.rename(partial, out)
+        except OSError:
+            if _is_finished(out, plan):
+                return
+            raise
+        disk.remove(out / lease.NAME)
         disk.sync_folder(out.parent)

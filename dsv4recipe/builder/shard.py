@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from dsv4recipe.builder import disk, journal
-from dsv4recipe.builder.pieces import Piece
 from dsv4recipe.builder.sources import Sources
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.formats.encode import BadValue, encode
+from dsv4recipe.plan.pieces import Piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,10 @@ class ShardTask:
 
 @dataclass(slots=True)
 class OpenShard:
-    """A shard being written. Threads call `run` with its pieces; whoever runs the last one calls `finish`."""
+    """A shard being written. Threads call `run` with its pieces; whoever runs the last one calls `finish`.
+
+    `spans` says of every byte range that was written what it must look like when it is read back.
+    """
 
     task: ShardTask
     folder: Path
@@ -38,6 +40,7 @@ class OpenShard:
     handle: int = -1
     temp: Path = field(default_factory=Path)
     left: int = 0
+    spans: list[disk.Span] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self) -> None:
@@ -45,42 +48,69 @@ class OpenShard:
         self.temp = disk.temporary(self.folder / self.task.file)
         self.handle = disk.create(self.temp, self.task.size)
         self.left = len(self.task.pieces)
-        with disk.named_errors(self.temp, "writing"):
-            disk.write_at(self.handle, self.task.header, 0)
-            for offset, data in self.task.constants:
-                disk.write_at(self.handle, data, offset)
+        self.spans = []
+        self._write([(0, self.task.header), *self.task.constants])
 
     def run(self, piece: Piece) -> tuple[int, bool]:
         """Reads, encodes and writes one piece. Returns the bytes written, and whether it was the shard's last piece."""
         arrays = encode_piece(piece, self.sources)
-        with disk.named_errors(self.temp, "writing"):
-            for array, offset in zip(arrays, piece.offsets, strict=True):
-                disk.write_at(self.handle, array.data.cast("B"), offset)
+        self._write([(at, array.data.cast("B")) for at, array in zip(piece.offsets, arrays, strict=True)])
         with self.lock:
             self.left -= 1
             return sum(array.nbytes for array in arrays), self.left == 0
 
     def finish(self) -> journal.Entry:
-        """Makes the shard durable under its name. Raises RecipeError B013 if what is read back is not what was
-        planned."""
-        with disk.named_errors(self.temp, "flushing"):
-            disk.sync_file(self.handle)
+        """Makes the shard durable under its name. After a failed fsync the whole shard is written once more.
+
+        Raises RecipeError B013 if what is read back is not what was written, B010 or B011 if the disk refuses.
+        """
+        try:
+            return self._seal()
+        except disk.LostWritesError:
+            self.abandon()
+            self.begin()
+            for piece in self.task.pieces:
+                self.run(piece)
+        with disk.named_errors(self.temp, "flushing for the second time"):
+            return self._seal()
+
+    def abandon(self) -> None:
+        """Drops the temporary file. Raises nothing: the sweep of the next build takes what stays."""
         self._close()
-        size, digest = disk.read_back(self.temp)
-        if size != self.task.size:
-            message = f"{self.task.file} has {size:,} bytes on disk, {self.task.size:,} were planned"
-            raise RecipeError("B013", message, Where(str(self.temp)))
+        if self.temp.name:
+            disk.discard(self.temp)
+
+    def _write(self, blocks: list[tuple[int, bytes | memoryview]]) -> None:
+        with disk.named_errors(self.temp, "writing"):
+            for offset, data in blocks:
+                disk.write_at(self.handle, data, offset)
+        spans = [disk.span(data, offset) for offset, data in blocks]
+        with self.lock:
+            self.spans += spans
+
+    def _seal(self) -> journal.Entry:
+        try:
+            disk.sync_file(self.handle)
+            disk.forget_pages(self.handle)
+            with disk.named_errors(self.temp, "reading back"):
+                size, digest = disk.read_back(self.handle, self.spans)
+            if size != self.task.size:
+                raise disk.DamagedError(f"it has {size:,} bytes, {self.task.size:,} were planned")
+        except disk.LostWritesError:
+            raise
+        except disk.DamagedError as damage:
+            hint = "memory or disk changed it on the way: check both before you build again"
+            raise RecipeError("B013", f"{self.task.file} is damaged: {damage}", Where(str(self.temp)), hint) from None
+        except OSError:
+            with disk.named_errors(self.temp, "flushing"):
+                raise
+        self._close()
         disk.publish(self.temp, self.folder / self.task.file)
         return journal.Entry(self.task.task, self.task.file, size, digest)
 
-    def abandon(self) -> None:
-        self._close()
-        if self.temp.name:
-            self.temp.unlink(missing_ok=True)
-
     def _close(self) -> None:
         if self.handle >= 0:
-            os.close(self.handle)
+            disk.close(self.handle)
             self.handle = -1
 
 

@@ -10,6 +10,7 @@ from dsv4recipe.builder.card import card
 from dsv4recipe.bundle.manifest import INDEX_NAME, PLAN_NAME, index_text
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.safe_path import safe_path
+from dsv4recipe.checkpoint.strict_json import regular_size
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.plan.canonical import dump_plan
 from dsv4recipe.plan.model import Plan
@@ -61,6 +62,6 @@ def _listing(root: Path) -> tuple[str, ...]:
 def _read(root: Path, name: str) -> bytes:
     path = safe_path(root, name, "the source folder")
     with disk.named_errors(path, "reading the source"):
-        if path.stat().st_size > SMALL:
+        if regular_size(path) > SMALL:
             raise RecipeError("B014", f"{name} is larger than a side file may be", Where(str(path)))
         return path.read_bytes()

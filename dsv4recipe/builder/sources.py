@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from dsv4recipe.builder import disk
-from dsv4recipe.builder.pieces import Span
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.plan.pieces import Span
 
 
 class Sources:
-    """Reads spans of the shards of a source folder. Safe to share between threads; a context manager."""
+    """Reads spans of the shards of a source folder. Safe to share between threads; a context manager.
 
-    def __init__(self, root: Path):
+    `sha256` maps file names to the digests that a lock recorded: such a file is hashed when it is first needed, before
+    a byte of it is used.
+    """
+
+    def __init__(self, root: Path, sha256: Mapping[str, str] | None = None):
         self.root = root
+        self._wanted = dict(sha256 or {})
         self._handles: dict[str, int] = {}
         self._seen: dict[str, tuple[int, int, int]] = {}
         self._lock = threading.Lock()
@@ -25,29 +31,54 @@ class Sources:
 
     def __exit__(self, *_: object) -> None:
         for handle in self._handles.values():
-            os.close(handle)
+            disk.close(handle)
         self._handles.clear()
 
     def read(self, span: Span) -> bytearray:
-        """The bytes of a span. Raises RecipeError B011 or B012 if they cannot be read."""
+        """The bytes of a span. Raises RecipeError B011 or B012 if they cannot be read, B006 if the file is not the one
+        that was locked."""
         path = self.root / span.file
         with disk.named_errors(path, "reading the source"):
             return disk.read_at(self._open(span.file), span.start, span.end, str(path))
 
     def check_unchanged(self) -> None:
         """Raises RecipeError B005 naming every file whose size, time or inode moved since it was opened."""
-        moved = [name for name, seen in self._seen.items() if _identity(os.stat(self.root / name)) != seen]
+        moved = [name for name, seen in self._seen.items() if self._now(name) != seen]
         if moved:
             message = f"the source changed during the build: {', '.join(sorted(moved))}"
             raise RecipeError("B005", message, Where(str(self.root)), "let the download finish, then build again")
 
+    def _now(self, name: str) -> tuple[int, int, int] | None:
+        try:
+            return _identity(disk.fs.stat(self.root / name))
+        except FileNotFoundError:
+            return None
+        except OSError:
+            with disk.named_errors(self.root / name, "looking at the source"):
+                raise
+
     def _open(self, name: str) -> int:
         with self._lock:
             if name not in self._handles:
-                handle = os.open(self.root / name, os.O_RDONLY)
+                handle = disk.open_source(self.root / name)
                 self._handles[name] = handle
-                self._seen[name] = _identity(os.fstat(handle))
+                self._seen[name] = _identity(disk.fs.fstat(handle))
+                self._check_content(name, handle)
             return self._handles[name]
+
+    def _check_content(self, name: str, handle: int) -> None:
+        """Compares a whole file with its lock, once: the other threads wait, as they would read the same bytes."""
+        wanted = self._wanted.get(name)
+        if wanted is None:
+            return
+        _, found = disk.read_back(handle)
+        if found != wanted:
+            del self._handles[name]
+            disk.close(handle)
+            raise RecipeError(
+                "B006", f"{name} is not the file that was locked: sha256 {found[:16]}…, locked {wanted[:16]}…",
+                Where(str(self.root / name)), "download this file again, or make a new lock",
+            )  # fmt: skip
 
 
 def _identity(status: os.stat_result) -> tuple[int, int, int]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from dsv4recipe.builder.pieces import shard_pieces
 from dsv4recipe.builder.shard import ShardTask
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.formats.encode import ENCODER_VERSION
 from dsv4recipe.plan.model import Plan, PlannedShard
+from dsv4recipe.plan.pieces import shard_pieces
 from dsv4recipe.plan.shards import shard_header, shard_modules
 
 

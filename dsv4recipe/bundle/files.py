@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dsv4recipe.bundle.manifest import NAME
+from dsv4recipe.bundle.manifest import NAME, manifest_problem
 from dsv4recipe.checkpoint.safe_path import path_problem
+from dsv4recipe.checkpoint.strict_json import reason
 from dsv4recipe.errors import Diagnostic, Where
 
 _CHUNK = 1 << 20
@@ -26,25 +27,17 @@ def hash_file(path: Path) -> tuple[int, str]:
 
 
 def check_files(folder: Path, manifest: Mapping[str, Any], ignore: frozenset[str] = frozenset()) -> list[Diagnostic]:
-    """Findings V010 to V014: files missing, of another size, with other bytes, or that the manifest does not list."""
+    """Findings V010 to V014 and V016: files missing, of another size, with other bytes, unlisted or unreadable, and a
+    manifest that is not as it was built. Every byte of the folder is read."""
     listed = manifest.get("files")
     if not isinstance(listed, dict) or not listed:
         return [_finding("V014", "the manifest lists no files", folder / NAME)]
-    found: list[Diagnostic] = []
+    found = _manifest(folder)
     for name, entry in sorted(listed.items()):
-        path = folder / name
-        if path_problem(name) or not isinstance(entry, dict):
-            found.append(
-                _finding("V014", f"the manifest lists an unsafe name or a broken entry: {name!r}", folder / NAME)
-            )
-        elif not path.is_file():
-            found.append(_finding("V010", f"{name} is missing", path, "copy or build the bundle again"))
-        elif path.stat().st_size != entry.get("size"):
-            message = f"{name} has {path.stat().st_size:,} bytes, the manifest says {entry.get('size'):,}"
-            found.append(_finding("V011", message, path, "the copy was cut short or grew: copy the file again"))
-        elif hash_file(path)[1] != entry.get("sha256"):
-            message = f"{name} does not hold the bytes that were built (sha256 differs)"
-            found.append(_finding("V012", message, path, "the file was damaged or edited: copy it again"))
+        try:
+            found += _file(folder, name, entry)
+        except OSError as error:
+            found.append(_unreadable(name, error, folder / name))
     for name in sorted(_files(folder) - set(listed) - {NAME} - ignore):
         hint = (
             "remove it: loaders read every shard they find"
@@ -53,6 +46,40 @@ def check_files(folder: Path, manifest: Mapping[str, Any], ignore: frozenset[str
         )
         found.append(_finding("V013", f"{name} is not part of the bundle", folder / name, hint))
     return found
+
+
+def _manifest(folder: Path) -> list[Diagnostic]:
+    """The manifest against its own digest, if it has come to this folder at all."""
+    try:
+        problem = manifest_problem(folder)
+    except OSError as error:
+        return [_unreadable(NAME, error, folder / NAME)]
+    hint = "copy the file again: nothing it says can be trusted"
+    message = f"the manifest is not the one that was built: {problem}"
+    return [_finding("V014", message, folder / NAME, hint)] if problem else []
+
+
+def _file(folder: Path, name: str, entry: Any) -> list[Diagnostic]:
+    """A listed file against its entry."""
+    path = folder / name
+    wanted = (entry.get("size"), entry.get("sha256")) if isinstance(entry, dict) else (None, None)
+    if path_problem(name) or type(wanted[0]) is not int or not isinstance(wanted[1], str):
+        message = f"the manifest lists an unsafe name or a broken entry: {name!r:.300}"
+        return [_finding("V014", message, folder / NAME)]
+    if not path.is_file():
+        return [_finding("V010", f"{name} is missing", path, "copy or build the bundle again")]
+    size = path.stat().st_size
+    if size != wanted[0]:
+        message = f"{name} has {size:,} bytes, the manifest says {wanted[0]:,}"
+        return [_finding("V011", message, path, "the copy was cut short or grew: copy the file again")]
+    if hash_file(path) != wanted:
+        message = f"{name} does not hold the bytes that were built (sha256 differs)"
+        return [_finding("V012", message, path, "the file was damaged or edited: copy it again")]
+    return []
+
+
+def _unreadable(name: str, error: OSError, path: Path) -> Diagnostic:
+    return _finding("V016", f"{name} cannot be read: {reason(error)}", path, "the disk may be failing: copy it again")
 
 
 def _files(folder: Path) -> set[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dsv4recipe.checkpoint.strict_json import regular_size
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.plan.shards import shard_modules, stored_tensors
 from dsv4recipe.version import VERSION
@@ -14,6 +16,8 @@ from dsv4recipe.version import VERSION
 NAME = "dsv4recipe.manifest.json"
 PLAN_NAME = "dsv4recipe.plan.json"
 INDEX_NAME = "model.safetensors.index.json"
+MAX_MANIFEST = 64 << 20
+"""Bytes of a manifest that are read; real ones have some ten thousand."""
 
 
 def index_text(plan: Plan) -> str:
@@ -41,12 +45,36 @@ def manifest_text(plan: Plan, files: Mapping[str, tuple[int, str]], encoders: st
         "tensor_bytes": plan.tensor_bytes,
         "files": {name: {"size": size, "sha256": digest} for name, (size, digest) in sorted(files.items())},
     }
+    return _text(data | {"digest": _digest(data)})
+
+
+def manifest_problem(folder: Path) -> str:
+    """Why the manifest of a folder is not, byte for byte, what a build wrote there; "" if it is. Raises OSError."""
+    raw = (folder / NAME).read_bytes()
+    try:
+        data = json.loads(raw)
+        digest = data.pop("digest", None)
+        if not isinstance(digest, str):
+            return "it has no digest of itself"
+        return "" if digest == _digest(data) and _text(data | {"digest": digest}).encode() == raw else "it was changed"
+    except (ValueError, AttributeError, RecursionError):
+        return "it is no JSON object"
+
+
+def _text(data: Mapping[str, Any]) -> str:
     return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _digest(data: Mapping[str, Any]) -> str:
+    """sha256 (hex) of the manifest's text without this digest: one flipped bit in the manifest itself shows, too."""
+    return hashlib.sha256(_text(data).encode()).hexdigest()
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """The manifest of a folder; None where there is none that can be read."""
     try:
+        if regular_size(folder / NAME) > MAX_MANIFEST:
+            return None
         data = json.loads((folder / NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None

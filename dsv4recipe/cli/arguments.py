@@ -6,11 +6,10 @@ from pathlib import Path
 
 import click
 
-from dsv4recipe.cli.output import json_option
+from dsv4recipe.cli.complete import complete_recipe
 
-recipe_argument = click.argument("recipe")
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+recipe_argument = click.argument("recipe", shell_complete=complete_recipe)
 source_option = click.option(
     "--source", "source", required=True, type=click.Path(path_type=Path), help="The checkpoint folder."
 )
-
-__all__ = ["json_option", "recipe_argument", "source_option"]

@@ -14,8 +14,9 @@ from dsv4recipe.cli.arguments import json_option, recipe_argument, source_option
 @source_option
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The bundle to make.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Threads that encode (default: one per core).")
+@click.option("--locked", is_flag=True, help="Refuse unless RECIPE's lock says what is there now.")
 @json_option
-def command(recipe: str, source: Path, output: Path, workers: int | None, as_json: bool) -> None:
+def command(recipe: str, source: Path, output: Path, workers: int | None, locked: bool, as_json: bool) -> None:
     """Build the bundle that RECIPE (a recipe or a plan file) makes of the checkpoint at SRC.
 
     An interrupted build is continued by the same command; a finished one is left alone.
@@ -25,6 +26,11 @@ def command(recipe: str, source: Path, output: Path, workers: int | None, as_jso
     from dsv4recipe.cli.progress import watching
 
     planner = Planner(source)
-    plan = planner.plan(recipe)
+    if locked:
+        from dsv4recipe.cli.locking import held_to, lock_path
+
+        plan = held_to(recipe, planner.checkpoint, lock_path(recipe))
+    else:
+        plan = planner.plan(recipe)
     with watching(as_json) as on_event:
         build(plan, planner.checkpoint, output, workers, on_event)

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from dsv4recipe.cli.arguments import json_option
+from dsv4recipe.cli.complete import complete_side
 
 DIFFERENT = 2
 
 
 @click.command("diff")
-@click.argument("before")
-@click.argument("after")
+@click.argument("before", shell_complete=complete_side)
+@click.argument("after", shell_complete=complete_side)
 @click.option("--source", type=click.Path(path_type=Path), help="The checkpoint, where a side is a recipe.")
 @click.option("--exit-code", is_flag=True, help="Exit with 2 if there are differences.")
 @json_option
 def command(before: str, after: str, source: Path | None, exit_code: bool, as_json: bool) -> int:
-    """Compare BEFORE and AFTER: recipes, plan files or bundles built by dsv4recipe."""
+    """Compare BEFORE and AFTER: recipes, plan files or bundles, also bundles that others built.
+
+    Of a bundle only headers and small files are read. Between two bundles, side files are compared too.
+    """
     from dsv4recipe import diff
+    from dsv4recipe.bundle.side import side_differences
     from dsv4recipe.cli.diff_view import print_diff
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.cli.planned import Planner
 
-    planner = Planner(source)
-    found = diff(planner.plan(before), planner.plan(after))
+    old, new = Planner(source).sides(before, after)
+    found = diff(old.plan, new.plan)
+    if old.folder and new.folder:
+        found = replace(found, facts=found.facts + side_differences(old.folder, new.folder))
+    for name, side in ((before, old), (after, new)):
+        for note in side.notes:
+            click.echo(f"note: {name}: {note}", err=True)
     if as_json:
         print_json(found.data())
     else:

@@ -18,12 +18,13 @@ def command(path: Path, as_json: bool) -> None:
     """Say what the checkpoint or bundle at PATH holds. Reads headers, never weights."""
     found = _bundle(path) if _is_bundle(path) else _checkpoint(path)
     from dsv4recipe.cli.output import console, print_json, table
-    from dsv4recipe.units import human_size
+    from dsv4recipe.units import counted, human_size
 
     if as_json:
         print_json({"format_version": 1, **found})
         return
-    click.echo(f"{found['kind']} of family {found['family']}: {found['tensors']:,} tensors in {found['shards']} shards")
+    shards = counted(found["shards"], "shard")
+    click.echo(f"{found['kind']} of family {found['family']}: {found['tensors']:,} tensors in {shards}")
     click.echo(human_size(found["bytes"]))
     rows = [(row["name"], f"{row['tensors']:,}", f"{row['bytes']:,}") for row in found["by"]]
     console().print(table((found["grouped"], "tensors", "bytes"), rows, right=(1, 2)))

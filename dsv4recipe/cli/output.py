@@ -6,14 +6,11 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import click
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 
 def print_json(data: Any) -> None:
@@ -24,6 +21,8 @@ def print_json(data: Any) -> None:
 
 def console(stderr: bool = False) -> Console:
     """A console that honours NO_COLOR and does not wrap names when it is no terminal."""
+    from rich.console import Console
+
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else int(os.environ.get("COLUMNS", "120"))
     return Console(file=stream, width=width, highlight=False, soft_wrap=False)
@@ -31,6 +30,9 @@ def console(stderr: bool = False) -> Console:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> Table:
     """A plain table; `right` names the columns of numbers."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
     made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for number, name in enumerate(columns):
         made.add_column(name, justify="right" if number in right else "left", overflow="fold")

@@ -7,7 +7,8 @@ import click
 from dsv4recipe.cli.output import console, table
 from dsv4recipe.plan.ledger import ledger
 from dsv4recipe.plan.model import Plan
-from dsv4recipe.units import gigabytes
+from dsv4recipe.targets import get
+from dsv4recipe.units import counted, gigabytes, human_size
 
 
 def print_plan(plan: Plan) -> None:
@@ -16,7 +17,7 @@ def print_plan(plan: Plan) -> None:
     click.echo(f"{plan.recipe['name']} on {model} for {plan.target['runtime']}")
     click.echo(
         f"{plan.tensor_bytes:,} B   {gigabytes(plan.tensor_bytes)}   {plan.bits_per_weight:.3f} bits per weight   "
-        f"{len(plan.shards)} shards"
+        f"{counted(len(plan.shards), 'shard')}"
     )
     click.echo()
     rows = [
@@ -43,6 +44,8 @@ def print_plan(plan: Plan) -> None:
         if len(entries) > len(paths):
             words += f", {len(entries) - len(paths)} entries under disk stems"
         click.echo(f"config.json: {top['bits']}-bit {top['mode']} g{top['group_size']} globally; overrides for {words}")
+    for name, size in get(plan.target["runtime"]).sidecar((m.source, m.format) for m in plan.modules).items():
+        click.echo(f"sidecar {name}: {human_size(size)} of signs and codebooks")
     for who, count in plan.dropped.items():
         click.echo(f"dropped by {who}: {count:,} tensors")
     click.echo(f"plan {plan.digest}")

@@ -1,16 +1,26 @@
-"""Floor 5, cli. A plan from whatever a user names: a plan file, a bundle of ours, or a recipe with its source."""
+"""Floor 5, cli. A plan from whatever a user names: a plan file, a bundle, or a recipe with its source."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from dsv4recipe import load_recipe, make_plan, open_checkpoint
-from dsv4recipe.bundle.manifest import PLAN_NAME
+from dsv4recipe.bundle.read import read_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.plan.canonical import load_plan
 from dsv4recipe.plan.model import Plan
+
+
+@dataclass(frozen=True)
+class Side:
+    """What a user named: its plan, its folder where it is a bundle, and what to know of how it was read."""
+
+    plan: Plan
+    folder: Path | None
+    notes: tuple[str, ...]
 
 
 class Planner:
@@ -26,14 +36,30 @@ class Planner:
         return open_checkpoint(self.source)
 
     def plan(self, name: str) -> Plan:
-        """The plan that `name` means. Raises RecipeError P022 for a folder without a plan."""
+        """The plan to build that `name` means. Raises RecipeError P022 for a bundle without a plan to build from."""
+        path = Path(name)
+        if not path.is_dir():
+            return self.side(name).plan
+        found = read_bundle(path)
+        if not found.built:
+            message = "only a bundle that dsv4recipe built, and nobody changed, holds a plan to build from"
+            raise RecipeError("P022", message, Where(name), "decompile it, and build the recipe", found.notes)
+        return found.plan
+
+    def side(self, name: str, prefer: str = "") -> Side:
+        """One side of a comparison; a bundle may be anyone's. `prefer` is the runtime where its names fit several."""
         path = Path(name)
         if path.is_dir():
-            path = path / PLAN_NAME
-            if not path.is_file():
-                raise RecipeError(
-                    "P022", f"the folder holds no {PLAN_NAME}", Where(name), "name a recipe, plan or bundle"
-                )
+            found = read_bundle(path, prefer)
+            return Side(found.plan, path, found.notes)
         if path.suffix == ".json":
-            return load_plan(path.read_text(encoding="utf-8"), str(path))
-        return make_plan(load_recipe(name), self.checkpoint)
+            return Side(load_plan(path.read_text(encoding="utf-8", errors="replace"), str(path)), None, ())
+        return Side(make_plan(load_recipe(name), self.checkpoint), None, ())
+
+    def sides(self, before: str, after: str) -> tuple[Side, Side]:
+        """Both sides; the runtime of one that is known helps to read the other."""
+        if Path(before).is_dir() and not Path(after).is_dir():
+            known = self.side(after)
+            return self.side(before, known.plan.target["runtime"]), known
+        known = self.side(before)
+        return known, self.side(after, known.plan.target["runtime"])

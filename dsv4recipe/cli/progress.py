@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from dsv4recipe.cli.output import console, print_json
-from dsv4recipe.units import gigabytes, human_size
+from dsv4recipe.units import counted, gigabytes, human_size
 
 Event = dict[str, Any]
 _EVERY_SECONDS = 10.0
@@ -50,10 +50,10 @@ class _Lines:
         match event["event"]:
             case "plan_loaded":
                 self.total = event["bytes"]
-                click.echo(f"writing {event['shards']} shards, {human_size(self.total)}", err=True)
+                click.echo(f"writing {counted(event['shards'], 'shard')}, {human_size(self.total)}", err=True)
             case "resumed":
                 self.written = event["bytes"]
-                click.echo(f"continuing: {event['shards']} shards are done, {gigabytes(self.written)}", err=True)
+                click.echo(f"continuing: {counted(event['shards'], 'shard')} done, {gigabytes(self.written)}", err=True)
             case "shard_done":
                 self.written += event["bytes"]
                 if time.monotonic() - self.told > _EVERY_SECONDS:

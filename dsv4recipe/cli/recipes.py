@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from dsv4recipe.cli.arguments import json_option
+from dsv4recipe.cli.complete import complete_shipped
 
 
 @click.group("recipes", invoke_without_command=True)
@@ -29,7 +30,7 @@ def command(ctx: click.Context, as_json: bool) -> None:
 
 
 @command.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_shipped)
 def show(name: str) -> None:
     """Print the text of a shipped recipe, comments and all."""
     from dsv4recipe.recipe.shipped import recipe_path

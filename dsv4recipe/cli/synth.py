@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 from dsv4recipe.cli.arguments import json_option
-from dsv4recipe.units import human_size
+from dsv4recipe.units import counted, human_size
 
 
 @click.command("synth")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--release", default="v4-flash", show_default=True, type=click.Choice(["v4-flash"]))
+@click.option("--release", default="v4-flash", show_default=True, type=click.Choice(["v4-flash", "v4-pro"]))
 @click.option("--preset", default="tiny", show_default=True, type=click.Choice(["tiny", "slice", "full"]))
 @click.option("--layers", type=click.IntRange(1, 1024), help="Main layers (default: the preset's).")
 @click.option("--experts", type=click.IntRange(1, 4096), help="Routed experts per layer (default: the preset's).")
@@ -39,4 +39,6 @@ def command(
         summary = {"out": str(out), "tensors": made.tensors, "bytes": made.bytes, "shards": made.shards}
         print_json({"format_version": 1, **summary})
     else:
-        click.echo(f"{out}: {made.tensors:,} tensors in {made.shards} shards, {human_size(made.bytes)} (synthetic)")
+        click.echo(
+            f"{out}: {made.tensors:,} tensors in {counted(made.shards, 'shard')}, {human_size(made.bytes)} (synthetic)"
+        )

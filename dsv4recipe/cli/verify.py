@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from dsv4recipe.cli.arguments import json_option
+from dsv4recipe.cli.complete import complete_runtime
 
 FAILED = 3
 
@@ -14,7 +15,9 @@ FAILED = 3
 @click.command("verify")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--source", type=click.Path(path_type=Path), help="The checkpoint, to compare logits with.")
-@click.option("--runtime", help="Load it with an installed runtime: jang-strict, jang or vmlx.")
+@click.option(
+    "--runtime", shell_complete=complete_runtime, help="Load it with an installed runtime: jang-strict, jang or vmlx."
+)
 @click.option("--runtime-python", type=click.Path(path_type=Path), help="The interpreter that has the runtime.")
 @json_option
 def command(bundle: Path, source: Path | None, runtime: str | None, runtime_python: Path | None, as_json: bool) -> int:

@@ -1,22 +1,30 @@
 """Floor 3, plan. What differs between two plans, grouped by module pattern, with byte deltas. Pure.
 
-Identity holds no time, host, path or name of a recipe: same inputs, empty diff.
+Identity holds no time, host, path or name of a recipe: same inputs, empty diff. What one side does not know (a bundle
+shows no source digest) is no difference. Between two runtimes every name differs, which is one fact and not a thousand
+changed modules. `diff(b, a)` is the mirror of `diff(a, b)`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from dsv4recipe.formats import Affine, Format
+from dsv4recipe.plan.diff_facts import Fact, facts
 from dsv4recipe.plan.ledger import label
 from dsv4recipe.plan.model import Plan, PlannedModule
+from dsv4recipe.recipe.layers import compact
+
+Pair = tuple[PlannedModule | None, PlannedModule | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Modules of one pattern that are added, removed or changed in the same way. `layers` is compact: "0-2,7"."""
+    """Modules of one pattern that are added ("+"), removed ("-") or changed ("~") in the same way. The layers in
+    `pattern` are compact: "{0-2,7}"."""
 
     kind: str
     pattern: str
@@ -39,7 +47,7 @@ class PlanDiff:
     added: tuple[Change, ...]
     removed: tuple[Change, ...]
     changed: tuple[Change, ...]
-    facts: tuple[tuple[str, str, str], ...]
+    facts: tuple[Fact, ...]
     bytes_before: int
     bytes_after: int
 
@@ -72,15 +80,18 @@ class PlanDiff:
 
 def diff(before: Plan, after: Plan) -> PlanDiff:
     """What `after` changes against `before`, module by module and grouped."""
+    names = before.target.get("runtime") == after.target.get("runtime")
+    loose = not (before.source.header_digest and after.source.header_digest)
     old, new = _by_key(before), _by_key(after)
     both = [key for key in old if key in new]
-    moved = [key for key in both if _seen(old[key]) != _seen(new[key])]
+    moved = [key for key in both if _seen(old[key], names, loose) != _seen(new[key], names, loose)]
+    renamed = 0 if names else sum((old[key].path, old[key].disk) != (new[key].path, new[key].disk) for key in both)
     return PlanDiff(
         same=len(both) - len(moved),
-        added=_grouped("+", [(None, new[key]) for key in new if key not in old]),
-        removed=_grouped("-", [(old[key], None) for key in old if key not in new]),
-        changed=_grouped("~", [(old[key], new[key]) for key in moved]),
-        facts=tuple(_facts(before, after)),
+        added=_grouped("+", [(None, new[key]) for key in new if key not in old], names),
+        removed=_grouped("-", [(old[key], None) for key in old if key not in new], names),
+        changed=_grouped("~", [(old[key], new[key]) for key in moved], names),
+        facts=tuple(facts(before, after, renamed, loose)),
         bytes_before=before.tensor_bytes,
         bytes_after=after.tensor_bytes,
     )
@@ -91,84 +102,82 @@ def _by_key(plan: Plan) -> dict[str, PlannedModule]:
     return {module.sources: module for module in plan.modules}
 
 
-def _seen(module: PlannedModule) -> tuple[Any, ...]:
-    return module.path, module.disk, module.format, module.shape, module.parts
+def _seen(module: PlannedModule, names: bool, loose: bool) -> tuple[Any, ...]:
+    called = (module.path, module.disk) if names else (module.per_expert,)
+    return *called, _visible(module.format, loose), module.shape, module.parts
 
 
-def _words(module: PlannedModule | None, other: PlannedModule | None) -> str:
+def _visible(fmt: Format, loose: bool) -> Format:
+    """The format as far as headers show it: not how scales were fitted."""
+    return replace(fmt, fit="") if loose and isinstance(fmt, Affine) else fmt
+
+
+def _words(module: PlannedModule | None, other: PlannedModule | None, names: bool) -> str:
+    """What one side says, as far as the other says something else; everything that matters where there is no other."""
     if module is None:
         return ""
-    words = [label(module.format)]
-    if other is not None:
-        words += [module.disk] if module.disk != other.disk else []
-        words += [module.path or "not loaded"] if module.path != other.path else []
-        if module.format == other.format and module.disk == other.disk:
-            words += [" ".join(sorted({part.dtype for part in module.parts}))]
+    if other is None:
+        return label(module.format)
+    words = [label(module.format)] if label(module.format) != label(other.format) else []
+    words += [f"on disk {module.disk}"] if names and module.disk != other.disk else []
+    words += [module.path or "not loaded"] if names and module.path != other.path else []
+    if not names and module.per_expert != other.per_expert:
+        words += ["one by one" if module.per_expert else "stacked"]
+    if not words or (module.format != other.format and label(module.format) == label(other.format)):
+        words += [_stored(module, other)]
     return ", ".join(words)
 
 
-def _grouped(kind: str, pairs: list[tuple[PlannedModule | None, PlannedModule | None]]) -> tuple[Change, ...]:
-    groups: dict[tuple[str, str, str], list[tuple[PlannedModule | None, PlannedModule | None]]] = {}
+def _stored(module: PlannedModule, other: PlannedModule) -> str:
+    """dtypes of the tensors where these differ, else shapes, else every parameter of the format."""
+    dtypes, theirs = ([part.dtype for part in each.parts] for each in (module, other))
+    if dtypes != theirs:
+        return " ".join(dtypes)
+    if [part.shape for part in module.parts] != [part.shape for part in other.parts]:
+        return " ".join(f"{part.suffix.lstrip('.') or 'tensor'} {list(part.shape)}" for part in module.parts)
+    return str(module.format.spec())
+
+
+def _grouped(kind: str, pairs: list[Pair], names: bool) -> tuple[Change, ...]:
+    groups: dict[tuple[str, str, str], list[Pair]] = {}
     for old, new in pairs:
-        module = new or old
-        assert module is not None
-        key = (_pattern(module), _pattern_text(_words(old, new), module), _pattern_text(_words(new, old), module))
+        before, after = _any_layer(_words(old, new, names)), _any_layer(_words(new, old, names))
+        key = (_pattern(_name(old, new)), before, after)
         groups.setdefault(key, []).append((old, new))
     changes = []
     for (pattern, before, after), members in groups.items():
-        layers = [m.layer for pair in members for m in (pair[1] or pair[0],) if m is not None and m.layer is not None]
+        modules = [old or new for old, new in members]
+        layers = [int(n) for old, new in members for n in _NUMBER.findall(_name(old, new))]
+        span = ",".join(map(str, compact(layers)))
         changes.append(
             Change(
                 kind,
-                pattern.replace("{N}", "{" + _ranges(layers) + "}") if layers else pattern,
-                len(members),
+                pattern.replace("{N}", span if span.isdecimal() else "{" + span + "}"),
+                len(modules),
                 before,
                 after,
                 sum(old.bytes for old, _ in members if old is not None),
                 sum(new.bytes for _, new in members if new is not None),
             )
         )
-    return tuple(sorted(changes, key=lambda change: (-abs(change.bytes_delta), change.pattern)))
+    return tuple(sorted(changes, key=lambda c: (-abs(c.bytes_delta), c.pattern, *sorted((c.before, c.after)))))
 
 
-def _pattern(module: PlannedModule) -> str:
-    name = module.path or module.disk
-    return re.sub(r"\b(layers|mtp)\.\d+\.", r"\1.{N}.", name)
+_NUMBER = re.compile(r"\b(?:layers|mtp)\.(\d+)\.")
+_LAYER = re.compile(r"\b(layers|mtp)\.\d+\.")
 
 
-def _pattern_text(text: str, module: PlannedModule) -> str:
-    return text if module.layer is None else re.sub(r"\b(layers|mtp)\.\d+\.", r"\1.N.", text)
+def _name(old: PlannedModule | None, new: PlannedModule | None) -> str:
+    """What both sides call the module: its path where they agree, else what it is made of."""
+    if old is None or new is None:
+        one = old or new
+        return "" if one is None else one.path or one.sources.removesuffix(".weight")
+    return old.path if old.path and old.path == new.path else old.sources.removesuffix(".weight")
 
 
-def _ranges(numbers: list[int]) -> str:
-    """[0, 1, 2, 7] → "0-2,7"."""
-    runs: list[list[int]] = []
-    for number in sorted(set(numbers)):
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)
+def _pattern(name: str) -> str:
+    return _LAYER.sub(r"\1.{N}.", name)
 
 
-def _facts(before: Plan, after: Plan) -> Iterable[tuple[str, str, str]]:
-    for name in sorted({*before.target, *after.target}):
-        old, new = before.target.get(name), after.target.get(name)
-        if old != new:
-            yield f"target.{name}", str(old), str(new)
-    for name in ("model", "revision", "family", "config_digest", "header_digest"):
-        old, new = getattr(before.source, name), getattr(after.source, name)
-        if old != new:
-            yield f"source.{name}", str(old), str(new)
-    if len(before.shards) != len(after.shards):
-        yield "shards", str(len(before.shards)), str(len(after.shards))
-    elif before.shards != after.shards and _layout(before) != _layout(after):
-        yield "shard layout", "modules lie in other shards or order", ""
-    old_keys, new_keys = set(before.overrides), set(after.overrides)
-    differing = sum(before.overrides.get(key) != after.overrides.get(key) for key in old_keys | new_keys)
-    if differing:
-        yield "overrides", f"{len(old_keys)} keys", f"{len(new_keys)} keys, {differing} of them new, gone or changed"
-
-
-def _layout(plan: Plan) -> list[tuple[str, ...]]:
-    return [tuple(plan.by_disk[disk].sources for disk in shard.modules) for shard in plan.shards]
+def _any_layer(text: str) -> str:
+    return _LAYER.sub(r"\1.N.", text)

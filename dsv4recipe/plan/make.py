@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dsv4recipe.checkpoint.family import Dims
+from dsv4recipe.checkpoint.family import Dims, Slot
 from dsv4recipe.checkpoint.graph import Checkpoint, Group
 from dsv4recipe.errors import Problems
 from dsv4recipe.formats import Part
@@ -32,7 +32,8 @@ def make_plan(recipe: Recipe, checkpoint: Checkpoint) -> Plan:
     claims, dropped = resolve(recipe, checkpoint, target, problems)
     check_claims(target, recipe, claims, problems)
     problems.raise_if_any()
-    claims = sorted(claims, key=_order)
+    claims = sorted(claims, key=lambda claim: order_of(claim.group.slot))
+    claims = _led(claims, target, recipe.target.experts)
     modules = tuple(_module(claim, recipe, target, checkpoint.dims) for claim in claims)
     keys = {module.disk: target.keys(claim.group.slot) for module, claim in zip(modules, claims, strict=True)}
     return Plan(
@@ -55,12 +56,21 @@ def make_plan(recipe: Recipe, checkpoint: Checkpoint) -> Plan:
     )  # fmt: skip
 
 
-def _order(claim: Claim) -> tuple[int, int, int]:
+def order_of(slot: Slot) -> tuple[int, int]:
     """Main layers, then MTP stages, then globals; routed experts first in a layer. So source files are read in turn and
     the first shard holds a routed expert (fact sheet vmlx.md 4.2)."""
-    slot = claim.group.slot
     layer = 1 << 30 if slot.layer is None else slot.layer
-    return (layer, 0 if slot.row.role == "routed-expert" else 1, 0)
+    return (layer, 0 if slot.row.role == "routed-expert" else 1)
+
+
+def _led(claims: list[Claim], target: Target, experts: str) -> list[Claim]:
+    """The claims with the first stack of `target.first` in front, whatever the layers before it became."""
+    for claim in claims:
+        slot = claim.group.slot
+        stacked = slot.expert is not None and "{E}" not in target.disk_stem(slot, experts)
+        if stacked and claim.format.kind == target.first:
+            return [claim, *(other for other in claims if other is not claim)]
+    return claims
 
 
 def _module(claim: Claim, recipe: Recipe, target: Target, dims: Dims) -> PlannedModule:

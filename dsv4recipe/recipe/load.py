@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from dsv4recipe.errors import Problems, RecipeError
 from dsv4recipe.recipe.build import build
-from dsv4recipe.recipe.extends import Parents, read_draft, rule_id
+from dsv4recipe.recipe.extends import Parents, read_draft
 from dsv4recipe.recipe.model import Recipe
-from dsv4recipe.recipe.nodes import Table, as_list
 from dsv4recipe.recipe.parents import is_file_reference, read_parent, read_shipped, read_text
-from dsv4recipe.recipe.text import parse_text
 
 
 def parse_recipe(text: str, file: str, parents: Parents | None = None) -> Recipe:
@@ -29,16 +26,6 @@ def load_recipe(reference: str | Path) -> Recipe:
     """
     file, text = _read(reference)
     return parse_recipe(text, file, read_parent)
-
-
-def rule_ids(reference: str | Path) -> tuple[str, ...]:
-    """The rule ids written in one file, for completion: quick, without schema or parents; () if it cannot be read."""
-    try:
-        file, text = _read(reference)
-        root = parse_text(text, file, Problems())
-    except RecipeError:
-        return ()
-    return tuple(rule_id(rule) for rule in as_list(root.get("rules")) if isinstance(rule, Table) and rule_id(rule))
 
 
 def _read(reference: str | Path) -> tuple[str, str]:

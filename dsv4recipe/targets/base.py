@@ -5,7 +5,7 @@ One file per runtime gives one `Target`; `targets.get` finds it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +57,10 @@ class SideInput:
     mtp: str
 
 
+def no_sidecar(modules: Iterable[tuple[SourceTensor, Format]]) -> Mapping[str, int]:  # noqa: ARG001 - as `sidecar`
+    return {}
+
+
 def no_extra_parts(fmt: Format, stacked: bool) -> tuple[Part, ...]:  # noqa: ARG001 - the signature of `extra_parts`
     return ()
 
@@ -72,6 +76,8 @@ class Target:
     disk stem. `mtp` says what may become of MTP stages. `tied` lists projections that share one format per layer, and
     `tied_error` whether the runtime breaks without, or is only slower. `row_groups` maps a projection to the dimension
     that splits its rows into a leading axis on disk. `laws` names what the contract asks beyond the laws of all.
+    `sidecar` gives the tensor files beside the shards that the formats call for, with their payload bytes; `first` the
+    kind of format of which the first shard must hold a stack, where there is one.
     """
 
     name: str
@@ -94,6 +100,8 @@ class Target:
     row_groups: Mapping[str, str] = field(default_factory=dict)
     laws: tuple[str, ...] = ()
     mtp_paths: bool = False
+    sidecar: Callable[[Iterable[tuple[SourceTensor, Format]]], Mapping[str, int]] = no_sidecar
+    first: str = ""
 
     def path(self, slot: Slot) -> str | None:
         """The post-sanitize path of what a slot becomes; None where the runtime drops it (MTP)."""

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from dsv4recipe.errors import Problems
-from dsv4recipe.formats import Affine, Keep
+from dsv4recipe.formats import Affine, Keep, Mxtq
 from dsv4recipe.formats.base import HALF_DTYPES
 from dsv4recipe.recipe.model import Recipe
 from dsv4recipe.targets.base import Claim, Target
@@ -55,6 +55,7 @@ def check_claims(target: Target, recipe: Recipe, claims: Sequence[Claim], proble
             )
     if target.tied_error:
         _check_tied(target, claims, problems)
+    _check_seeds(claims, problems)
 
 
 def _reasons(target: Target, recipe: Recipe, claim: Claim) -> list[tuple[str, str, str]]:
@@ -108,3 +109,18 @@ def _check_tied(target: Target, claims: Sequence[Claim], problems: Problems) -> 
             f"and rule '{second.rule.id}' makes up {second.format.spec()}"
         )
         problems.error("T015", message, second.rule.where, "give both one format", notes=(f"layers {layers}",))
+
+
+def _check_seeds(claims: Sequence[Claim], problems: Problems) -> None:
+    """One seed for all MXTQ tensors, those of MTP stages too: a bundle announces a single `mxtq_seed` (vmlx.md 6.1)."""
+    first: dict[int, Claim] = {}
+    for claim in claims:
+        if isinstance(claim.format, Mxtq):
+            first.setdefault(claim.format.seed, claim)
+    if len(first) > 1:
+        (seed, one), (other, two) = list(first.items())[:2]
+        message = (
+            f"rule '{one.rule.id}' writes MXTQ with seed {seed}, rule '{two.rule.id}' with seed {other}: "
+            "a bundle has one seed"
+        )
+        problems.error("T016", message, two.rule.place("format"), "give all MXTQ formats the same seed")

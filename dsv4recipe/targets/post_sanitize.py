@@ -50,7 +50,7 @@ def named_as_loaded(names: NameMap) -> Callable[[Slot, str], str]:
 
 def runs(matrix: tuple[str, ...], routed: tuple[str, ...] = ("affine", "mxfp4")) -> dict[str, tuple[str, ...]]:
     """`Target.runs` of a class in which every linear module takes `matrix` and whose router is a bare array."""
-    linear = ("attention", "compressor", "indexer", "shared-expert", "embedding", "lm-head")
+    linear = ("attention", "compressor", "indexer", "shared-expert", "embedding", "lm-head", "mtp-projection")
     return {"routed-expert": routed, **dict.fromkeys(linear, matrix), "": ("keep",)}
 
 

@@ -31,8 +31,7 @@ UNIVERSAL = Target(
     expert_layouts=("stacked",),
     mtp=("drop", "keep"),
     halves=("bfloat16",),
-    runs=runs(("affine", "keep"))
-    | {"embedding": ("keep",), "lm-head": ("keep",), "mtp-projection": ("affine", "keep")},
+    runs=runs(("affine", "keep")) | {"embedding": ("keep",), "lm-head": ("keep",)},
     float32_roles=vmlx.VMLX.float32_roles,
     overrides="all",
     stem_overrides=True,

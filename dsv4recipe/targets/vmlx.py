@@ -5,8 +5,11 @@ Source: fact sheet vmlx.md section 1 (the 17 rules of the contract) and 3.1 (nam
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from dsv4recipe.checkpoint.family import Slot
-from dsv4recipe.formats import Format, Mxtq, Part
+from dsv4recipe.formats import Format, Mxtq, Part, SourceTensor
+from dsv4recipe.targets import vmlx_sidecar
 from dsv4recipe.targets.base import Target
 from dsv4recipe.targets.names import PROJECTION_OF, NameMap
 from dsv4recipe.targets.vmlx_files import vmlx_side_files
@@ -40,6 +43,12 @@ def extra_parts(fmt: Format, stacked: bool) -> tuple[Part, ...]:
     return (Part(".tq_bits", "U8" if stacked else "I32", (1,), fill=fmt.bits),)
 
 
+def sidecar(modules: Iterable[tuple[SourceTensor, Format]]) -> Mapping[str, int]:
+    """The MXTQ constants, exactly where there is MXTQ: the file alone selects the loader (rule 13)."""
+    asked = vmlx_sidecar.uses(modules)
+    return {vmlx_sidecar.NAME: vmlx_sidecar.payload_bytes(asked)} if asked else {}
+
+
 _MATRIX = ("affine", "keep")
 
 VMLX = Target(
@@ -69,4 +78,6 @@ VMLX = Target(
     library="mlx",
     tied=("gate", "up"),
     laws=("jang",),
+    sidecar=sidecar,
+    first="mxtq",
 )

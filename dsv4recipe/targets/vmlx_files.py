@@ -5,10 +5,12 @@ Source: fact sheet vmlx.md sections 1 (rules 11 to 17) and 4.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from dsv4recipe.errors import RecipeError, Where
-from dsv4recipe.formats import Affine, Mxtq
+from dsv4recipe.formats import Affine, Format, Mxtq
+from dsv4recipe.targets import vmlx_sidecar
 from dsv4recipe.targets.base import SideFile, SideInput
 from dsv4recipe.targets.side_files import EOS_TOKENS, copies, dump, load, mlx_config, token_ids
 
@@ -18,7 +20,7 @@ ENCODING = "encoding/encoding_dsv4.py"
 def vmlx_side_files(side: SideInput) -> tuple[SideFile, ...]:
     """Everything beside the shards of a vmlx bundle, but for card, recipe and manifest.
 
-    Raises RecipeError T020 to T022 where the source lacks a file or token that the runtime needs.
+    Raises RecipeError T020 to T022 where the source lacks a file or token that the runtime needs, T023 without experts.
     """
     if ENCODING not in side.files:
         raise RecipeError(
@@ -33,20 +35,45 @@ def vmlx_side_files(side: SideInput) -> tuple[SideFile, ...]:
         SideFile("generation_config.json", dump({**load(side, "generation_config.json"), "eos_token_id": eos})),
         SideFile("tokenizer_config.json", dump({**load(side, "tokenizer_config.json"), "eos_token_id": eos})),
     ]
+    if asked := vmlx_sidecar.uses((module.source, module.format) for module in side.modules):
+        files.append(SideFile(vmlx_sidecar.NAME, vmlx_sidecar.content(asked)))
     return (*files, *copies(side))
 
 
 def _routed(side: SideInput) -> dict[str, Any]:
-    """The routed experts' codec and width, and the layers that differ (rule 14)."""
-    formats = {m.layer: m.format for m in side.modules if m.role == "routed-expert" and m.block == "main"}
-    codec = next(iter(formats.values()))
-    bits = [getattr(fmt, "bits", 4) for fmt in formats.values()]
-    width = max(set(bits), key=lambda b: (bits.count(b), -b))
-    layers = {str(n): getattr(fmt, "bits", 4) for n, fmt in sorted(formats.items(), key=lambda item: item[0] or 0)}
-    plan: dict[str, Any] = {"codec": codec.kind, "default_bits": width}
-    if len(set(bits)) > 1:
-        plan["routed_layer_bits"] = layers
-    return {"codec": codec.kind, "bits": width, "bit_plan": plan}
+    """The routed experts' codec, their commonest width and, with MXTQ, the layers of another width (rule 14).
+
+    A layer whose projections differ has no one width, and `tq_bits` beside each tensor is what the loader reads. Where
+    MXTQ stands beside other codecs, only MXTQ counts: vMLX's audit compares with `tq_bits` and with nothing else.
+    """
+    found = [module for module in side.modules if module.role == "routed-expert" and module.block == "main"]
+    if not found:
+        message = "the recipe keeps no routed experts: vMLX would run the model on random ones"
+        raise RecipeError("T023", message, hint="give role routed-expert a format")
+    mxtq = [module for module in found if isinstance(module.format, Mxtq)]
+    counts = Counter(_width(module.format) for module in mxtq or found)
+    width = max(counts, key=lambda bits: (counts[bits], -bits))
+    layers: dict[int, set[int]] = {}
+    for module in mxtq:
+        layers.setdefault(module.layer or 0, set()).add(_width(module.format))
+    odd = {str(layer): bits.pop() for layer, bits in sorted(layers.items()) if len(bits) == 1 and bits != {width}}
+    codec = "mxtq" if mxtq else found[0].format.kind
+    plan = {"codec": codec, "default_bits": width} | ({"routed_layer_bits": odd} if odd else {})
+    return {"codec": codec, "bits": width, "bit_plan": plan}
+
+
+def _width(fmt: Format) -> int:
+    return int(getattr(fmt, "bits", 4))
+
+
+def _profile(side: SideInput, routed: dict[str, Any]) -> dict[str, str]:
+    """The converter's names (4.7): JANGTQ2, JANGTQ_K without MTP, JANGTQ_V3 with layers of another width."""
+    bits = routed["bits"]
+    if not _is_mxtq(side):
+        return {"profile": f"JANG_{bits}L", "variant": "std"}
+    variant = "V3" if "routed_layer_bits" in routed["bit_plan"] else "K" if side.mtp == "drop" else "std"
+    number = "" if bits == 2 and variant != "std" else str(bits)
+    return {"profile": f"JANGTQ{number}" + (f"_{variant}" if variant != "std" else ""), "variant": variant}
 
 
 def _is_mxtq(side: SideInput) -> bool:
@@ -90,7 +117,7 @@ def _jang_config(side: SideInput, routed: dict[str, Any]) -> dict[str, Any]:
     top = {key: side.quantization[key] for key in ("bits", "group_size") if key in side.quantization}
     data: dict[str, Any] = {
         "weight_format": "mxtq" if mxtq else "affine",
-        "profile": f"JANGTQ{routed['bits']}" if mxtq else side.recipe_name,
+        **_profile(side, routed),
         "drop_mtp": side.mtp == "drop",
         "critical_f32_preserved": True,
         "dsv4_runtime_requirements": {
@@ -133,11 +160,12 @@ CAPABILITIES = {
 
 
 def _chat(side: SideInput) -> dict[str, Any]:
+    has_template = "chat_template.jinja" in side.files or "chat_template" in load(side, "tokenizer_config.json")
     return {
         "encoder": "encoding_dsv4",
         "encoder_fn": "encode_messages",
         "chat_template_source": "builtin_encoding_module",
-        "has_tokenizer_chat_template": "chat_template" in load(side, "tokenizer_config.json"),
+        "has_tokenizer_chat_template": has_template,
         "bos_token": "<｜begin▁of▁sentence｜>",
         "eos_token": "<｜end▁of▁sentence｜>",
         "bos_token_id": side.config.get("bos_token_id"),

@@ -51,9 +51,11 @@ def quantization_present(view: BundleView, picture: Picture, target: Target) -> 
         )
     elif legacy != top:
         message = "`quantization` and `quantization_config` differ"
-        yield Diagnostic(
-            "V121", message, _config(view, "quantization_config"), "runtimes read one or the other: make them equal"
-        )
+        severity = "error"
+        if legacy is None:
+            message, severity = "`quantization` has no twin `quantization_config`", "warning"
+        hint = "runtimes read one or the other: make them equal"
+        yield Diagnostic("V121", message, _config(view, "quantization_config"), hint, severity)
     for name, entry in [("", top), *_overrides(view).items()]:
         if {type(entry.get("bits")), type(entry.get("group_size"))} != {int} or not isinstance(entry.get("mode"), str):
             message = f"{name or 'the global entry'} needs bits, group_size (whole numbers) and mode"

@@ -6,6 +6,7 @@ Source: fact sheets vmlx.md sections 1 and 6, mlx.md sections 1.2 and 5.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from dsv4recipe.bundle.view import BundleView, open_bundle
 from dsv4recipe.checkpoint.graph import detect_family
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
 from dsv4recipe.targets import Target
-from dsv4recipe.verifier import config_laws, jang_laws, tensor_laws
+from dsv4recipe.units import counted
+from dsv4recipe.verifier import config_laws, jang_laws, mxtq_laws, tensor_laws
 from dsv4recipe.verifier.result import Step
 from dsv4recipe.verifier.seen import Picture, look
 
@@ -39,7 +41,20 @@ LAWS: tuple[Law, ...] = (
 """What every runtime asks."""
 
 MORE_LAWS: Mapping[str, tuple[Law, ...]] = {
-    "jang": (jang_laws.experts_together, jang_laws.aligned, jang_laws.first_shard, jang_laws.companions),
+    "jang": (
+        jang_laws.experts_together,
+        jang_laws.aligned,
+        jang_laws.first_shard,
+        jang_laws.companions,
+        jang_laws.disk_entries,
+        jang_laws.stop_ids,
+        jang_laws.clamped_swiglu,
+        jang_laws.no_absolute_path,
+        mxtq_laws.tensors,
+        mxtq_laws.announced_seed,
+        mxtq_laws.sidecar,
+        mxtq_laws.layer_widths,
+    ),
 }
 """What `Target.laws` names."""
 
@@ -56,19 +71,20 @@ def check_contract(bundle: Path, target: Target) -> Step:
         findings += law(view, picture, target)
     quantized = sum(module.quantized for module in picture.modules.values())
     facts = (
-        f"{len(view.shard_of):,} tensors in {len(view.shards)} shards over {len(picture.modules):,} modules of "
-        f"{target.name}, {quantized:,} of them quantized",
+        f"{len(view.shard_of):,} tensors in {counted(len(view.shards), 'shard')} over {len(picture.modules):,} modules "
+        f"of {target.name}, {quantized:,} of them quantized",
     )
     return Step("contract", tuple(_grouped(findings)), facts)
 
 
 def _grouped(findings: list[Diagnostic], shown: int = 12) -> Iterator[Diagnostic]:
-    """At most `shown` findings of a code, then how many more there are."""
-    counts: dict[str, int] = {}
+    """At most `shown` findings of a code and severity, then how many more there are."""
+    counts: Counter[tuple[str, str]] = Counter()
     for finding in findings:
-        counts[finding.code] = counts.get(finding.code, 0) + 1
-        if counts[finding.code] <= shown:
+        kind = (finding.code, finding.severity)
+        counts[kind] += 1
+        if counts[kind] <= shown:
             yield finding
-    for code, count in counts.items():
+    for (code, severity), count in counts.items():
         if count > shown:
-            yield Diagnostic(code, f"and {count - shown:,} more findings {code}", Where())
+            yield Diagnostic(code, f"and {count - shown:,} more findings {code}", Where(), severity=severity)

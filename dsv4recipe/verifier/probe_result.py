@@ -77,7 +77,7 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Dense:
-    """Last-position logits against the dense float32 model of the source."""
+    """Last-position logits against those of a dense float32 model."""
 
     cosine: float
     max_delta: float
@@ -90,7 +90,8 @@ class ProbeResult:
     """All that one child said. `replaced`: runtime functions that a stand-in replaced, so that they were not proved.
 
     `changed`: files that the loader would have rewritten in the bundle (it was given links); `touched`: files of the
-    bundle that did change while it ran.
+    bundle that did change while it ran. `dense` compares with the source's model, `decoded` with the bundle's own
+    tensors as an independent reader decodes them.
     """
 
     bundle: Path
@@ -111,6 +112,7 @@ class ProbeResult:
     dtypes: tuple[tuple[str, str], ...] = ()
     forward: Forward | None = None
     dense: Dense | None = None
+    decoded: Dense | None = None
     replaced: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     touched: tuple[str, ...] = ()
@@ -130,6 +132,9 @@ class ProbeResult:
             facts.append(f"{self.forward.tokens} tokens run, logits finite, spread {self.forward.std:.3g}")
         if self.dense:
             facts.append(f"against the dense source: cosine {self.dense.cosine:.5f}, off by {self.dense.max_delta:.3g}")
+        if self.decoded:
+            own = self.decoded
+            facts.append(f"against its own tensors, decoded apart: cosine {own.cosine:.6f}, off by {own.max_delta:.3g}")
         facts += [f"not proved, a stand-in ran instead: {name}" for name in self.replaced]
         return tuple(fact for fact in facts if fact)
 
@@ -168,6 +173,7 @@ def read_document(
         dtypes=tuple((get("dtypes") or {}).items()),
         forward=Forward(**document["forward"]) if get("forward") else None,
         dense=Dense(**document["dense"]) if get("dense") else None,
+        decoded=Dense(**document["decoded"]) if get("decoded") else None,
         replaced=tuple(get("replaced", ())),
         changed=tuple(get("changed", ())),
         touched=touched,

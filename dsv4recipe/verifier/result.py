@@ -23,10 +23,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """All steps that were run."""
+    """All steps that were run. `numbers` has a row per module where the source was at hand."""
 
     bundle: str
     steps: tuple[Step, ...]
+    numbers: tuple[dict[str, Any], ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -47,4 +48,5 @@ class Verification:
                 }
                 for step in self.steps
             ],
+            "numbers": list(self.numbers),
         }

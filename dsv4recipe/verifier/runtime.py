@@ -57,6 +57,7 @@ def probe_runtime(
     python: Path | None = None,
     dense: Path | None = None,
     *,
+    decoded: bool = False,
     tokens: int = 12,
     timeout: float = 600,
     seed: int = 0,
@@ -65,7 +66,8 @@ def probe_runtime(
     """Load `bundle` with `loader` (one of LOADERS) in a child of `python` (this interpreter when None) and run it.
 
     `tokens`: length of the prompt, ids drawn from `seed`. `dense`: a tiny source checkpoint whose dense float32 model
-    is run on the same prompt and compared. `logits`: where to write the last position's logits, float32 [vocab] .npy.
+    is run on the same prompt and compared. `decoded`: the same with the bundle's own tensors, decoded independently of
+    the loader (tiny bundles too). `logits`: where to write the last position's logits, float32 [vocab] .npy.
     `timeout` in seconds. The bundle is never changed: the runtime works on a folder of links. Loading runs the code
     of the installed runtime, and vMLX imports the bundle's own encoder: probe bundles that you trust.
 
@@ -81,6 +83,7 @@ def probe_runtime(
         arguments = [str(bundle.resolve()), "--loader", loader, "--json", "--scratch", scratch]
         arguments += ["--tokens", str(tokens), "--seed", str(seed)]
         arguments += ["--dense", str(dense.resolve())] if dense else []
+        arguments += ["--decoded"] if decoded else []
         arguments += ["--logits", str(logits.resolve())] if logits else []
         child = _run(python, arguments, timeout)
     after = _snapshot(bundle)

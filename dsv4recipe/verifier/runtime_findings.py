@@ -1,4 +1,4 @@
-"""Floor 4, verifier (step 4). What a probe's result means to a user: diagnostics V200 to V221. Pure.
+"""Floor 4, verifier (step 4). What a probe's result means to a user: diagnostics V200 to V225. Pure.
 
 Every code is explained in docs/errors/V-runtime.md.
 """
@@ -11,6 +11,7 @@ from dsv4recipe.errors import Diagnostic, Problems, Where
 
 from .probe_result import Ended, Misread, ProbeResult
 
+_DECODED = 0.9999  # float16 against float32 of the same numbers: 0.99998 was measured
 _SHOWN = 5  # names per finding; the whole list is in the result
 
 
@@ -125,9 +126,12 @@ def _failures(problems: Problems, result: ProbeResult, at: Where) -> None:
             case "load" if result.loader == "jang-strict" and failure.message == "MXTQ tensors":
                 hint = "use --runtime jang or --runtime vmlx"
                 problems.error("V213", "mlx-lm alone cannot read MXTQ tensors, and this bundle has some", at, hint)
-            case "dense" if failure.kind == "MemoryError":
+            case "dense" | "decoded" if failure.kind == "MemoryError":
                 hint = "compare on a tiny checkpoint of the same layout (dsv4recipe synth), not on a full one"
                 problems.warn("V216", f"the dense comparison was not made: {failure.message}", at, hint)
+            case "decoded":
+                hint = "the sidecar must hold signs and codebooks of every width; tiny bundles only"
+                problems.error("V225", f"the bundle's own tensors could not be decoded: {said}", at, hint)
             case "dense":
                 hint = "--dense takes the checkpoint that the bundle was built from"
                 problems.error("V217", f"the dense model of the source could not be run: {said}", at, hint)
@@ -171,6 +175,14 @@ def _forward(problems: Problems, result: ProbeResult, at: Where, min_cosine: flo
             f"{result.dense.reference_std:.3g})",
             at,
             "decode the tensors and compare each with its source (verify --source) to find the one that is wrong",
+        )
+    if result.decoded is not None and result.decoded.cosine < _DECODED:
+        problems.error(
+            "V224",
+            f"the runtime computes otherwise than the bundle's tensors say: cosine {result.decoded.cosine:.6f} to a "
+            f"model of the decoded tensors, wanted at least {_DECODED:g}",
+            at,
+            "layout, width, seed or sidecar: the contract step names which",
         )
     routed = any(".switch_mlp." in m.path and m.mode != "mxtq" for m in result.modules)
     if "mlx.core.gather_qmm" in result.replaced and routed:

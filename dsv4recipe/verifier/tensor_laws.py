@@ -11,19 +11,15 @@ from math import prod
 from dsv4recipe.bundle.view import BundleView
 from dsv4recipe.checkpoint.header import TensorEntry
 from dsv4recipe.errors import Diagnostic, Where
-from dsv4recipe.targets import Target
+from dsv4recipe.targets import Target, vmlx_sidecar
 from dsv4recipe.verifier.seen import Picture, SeenModule
 
 Findings = Iterator[Diagnostic]
 
 
-SIDECAR = "jangtq_runtime.safetensors"
-"""Signs and codebooks of MXTQ: a safetensors file that is no shard."""
-
-
 def no_stray_shards(view: BundleView, picture: Picture, target: Target) -> Findings:
     """No tensors beside the shards: mlx-lm and jang load whatever `model*.safetensors` there is (lint 9)."""
-    known = {header.file for header in view.shards} | {SIDECAR}
+    known = {header.file for header in view.shards} | {vmlx_sidecar.NAME}
     for path in sorted(view.root.glob("*.safetensors")):
         if path.name not in known:
             message = f"{path.name} is no shard of this bundle; loaders that glob would merge it in silence"

@@ -141,7 +141,7 @@ def test_a_disk_that_fills_up(capsys: Captured, tiny_source: Path, tmp_path: Pat
         assert code == 1
         assert "error[B004]" in err
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("dsv4recipe.builder.run._check_room", lambda *arguments: None)
+            patch.setattr("dsv4recipe.builder.run.check_room", lambda *arguments: None)
             code, _, err = call(capsys, "build", "q4q8", "--source", tiny_source, "-o", small / "out")
         assert code == 1
         assert "error[B010]: the disk is full" in err

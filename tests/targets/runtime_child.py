@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import mlx.core as mx
-import mlx.nn as nn
+from mlx import nn
 from mlx.utils import tree_flatten
 
 SEEN = {}
@@ -46,7 +46,7 @@ def load_model(runtime, bundle):
     register(runtime)
     from mlx_lm.utils import load_model
 
-    model = load_model(bundle, lazy=True)[0]
+    model = load_model(bundle, lazy=True, model_config=overlay(runtime, bundle))[0]
     return model, model.make_cache, lambda x, cache: model(x, cache=cache)
 
 
@@ -59,13 +59,22 @@ def register(runtime):
         sys.modules["mlx_lm.models.deepseek_v4"] = module
 
 
+def overlay(runtime, bundle):
+    """What the runtime changes in config.json before it loads."""
+    if runtime != "rapid-mlx":
+        return {}
+    from rapid_mlx.utils.tokenizer import _deepseek_v4_quantization_override
+
+    return _deepseek_v4_quantization_override(bundle)
+
+
 def load(runtime, bundle, tokens):
     nn.Module.load_weights = recorded(nn.Module.load_weights)
     model, make_cache, run = load_model(runtime, Path(bundle))
     quantized = {
         path: [module.bits, module.group_size, module.mode]
         for path, module in model.named_modules()
-        if "scales" in module and "bits" in module.__dict__ or hasattr(module, "group_size")
+        if "scales" in module
     }
     if not tokens:
         return {**SEEN, "quantized": quantized}
@@ -78,26 +87,25 @@ def load(runtime, bundle, tokens):
     return {**SEEN, "quantized": quantized, "finite": finite, "logits": logits}
 
 
-def stand_in(kind, number):
+def stand_in(kind, number, rows):
     """A small array that a sanitizer takes for a tensor of this kind, and that carries its number through."""
-    word = mx.array([number], mx.uint32)
+    word = mx.array([[number]], mx.uint32)
     if kind == "fp4":
-        return mx.concatenate([word] * 4)[None].view(mx.int8)  # [1, 16], one scale
+        return mx.repeat(word, 4, 1).view(mx.int8)  # 16 bytes, so one scale
+    if kind == "fp8":
+        return mx.repeat(word, rows, 0).view(mx.uint8)
     if kind == "fp4.scale":
         return mx.full((1, 1), number % 251, mx.uint8)
-    if kind == "fp8":
-        return mx.broadcast_to(word[None].view(mx.uint8), (128, 4))
     if kind == "fp8.scale":
-        return mx.full((1, 1), number % 251, mx.uint8)
-    if kind == "int":
-        return mx.full((1, 1), number, mx.int64)
-    return mx.full((1, 1), number, mx.float32)
+        return mx.full((rows // 128, 1), number % 251, mx.uint8)
+    return mx.full((rows, 1), number, mx.int64 if kind == "int" else mx.float32)
 
 
 def rename(runtime, config, tensors):
     """name after sanitize → the numbers in it, in order, each once."""
     config = json.loads(Path(config).read_text())
-    weights = {name: stand_in(kind, number) for name, kind, number in json.loads(Path(tensors).read_text())}
+    rows = config["o_groups"] * config["o_lora_rank"]  # what a sanitizer splits the rows of wo_a into
+    weights = {name: stand_in(kind, number, rows) for name, kind, number in json.loads(Path(tensors).read_text())}
     if runtime == "mlx-vlm":
         from mlx_vlm.utils import get_model_and_args
 

@@ -16,12 +16,12 @@ from pathlib import Path
 import mlx.core as mx
 import numpy as np
 import pytest
-from tests.verifier.mini_bundle import CONFIG, write_bundle, write_source
 
 from dsv4recipe.errors import RecipeError
 from dsv4recipe.verifier.probe import gather
 from dsv4recipe.verifier.probe_result import Ended, Forward, Module
 from dsv4recipe.verifier.runtime import LOADERS, available_loaders, probe_runtime, runtime_findings, unavailable
+from tests.verifier.mini_bundle import CONFIG, write_bundle, write_source
 
 ROUTED = 12  # 4 layers of 3 projections
 NAMED = os.environ.get("DSV4RECIPE_RUNTIME_PYTHON")

@@ -31,6 +31,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--available", action="store_true", help="only say which loaders can run here")
     parser.add_argument("--loader", help="jang-strict, jang or vmlx")
     parser.add_argument("--dense", type=Path, help="source checkpoint (tiny): compare with its dense model")
+    parser.add_argument("--decoded", action="store_true", help="compare with the bundle's own tensors, decoded (tiny)")
     parser.add_argument("--tokens", type=int, default=12, help="length of the prompt")
     parser.add_argument("--seed", type=int, default=0, help="seed of the prompt's token ids")
     parser.add_argument("--logits", type=Path, help="write the last position's logits here (float32 .npy)")
@@ -62,6 +63,7 @@ def main() -> int:
                 args.loader,
                 scratch,
                 dense=args.dense,
+                decoded=args.decoded,
                 tokens=args.tokens,
                 seed=args.seed,
                 logits=args.logits,

@@ -18,13 +18,15 @@ _EXPERT = re.compile(r"(layers\.\d+)\.ffn\.experts\.\d+\.(w[123])$")
 
 @dataclass(frozen=True)
 class Contents:
-    """`plain`: tensors that mlx modules hold. `tq`: module path → MXTQ tensors. `stray`: MXTQ tensors of no module."""
+    """`plain`: tensors that mlx modules hold. `tq`: module path → MXTQ tensors. `stray`: MXTQ tensors of no module.
+    `packed`: all MXTQ tensors by name, lazy."""
 
     config: dict[str, Any]
     names: frozenset[str]
     plain: dict[str, mx.array]
     tq: dict[str, list[str]]
     stray: list[str]
+    packed: dict[str, mx.array]
 
 
 def read_contents(bundle: Path) -> Contents:
@@ -50,7 +52,8 @@ def read_contents(bundle: Path) -> Contents:
                 tq.setdefault(path, []).append(name)
             else:
                 stray.append(name)
-    return Contents(config, frozenset(weights), plain, tq, sorted(stray))
+    packed = {name: array for name, array in weights.items() if name not in plain}
+    return Contents(config, frozenset(weights), plain, tq, sorted(stray), packed)
 
 
 def _tq_module(base: str) -> str:

@@ -7,6 +7,7 @@ its lists of names. A further stage (generating text) has its place after `_forw
 from __future__ import annotations
 
 import contextlib
+import json
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -36,14 +37,22 @@ def available() -> dict[str, Any]:
 
 
 def examine(
-    bundle: Path, loader: str, scratch: Path, *, dense: Path | None, tokens: int, seed: int, logits: Path | None
+    bundle: Path,
+    loader: str,
+    scratch: Path,
+    *,
+    dense: Path | None,
+    decoded: bool,
+    tokens: int,
+    seed: int,
+    logits: Path | None,
 ) -> dict[str, Any]:
     """The whole document for one bundle and one loader."""
     report: dict[str, Any] = {"protocol": PROTOCOL, "loader": loader, "versions": _versions(), "failures": []}
     report |= {"loaded": False, "replaced": [], "changed": []}
     view = linked_view(bundle, scratch)
     with contextlib.suppress(_StageError):
-        _examine(report, view, loader, dense=dense, tokens=tokens, seed=seed, out=logits)
+        _examine(report, view, loader, dense=dense, decoded=decoded, tokens=tokens, seed=seed, out=logits)
     report["changed"] = replaced_in(view, bundle)
     return report
 
@@ -73,11 +82,20 @@ class _Stage:
 
 
 def _examine(
-    report: dict[str, Any], view: Path, loader: str, *, dense: Path | None, tokens: int, seed: int, out: Path | None
+    report: dict[str, Any],
+    view: Path,
+    loader: str,
+    *,
+    dense: Path | None,
+    decoded: bool,
+    tokens: int,
+    seed: int,
+    out: Path | None,
 ) -> None:
     with _Stage(report, "import", fatal=True):
         from . import forward, loaders, modules, skeleton
         from .contents import read_contents
+        from .decoded import decoded_model
         from .dense import dense_model
 
         loaders.IMPORTS[loader]()
@@ -89,10 +107,15 @@ def _examine(
         report["misread"], report["overrides"] = frame.misread(), frame.overrides()
         report["rule"] = skeleton.installed_rule()
         ids = forward.token_ids(seed, tokens, int(contents.config["vocab_size"]))
-    reference = None
-    if dense is not None:  # before the loader runs: loaders patch the classes they share with it
+    references = {}  # before the loader runs: loaders patch the classes they share with it
+    if dense is not None:
         with _Stage(report, "dense"):
-            reference = forward.last_logits(dense_model(dense.resolve()), ids)
+            references["dense"] = forward.last_logits(dense_model(dense.resolve()), ids)
+    if decoded:
+        with _Stage(report, "decoded"):
+            model = decoded_model(view, contents, frame, _announced_seed(view))
+            references["decoded"] = forward.last_logits(model, ids)
+            del model
     with _Stage(report, "load", fatal=True):
         if contents.tq and loader not in loaders.READS_MXTQ:
             raise TypeError("MXTQ tensors")
@@ -108,8 +131,15 @@ def _examine(
         report["forward"]["tokens"] = tokens
         if out is not None:
             np.save(out, logits)
-    if reference is not None and np.isfinite(logits).all():
-        report["dense"] = forward.compare(logits, reference)
+    if np.isfinite(logits).all():
+        report |= {name: forward.compare(logits, reference) for name, reference in references.items()}
+
+
+def _announced_seed(view: Path) -> int:
+    """The seed that jang's loader takes."""
+    path = view / "jang_config.json"
+    text = path.read_text(encoding="utf-8") if path.exists() else "{}"
+    return int(json.loads(text).get("mxtq_seed", 42))
 
 
 def _versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Floor 4, builder. A shard as pieces of work: read these rows, encode them, write them at these offsets. Pure.
+"""Floor 3, plan. A shard as pieces of work: read these rows, encode them, write them at these offsets. Pure.
 
 A piece is at most one expert, or as many rows of a large matrix as one V4-Flash expert has weights, so memory does not
 grow with layers, experts or the vocabulary.

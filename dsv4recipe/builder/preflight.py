@@ -1,0 +1,101 @@
+"""Floor 4, builder. What is refused before the first byte of a bundle: names, disk, memory. Asks the file system."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from dsv4recipe.builder import disk, journal, lease
+from dsv4recipe.builder.tasks import task_digest
+from dsv4recipe.bundle.manifest import NAME, PLAN_NAME, manifest_text
+from dsv4recipe.checkpoint.safe_path import path_problem
+from dsv4recipe.errors import Problems, RecipeError, Where
+from dsv4recipe.formats.encode import ENCODER_VERSION
+from dsv4recipe.plan.model import Plan
+from dsv4recipe.plan.pieces import PIECE_WEIGHTS
+from dsv4recipe.units import human_size
+
+_RESERVED = (NAME, journal.NAME, lease.NAME)
+_HASH = "0" * 64
+_BYTES_PER_WEIGHT = 12
+"""Of a piece in work: at most 4 as stored, 4 decoded, 4 encoded."""
+_PROGRAM = 400 << 20
+"""Python, numpy, the compiled encoders, and the headers and plan of the largest release."""
+_FOLDER_ROOM = 64 << 10
+"""What a file system needs for the entries of the folder themselves."""
+
+
+def check_names(plan: Plan, made: Iterable[str], out: Path) -> None:
+    """Raises RecipeError B007 for names that leave the output, hide each other or are the build's own."""
+    problems = Problems()
+    first: dict[str, str] = {name.casefold(): name for name in _RESERVED}
+    for name in (*(shard.file for shard in plan.shards), *made):
+        wrong = path_problem(name)
+        if name.startswith("."):
+            wrong = wrong or "hidden files are the build's own"
+        twin = first.setdefault(name.casefold(), name)
+        if twin is not name:
+            wrong = wrong or f"on many disks it is the same file as {twin}"
+        if wrong:
+            problems.error("B007", f"the bundle would hold {name!r:.300}: {wrong}", Where(str(out)))
+    problems.raise_if_any()
+
+
+def bytes_to_write(plan: Plan, made: Mapping[str, bytes], have: Mapping[str, journal.Entry]) -> list[int]:
+    """The sizes of all files that are still to be written, journal and manifest included, to the byte. The plan's own
+    file is there by now."""
+    entries = {
+        shard.file: have.get(shard.file) or journal.Entry(task_digest(plan, shard), shard.file, shard.file_bytes, _HASH)
+        for shard in plan.shards
+    }
+    files = {name: (entry.size, _HASH) for name, entry in entries.items()}
+    files |= {name: (len(content), _HASH) for name, content in made.items()}
+    return [
+        *(entry.size for name, entry in entries.items() if name not in have),
+        *(len(content) for name, content in made.items() if name != PLAN_NAME),
+        len(manifest_text(plan, files, ENCODER_VERSION).encode()),
+        sum(len(entry.line()) + 1 for name, entry in entries.items() if name not in have),
+    ]
+
+
+def check_room(plan: Plan, made: Mapping[str, bytes], partial: Path, have: Mapping[str, journal.Entry]) -> None:
+    """Raises RecipeError B004 when the disk cannot hold what is still to be written."""
+    sizes = bytes_to_write(plan, made, have)
+    needed = disk.room_for(sizes, partial) + _FOLDER_ROOM
+    free = disk.free_bytes(partial)
+    if free < needed:
+        raise RecipeError(
+            "B004", f"the build still has to write {human_size(sum(sizes))}, the disk has {human_size(free)} free",
+            Where(str(partial)), f"make room for {human_size(needed - free)} more, or choose another output",
+        )  # fmt: skip
+
+
+def memory_needed(plan: Plan, workers: int) -> int:
+    """Bytes of memory that a build needs at most: the program and one piece per worker (docs/reliability.md)."""
+    largest = max((min(PIECE_WEIGHTS, _piece_weights(m.source.shape)) for m in plan.modules), default=0)
+    widest = max((m.source.shape[-1] for m in plan.modules if m.source.shape), default=0)
+    return _PROGRAM + workers * _BYTES_PER_WEIGHT * max(largest, widest)
+
+
+def check_memory(plan: Plan, workers: int) -> None:
+    """Raises RecipeError B008 when the machine has less memory than the workers need together."""
+    needed, there = memory_needed(plan, workers), _memory()
+    if there and needed > there:
+        message = f"{workers} workers need up to {human_size(needed)} of memory, this machine has {human_size(there)}"
+        raise RecipeError("B008", message, hint="use fewer workers: --workers 1")
+
+
+def _piece_weights(shape: tuple[int, ...]) -> int:
+    weights = 1
+    for size in shape:
+        weights *= size
+    return weights
+
+
+def _memory() -> int:
+    """Physical memory in bytes; 0 where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return 0

@@ -1,0 +1,83 @@
+"""Floor 3, bundle. From a bundle back to the text of a recipe. Reads headers and small files, never weights."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from dsv4recipe.bundle.manifest import read_manifest
+from dsv4recipe.bundle.read import read_bundle
+from dsv4recipe.checkpoint.strict_json import read_object
+from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.plan.decompile import About, decompile, recipe_text_data
+from dsv4recipe.plan.diff import diff
+from dsv4recipe.plan.expected import expected_checkpoint
+from dsv4recipe.plan.model import Plan
+from dsv4recipe.recipe.load import parse_recipe
+from dsv4recipe.recipe.show import data_text
+from dsv4recipe.targets import get
+
+_JSON_LIMIT = 64 << 20
+_CARD_LIMIT = 1 << 20
+_FIELD = r"^{}:[ \t]*(?:\n-[ \t]*)?[\"']?(?P<value>[\w./-]+)[\"']?[ \t]*$"
+_HUB = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+_LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
+
+
+def decompile_bundle(root: Path, name: str, model: str = "", runtime: str = "") -> tuple[str, tuple[str, ...]]:
+    """(the text of the recipe, notes) of the bundle at `root`. `name` is the recipe's, `model` the checkpoint where the
+    bundle does not name it, `runtime` the target where several fit.
+
+    Raises RecipeError T001 (unknown runtime), P030 to P033 and what `read_bundle` raises.
+    """
+    if runtime:
+        get(runtime)
+    found = read_bundle(root, runtime)
+    if runtime and runtime not in found.runtimes:
+        hint = f"they are those of {', '.join(found.runtimes)}"
+        raise RecipeError("P033", f"the bundle's names are not those of {runtime}", Where(str(root)), hint)
+    checkpoint = expected_checkpoint(
+        read_object(root / "config.json", _JSON_LIMIT, "config.json", "V022")[0], str(root)
+    )
+    made = decompile(found.plan, checkpoint, _about(root, name, model), str(root))
+    text = data_text(recipe_text_data(made.recipe))
+    parse_recipe(text, name)
+    return text, (*found.notes, *made.notes)
+
+
+def check_against(root: Path, plan: Plan) -> tuple[str, ...]:
+    """Notes on where the plan of a decompiled recipe is not the bundle's; () where it is."""
+    found = diff(read_bundle(root, plan.target["runtime"]).plan, plan)
+    changed = sum(change.count for change in (*found.added, *found.removed, *found.changed))
+    notes = [f"against this source {changed:,} modules differ from the bundle's"] if changed else []
+    return (*notes, *(f"{what}: {old} → {new}" for what, old, new in found.facts))
+
+
+def _about(root: Path, name: str, model: str) -> About:
+    """Words from the manifest where there is one, else from the card's front matter; the folder's name otherwise."""
+    manifest = read_manifest(root) or {}
+    told: dict[str, Any] = manifest.get("recipe") if isinstance(manifest.get("recipe"), dict) else {}  # type: ignore[assignment]
+    card = _front_matter(root / "README.md")
+    base, licence = _field(card, "base_model"), _field(card, "license").lower()
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60].strip("-") or "decompiled"
+    return About(
+        name=str(told.get("name") or slug),
+        summary=str(told.get("summary") or f"What {root.name} holds, read from its headers."),
+        license=str(told.get("license") or (licence if _LICENSE.fullmatch(licence) else "other")),
+        model=model or (base if _HUB.fullmatch(base) else ""),
+    )
+
+
+def _front_matter(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8") as stream:
+            text = stream.read(_CARD_LIMIT)
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return text.split("\n---", 1)[0] if text.startswith("---\n") else ""
+
+
+def _field(card: str, name: str) -> str:
+    found = re.search(_FIELD.format(name), card, re.MULTILINE)
+    return found["value"] if found else ""

@@ -1,0 +1,64 @@
+"""Floor 5, cli. Shell completion of arguments: names and folder listings only, nothing heavy is imported.
+
+Imported by every command, so it imports nothing of the house at its top.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem
+
+RUNTIMES = ("jang", "jang-strict", "vmlx")
+_RECIPES = (".yaml", ".yml")
+
+
+def complete_recipe(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+    """A shipped recipe, or a YAML file; the shell's own file names where neither fits."""
+    return _names(incomplete, _RECIPES)
+
+
+def complete_side(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+    """A recipe, a plan file or a bundle."""
+    return _names(incomplete, (*_RECIPES, ".json"), folders=True)
+
+
+def complete_shipped(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+    """A shipped recipe."""
+    return _shipped(incomplete)
+
+
+def complete_rule(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+    """The id of a rule written in the recipe that the command line already names."""
+    from dsv4recipe.recipe.ids import rule_ids
+
+    recipe = ctx.params.get("recipe") or next(iter(ctx.args), None)  # click stops at an option without its value
+    found = rule_ids(recipe) if isinstance(recipe, str) else ()
+    return [CompletionItem(name) for name in found if name.startswith(incomplete)]
+
+
+def complete_runtime(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+    """A runtime that `verify` can probe."""
+    return [CompletionItem(name) for name in RUNTIMES if name.startswith(incomplete)]
+
+
+def _shipped(incomplete: str) -> list[CompletionItem]:
+    from dsv4recipe.recipe.shipped import shipped_recipes
+
+    return [CompletionItem(name) for name in shipped_recipes() if name.startswith(incomplete)]
+
+
+def _names(incomplete: str, endings: tuple[str, ...], folders: bool = False) -> list[CompletionItem]:
+    head, _, start = incomplete.rpartition("/")
+    found = [] if head else _shipped(incomplete)
+    try:
+        entries = sorted(Path(head or ("/" if incomplete.startswith("/") else ".")).iterdir())
+    except OSError:
+        entries = []
+    for entry in entries:
+        hidden = entry.name.startswith(".") and not start.startswith(".")
+        fits = entry.name.endswith(endings) or (folders and (entry / "config.json").is_file())
+        if entry.name.startswith(start) and fits and not hidden:
+            found.append(CompletionItem(f"{head}/{entry.name}" if "/" in incomplete else entry.name))
+    return found or [CompletionItem(incomplete, type="file")]

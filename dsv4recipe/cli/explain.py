@@ -1,0 +1,31 @@
+"""Floor 5, cli. `explain RECIPE NAME --source SRC`: which rule won, which lost and why, names everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dsv4recipe.cli.arguments import json_option, recipe_argument, source_option
+
+
+@click.command("explain")
+@recipe_argument
+@click.argument("name")
+@source_option
+@json_option
+def command(recipe: str, name: str, source: Path, as_json: bool) -> None:
+    """Say why the tensor NAME becomes what RECIPE makes of it.
+
+    NAME is a source tensor, a module path or a name on disk, in any runtime's dialect.
+    """
+    from dsv4recipe import load_recipe, open_checkpoint
+    from dsv4recipe.cli.explain_view import print_explanation
+    from dsv4recipe.cli.output import print_json
+    from dsv4recipe.plan.explain import explain
+
+    found = explain(load_recipe(recipe), open_checkpoint(source), name)
+    if as_json:
+        print_json(found.data())
+    else:
+        print_explanation(found)

@@ -1,0 +1,40 @@
+"""Floor 5, cli. `lock RECIPE --source SRC`: pin source, parents, tool and plan; `build --locked` holds to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dsv4recipe.cli.arguments import json_option, recipe_argument, source_option
+
+
+@click.command("lock")
+@recipe_argument
+@source_option
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The lock (default: RECIPE with .lock).")
+@click.option("--check", is_flag=True, help="Write nothing; exit with 1 and say what moved if the lock is stale.")
+@json_option
+def command(recipe: str, source: Path, output: Path | None, check: bool, as_json: bool) -> None:
+    """Pin what decides the tensors that a build of RECIPE writes: source headers, parents, tool, encoders, plan.
+
+    Reads headers, never weights: that the weights behind them are the same is for `verify --source` to prove.
+    """
+    from dsv4recipe import open_checkpoint
+    from dsv4recipe.cli.locking import held_to, lock_now, lock_path, locked_text
+    from dsv4recipe.cli.output import print_json
+
+    path = output or lock_path(recipe)
+    checkpoint = open_checkpoint(source)
+    if check:
+        digest, word = held_to(recipe, checkpoint, path).digest, "unchanged"
+    else:
+        now = lock_now(recipe, checkpoint)
+        same = path.is_file() and locked_text(path) == now.text
+        digest, word = now.plan.digest, "unchanged" if same else "written"
+        if not same:
+            path.write_text(now.text, encoding="utf-8")
+    if as_json:
+        print_json({"format_version": 1, "lock": str(path), "plan": digest, "state": word})
+    else:
+        click.echo(f"{path} {word}: plan {digest}")

@@ -1,0 +1,43 @@
+"""Floor 5, cli. `report PLAN|BUNDLE -o HTML`: a page to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dsv4recipe.cli.arguments import json_option
+from dsv4recipe.cli.complete import complete_side
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command("report")
+@click.argument("plan", shell_complete=complete_side)
+@click.option("-o", "--output", required=True, type=_FILE, help="The page to write; an existing one is replaced.")
+@click.option("--numbers", type=_FILE, help="What `verify BUNDLE --source SRC --json` printed: adds relative RMSE.")
+@click.option("--source", type=_FILE, help="The checkpoint folder, where PLAN is a recipe.")
+@json_option
+def command(plan: str, output: Path, numbers: Path | None, source: Path | None, as_json: bool) -> None:
+    """Write one self-contained HTML page about PLAN: a plan file, a bundle (anyone's), or a recipe with --source.
+
+    The page needs no network and holds no time, host or path: same inputs, same bytes.
+    """
+    from dsv4recipe.cli.output import print_json
+    from dsv4recipe.cli.planned import Planner
+    from dsv4recipe.report.numbers import read_numbers
+    from dsv4recipe.report.page import render_page
+    from dsv4recipe.targets import get
+    from dsv4recipe.verifier.contract import check_contract
+
+    side = Planner(source).side(plan)
+    measured = None
+    if numbers is not None:
+        measured = read_numbers(numbers.read_text(encoding="utf-8"), str(numbers), side.plan)
+    findings = () if side.folder is None else check_contract(side.folder, get(side.plan.target["runtime"])).findings
+    page = render_page(side.plan, measured, findings, side.notes)
+    output.write_bytes(page.encode())
+    if as_json:
+        print_json({"format_version": 1, "file": str(output), "plan": side.plan.digest, "findings": len(findings)})
+    else:
+        click.echo(f"wrote {output}: {len(page.encode()):,} B, plan {side.plan.digest[:12]}")

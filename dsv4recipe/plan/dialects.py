@@ -1,0 +1,77 @@
+"""Floor 3, plan. What a tensor is called in every dialect: source, module paths and disk names of all targets. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from dsv4recipe.checkpoint.family import Slot
+from dsv4recipe.checkpoint.graph import Group
+from dsv4recipe.targets import TARGETS
+
+_EXPERT = re.compile(r"\.experts\.(\d+|\{0-\d+\})\.")
+_PARTS = (".weight", ".scales", ".biases", ".scale", ".tq_packed", ".tq_norms", ".tq_bits")
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """One target's names of a slot: module path (None where the runtime drops it) and disk stem per expert layout."""
+
+    path: str | None
+    disk: tuple[tuple[str, str], ...]
+
+
+def names_everywhere(slot: Slot) -> dict[str, Names]:
+    """The names of a slot in every target of the registry."""
+    return {
+        name: Names(target.path(slot), tuple((each, target.disk_stem(slot, each)) for each in target.expert_layouts))
+        for name, target in TARGETS.items()
+    }
+
+
+def aliases(slot: Slot) -> tuple[str, ...]:
+    """Every stem under which a bundle or a config of any dialect may name the slot; `{E}` stands for an expert. The
+    paths of MTP stages are their source stems, for no runtime renames them."""
+    found = [slot.stem]
+    for target in TARGETS.values():
+        found += [target.disk_stem(slot, layout) for layout in target.expert_layouts]
+        found += [key for keys in target.lookups(slot) for key in keys]
+        found += target.keys(slot)
+    return tuple(dict.fromkeys(found))
+
+
+class Index:
+    """Groups by any of their names."""
+
+    def __init__(self, groups: Iterable[Group]) -> None:
+        self.groups: dict[str, Group] = {}
+        for group in groups:
+            for alias in aliases(group.slot):
+                self.groups.setdefault(alias, group)
+
+    def stem(self, stem: str) -> tuple[Group, int | None] | None:
+        """The group of a stem without part suffix, and the expert where it names one; None if no dialect has it."""
+        if stem in self.groups:
+            return self.groups[stem], None
+        found = _EXPERT.search(stem)
+        group = self.groups.get(stem[: found.start()] + ".experts.{E}." + stem[found.end() :]) if found else None
+        if group is None or found is None:
+            return None
+        number = found[1]
+        if not number.isdecimal():
+            return (group, None) if number == f"{{0-{group.experts - 1}}}" else None
+        if str(int(number)) != number or int(number) >= group.experts:
+            return None
+        return group, int(number)
+
+    def find(self, name: str) -> tuple[Group, int | None] | None:
+        """The group of a tensor, module or stem."""
+        return next((hit for stem in _stems(name) if (hit := self.stem(stem)) is not None), None)
+
+
+def _stems(name: str) -> Iterator[str]:
+    yield name
+    for suffix in _PARTS:
+        if name.endswith(suffix):
+            yield name.removesuffix(suffix)

@@ -1,0 +1,39 @@
+"""Floor 3, plan. The checkpoint that a config.json calls for: what a bundle was made of, when only the bundle is there.
+
+Pure. Storage is the family's table's (how releases store each tensor today); there are no files and no headers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dsv4recipe.checkpoint.family import Dims, ExpectedTensor
+from dsv4recipe.checkpoint.folder import Folder
+from dsv4recipe.checkpoint.graph import Checkpoint, Group, Tensor, detect_family
+from dsv4recipe.checkpoint.header import TensorEntry
+from dsv4recipe.formats import SourceTensor
+
+_DTYPES = {"fp4": "I8", "fp8": "F8_E4M3", "bf16": "BF16", "f16": "F16", "f32": "F32", "int": "I64"}
+_NOWHERE = TensorEntry("", "", (), 0, 0)
+
+
+def expected_checkpoint(config: Mapping[str, Any], file: str) -> Checkpoint:
+    """The groups of a config.json, which `file` names in messages; digests and files are empty.
+
+    Raises RecipeError C011 (unknown family) or C010 (keys missing or absurd).
+    """
+    family = detect_family(dict(config), file)
+    dims = family.dims_of(dict(config), file)
+    members: dict[str, list[Tensor]] = {}
+    for expected in family.expected(dims):
+        tensor = Tensor(expected.name, expected.slot, _source(expected, dims), "", _NOWHERE, "", None)
+        members.setdefault(expected.slot.stem, []).append(tensor)
+    groups = tuple(Group(stem, each[0].slot, each[0].source, tuple(each)) for stem, each in members.items())
+    return Checkpoint(Folder(Path(file).parent, dict(config), "", ()), family, dims, groups)
+
+
+def _source(expected: ExpectedTensor, dims: Dims) -> SourceTensor:
+    tile = dims.tile if expected.stored == "fp8" else ()
+    return SourceTensor(expected.stored, expected.shape, _DTYPES[expected.stored], tile)

@@ -1,0 +1,35 @@
+"""Floor 1, recipe. A recipe and the content of its parents: what a lock pins of the files. Reads files and the hub."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dsv4recipe.errors import Problems, Where
+from dsv4recipe.recipe.load import parse_recipe
+from dsv4recipe.recipe.model import Recipe
+from dsv4recipe.recipe.nodes import plain
+from dsv4recipe.recipe.parents import is_file_reference, read_parent, read_shipped, read_text
+from dsv4recipe.recipe.text import parse_text
+
+
+def load_with_parents(
+    reference: str | Path, digest: Callable[[Any], str]
+) -> tuple[Recipe, tuple[tuple[str, str], ...]]:
+    """The flattened recipe, and per parent (the reference as it is written, `digest` of what the file says), nearest
+    first. Comments and layout of a parent do not count. Raises what `load_recipe` raises."""
+    parents: list[tuple[str, str]] = []
+
+    def remember(parent: str, child: str, where: Where) -> tuple[str, str]:
+        file, text = read_parent(parent, child, where)
+        parents.append((parent, digest(plain(parse_text(text, file, Problems())))))
+        return file, text
+
+    if isinstance(reference, Path) or is_file_reference(reference):
+        file = os.fspath(reference)
+        text = read_text(reference, file, "R001")
+    else:
+        file, text = read_shipped(reference)
+    return parse_recipe(text, file, remember), tuple(parents)

@@ -1,0 +1,1 @@
+"""Faults on purpose: kills, failing calls, power cuts, damage. Each module is also a command with larger numbers."""

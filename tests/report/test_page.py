@@ -1,0 +1,202 @@
+"""What the page says is what the plan says, to the byte; what a stranger wrote into a recipe stays text."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dsv4recipe import load_recipe, make_plan, verify
+from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.cli.main import run
+from dsv4recipe.errors import RecipeError
+from dsv4recipe.plan.canonical import dump_plan
+from dsv4recipe.plan.ledger import ledger
+from dsv4recipe.plan.model import Plan
+from dsv4recipe.report.numbers import read_numbers
+from dsv4recipe.report.page import TEMPLATES, render_page
+from tests.report.test_patterns import spelled
+
+
+@pytest.fixture(scope="module")
+def plan(tiny: Checkpoint) -> Plan:
+    return make_plan(load_recipe("q4q8"), tiny)
+
+
+@pytest.fixture(scope="module")
+def proof(q4q8_bundle: Path, tiny_source: Path) -> str:
+    return json.dumps(verify(q4q8_bundle, tiny_source).data())
+
+
+def words(page: str) -> str:
+    """The text a reader sees, tags removed."""
+    return " ".join(
+        html.unescape(re.sub(r"<style>.*?</style>|<script>.*?</script>|<[^>]*>", " ", page, flags=re.S)).split()
+    )
+
+
+def test_totals_ledger_and_digest(plan: Plan) -> None:
+    seen = words(render_page(plan))
+    for part in ("6,517,360", "0.007 GB", "0.006 GiB", "7.653", "q4q8", plan.digest, plan.source.header_digest):
+        assert part in seen
+    for row in ledger(plan.modules):
+        assert f"{row.role}, {row.format}" in seen
+        assert f"{row.bytes:,} " in seen
+    for rule in plan.recipe["rules"]:
+        assert f"{rule['id']} →" in seen
+        assert rule.get("note", "") in seen
+    assert "No tensor is left out." in seen
+    assert "None: a recipe that breaks a law of its runtime gets no plan." in seen
+
+
+def test_the_heat_map_has_a_cell_for_every_layer_and_projection(plan: Plan) -> None:
+    cells = {(m.block, m.layer, m.role, m.projection) for m in plan.modules if m.layer is not None}
+    page = render_page(plan)
+    titles = re.findall(r'<td class="b\d" title="([^"]*)">', page)
+    assert len(titles) == len(set(titles)) == len(cells)
+    assert "layer 0, routed-expert gate: affine 4-bit g32, 5 bits per weight, 163,840 B" in titles
+    assert '<td class="b3" title="layer 0, routed-expert gate' in page
+    assert "layer 4 mtp, mtp-projection e_proj: affine 8-bit g32, 9 bits per weight, 73,728 B" in titles
+
+
+def test_what_is_left_out_and_the_sidecar_are_named(tiny: Checkpoint) -> None:
+    seen = words(render_page(make_plan(load_recipe("universal"), tiny)))
+    assert "tensors by target.mtp" in seen
+    assert "jangtq_runtime.safetensors" in words(render_page(make_plan(load_recipe("jangtq2"), tiny)))
+
+
+def test_measured_numbers_are_shown(plan: Plan, proof: str) -> None:
+    page = render_page(plan, read_numbers(proof, "numbers.json", plan))
+    rows = {row["module"]: row["rel_rmse"] for row in json.loads(proof)["numbers"]}
+    worst = rows["model.layers.2.mlp.switch_mlp.down_proj"]
+    assert f'title="layer 2, routed-expert down: relative RMSE {worst:.4g}"' in page
+    assert 'title="layer 0, norm: equal to the source"' in page
+    assert "148 modules, 6,813,116 weights decoded" in words(page)
+
+
+def test_numbers_of_another_bundle_are_refused(plan: Plan, proof: str, tiny: Checkpoint) -> None:
+    other = make_plan(load_recipe("q3-mixed"), tiny)
+    with pytest.raises(RecipeError) as error:
+        read_numbers(proof, "numbers.json", other)
+    assert error.value.diagnostics[0].code == "U011"
+    assert "of its 148 modules do not fit" in str(error.value)
+    for text in (
+        "",
+        "[]",
+        "{}",
+        '{"numbers": [], "steps": []}',
+        proof.replace("6813116", "x").replace('"weights"', '"w"'),
+    ):
+        with pytest.raises(RecipeError) as error:
+            read_numbers(text, "numbers.json", plan)
+        assert error.value.diagnostics[0].code == "U010"
+    data = json.loads(proof)
+    data["numbers"][0]["rel_rmse"] = float("nan")
+    with pytest.raises(RecipeError, match="measured on another bundle: 1 of its 148"):
+        read_numbers(json.dumps(data), "numbers.json", plan)
+
+
+def test_strangers_text_stays_text(plan: Plan) -> None:
+    evil = '</style><script>alert("1")</script>'
+    recipe = {**plan.recipe, "name": evil, "summary": evil, "license": evil}
+    recipe["rules"] = [{**rule, "note": evil} for rule in plan.recipe["rules"]]
+    overrides = {**plan.overrides, f"layers.{evil}": {"bits": 4, "group_size": 32, "mode": evil}}
+    modules = (replace(plan.modules[0], path=evil, role=evil, layer=None), *plan.modules[1:])
+    page = render_page(replace(plan, recipe=recipe, overrides=overrides, modules=modules), notes=[evil])
+    assert page.count("<script>") == page.count("</script>") == page.count("</style>") == 1
+    assert page.count(html.escape(evil, quote=False).replace('"', "&#34;")) >= 8
+
+
+def test_the_page_needs_nothing_from_outside_and_runs_nothing_foreign(plan: Plan) -> None:
+    page = render_page(plan)
+    assert not re.search(r"(src|href)=|https?://|url\(|@import", page)
+    for tag in ("style", "script"):
+        content = re.search(f"<{tag}>(.*?)</{tag}>", page, re.S)
+        assert content
+        digest = base64.b64encode(hashlib.sha256(content[1].encode()).digest()).decode()
+        assert f"{tag}-src &#39;sha256-{digest}&#39;" in page
+    assert "default-src &#39;none&#39;" in page
+
+
+def test_the_same_plan_gives_the_same_bytes(plan: Plan, tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text(dump_plan(plan), encoding="utf-8")
+    pages = set()
+    for seed in ("1", "2"):
+        command = [sys.executable, "-m", "dsv4recipe", "report", "plan.json", "-o", f"{seed}.html"]
+        environment = {"PYTHONHASHSEED": seed, "TZ": "Asia/Tokyo" if seed == "1" else "UTC", "LC_ALL": "C"}
+        subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+        pages.add((tmp_path / f"{seed}.html").read_bytes())
+    assert pages == {render_page(plan).encode()}
+
+
+def test_a_bundle_of_a_stranger(spoiled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("dsv4recipe.plan.json", "dsv4recipe.manifest.json"):
+        (spoiled / name).unlink()
+    config = json.loads((spoiled / "config.json").read_text())
+    config["quantization"]["layers.1.ffn.<b>.w1"] = {"bits": 4, "group_size": 32, "mode": "affine"}
+    (spoiled / "config.json").write_text(json.dumps(config))
+    assert run(["report", str(spoiled), "-o", str(tmp_path / "page.html"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["findings"] >= 1
+    seen = words((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert "The bundle carries no recipe." in seen
+    assert "override 'layers.1.ffn.<b>.w1' hits no quantized module" in seen
+    assert "6,517,360" in seen
+
+
+def test_thousands_of_overrides_are_a_few_lines(full: Checkpoint) -> None:
+    plan = make_plan(load_recipe("q4q8-per-expert"), full)
+    page = render_page(plan)
+    found = [html.unescape(name) for name in re.findall(r'data-pattern="([^"]*)"', page)]
+    entries = {name for name, entry in plan.overrides.items() if isinstance(entry, dict)}
+    assert len(entries) > 33_000
+    assert {name for pattern in found for name in spelled(pattern)} == entries
+    assert len(found) < 100
+    assert len(page) < 200_000
+
+
+def test_without_jinja2_it_says_what_to_install(plan: Plan, tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text(dump_plan(plan), encoding="utf-8")
+    code = (
+        "import sys; sys.modules['jinja2'] = None; from dsv4recipe.cli.main import run;"
+        "sys.exit(run(['report', 'plan.json', '-o', 'page.html']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.splitlines()) == (
+        1,
+        [
+            "error[U012]: reports need jinja2, which is not installed",
+            '   = help: pip install "dsv4recipe[report]"',
+            "",
+        ],
+    )
+    assert not (tmp_path / "page.html").exists()
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_has_contrast(scheme: str) -> None:
+    """WCAG 2.1 level AA: 4.5 to 1."""
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    light, dark = style.split("prefers-color-scheme: dark", 1)
+    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", light if scheme == "light" else dark))
+    pairs = [(f"{kind}{n}t", f"{kind}{n}") for kind in "be" for n in range(8)]
+    pairs += [(ink, paper) for ink in ("ink", "soft", "error", "warning") for paper in ("page", "tile")]
+    poor = {}
+    for ink, paper in pairs:
+        lighter, darker = sorted((_luminance(colours[ink]), _luminance(colours[paper])), reverse=True)
+        if (lighter + 0.05) / (darker + 0.05) < 4.5:
+            poor[ink, paper] = (lighter + 0.05) / (darker + 0.05)
+    assert poor == {}
