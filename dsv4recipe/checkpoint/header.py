@@ -22,7 +22,7 @@ from dsv4recipe.formats.base import ITEM_SIZE
 
 MAX_HEADER = 20_000_000
 """Bytes of a header. All 69,187 tensors of V4-Flash in one file would need 8 MB."""
-MAX_TENSORS = 100_000
+MAX_TENSORS = 50_000
 """Tensors in one file: all of V4-Flash would fit, and reading so many takes a second at most."""
 MAX_NAME = 512
 _MAX_ELEMENTS = 1 << 56

@@ -17,7 +17,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from dsv4recipe.errors import RecipeError
+from dsv4recipe.errors import RecipeError, did_you_mean
 from dsv4recipe.version import VERSION
 
 COMMANDS = {
@@ -90,7 +90,10 @@ def run(arguments: Sequence[str]) -> int:
     except click.UsageError as error:
         click.echo(f"error[U001]: {error.format_message()}", err=True)
         if error.ctx is not None:
-            click.echo(f"   = help: {error.ctx.command_path} --help", err=True)
+            unknown = next((word for word in arguments if not word.startswith("-")), "")
+            near = did_you_mean(unknown, COMMANDS) if unknown not in COMMANDS else ""
+            hint = near if near.startswith("did you mean") else f"{error.ctx.command_path} --help"
+            click.echo(f"   = help: {hint}", err=True)
         return 64
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted; run the same command again to continue", err=True)

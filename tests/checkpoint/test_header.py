@@ -326,8 +326,8 @@ def test_bombs_are_refused_in_a_second_and_200_megabytes(tmp_path: Path) -> None
     *lines, peak = run.stdout.split("\n")[:-1]
     seconds = {name: float(line.split()[1]) for (name, _), line in zip(wanted, lines, strict=True)}
     assert [(name, line.split()[0]) for (name, _), line in zip(wanted, lines, strict=True)] == wanted
-    # One second each on an idle machine; a busy one gets three before this says that a bomb works.
-    assert max(seconds.values()) < 3, seconds
+    # Seconds of processor time, so that a busy machine does not count.
+    assert max(seconds.values()) < 1, seconds
     assert int(peak) < 200_000_000
 
 

@@ -158,6 +158,11 @@ def test_wrong_usage_is_exit_code_64(capsys: Captured, arguments: Sequence[str])
     assert err.startswith("error[U001]")
 
 
+def test_a_misspelt_command_is_recognised(capsys: Captured) -> None:
+    assert 'did you mean "verify"?' in call(capsys, "verfy", "x")[2]
+    assert "dsv4recipe plan --help" in call(capsys, "plan")[2]
+
+
 @pytest.mark.parametrize("name", ["", *COMMANDS])
 def test_help_of_every_command(capsys: Captured, name: str) -> None:
     code, out, _ = call(capsys, *name.split(), "--help")

@@ -70,7 +70,7 @@ def fused(runtime: str, slot: Slot) -> bool:
     return runtime == "rapid-mlx" and slot.row.role == "routed-expert" and slot.row.projection == "up"
 
 
-@pytest.mark.parametrize(("recipe", "target", "runtime"), BUNDLES)
+@pytest.mark.parametrize(("recipe", "target", "runtime"), [*BUNDLES, ("q4q8", "vmlx", "jang")])
 def test_a_full_size_bundle_loads_strictly(
     full: Checkpoint, tmp_path: Path, recipe: str, target: str, runtime: str
 ) -> None:
@@ -78,7 +78,8 @@ def test_a_full_size_bundle_loads_strictly(
     plan = make_plan(moved(recipe, target), full)
     seen = child(runtime, "load", hollow_bundle(plan, full, tmp_path / "bundle"), 0)
     assert (seen["strict"], seen["missing"], seen["unexpected"], seen["misshapen"]) == (True, [], [], [])
-    kept = [(slot, module) for slot, module in placed(plan, full) if not fused(runtime, slot)]
+    loaded = [(slot, module) for slot, module in placed(plan, full) if module.path is not None]
+    kept = [(slot, module) for slot, module in loaded if not fused(runtime, slot)]
     assert seen["parameters"] == sum(len(module.parts) for _, module in kept)  # a loader may drop what has no weights
     assert seen["quantized"] == {
         DIALECT[runtime].path(slot): [entry["bits"], entry["group_size"], entry["mode"]]
@@ -146,7 +147,7 @@ def test_the_name_map_is_what_sanitize_does_to_the_source(full: Checkpoint, tmp_
 
 @pytest.mark.parametrize(("target", "runtime"), [("mlx-vlm", "mlx-vlm"), ("rapid-mlx", "rapid-mlx"),
                                                  ("universal", "mlx-vlm"), ("universal", "rapid-mlx"),
-                                                 ("universal", "jang")])  # fmt: skip
+                                                 ("universal", "jang"), ("vmlx", "jang")])  # fmt: skip
 def test_names_on_disk_become_the_paths_of_the_plan(
     full: Checkpoint, tmp_path: Path, target: str, runtime: str
 ) -> None:
