@@ -2,6 +2,7 @@
 
 Protocol and reasons: docs/reliability.md. Nothing else in this room opens, writes or renames a file, and every call
 goes through `fs`, so that tests can count the calls, let any of them fail, and record what a power cut would leave.
+(Longer than most files: one seam is worth more than two rooms.)
 """
 
 from __future__ import annotations

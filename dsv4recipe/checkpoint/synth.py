@@ -1,6 +1,6 @@
 """Floor 1, checkpoint. Synthetic checkpoints with the real names, dtypes, shapes and shards. Writes one new folder.
 
-Shards as the releases have them (facts/checkpoint.md section 9): the embedding, one per layer, the head with the
+Shards as the releases have them (fact sheet checkpoint.md section 9): the embedding, one per layer, the head with the
 last norm, one per MTP stage. Inside a shard the order is that of the safetensors package's writer, without
 metadata: with that, all headers of V4-Flash together are as long as the real ones, 7,663,144 bytes.
 """

@@ -1,6 +1,6 @@
 """Floor 1, checkpoint. config.json of synthetic checkpoints: releases × presets. Pure.
 
-Source of the values: facts/checkpoint.md 2.1 and 2.2. A preset changes a release's values, key set and order stay.
+Source of the values: fact sheet checkpoint.md 2.1 and 2.2. A preset changes a release's values, key set and order stay.
 """
 
 from __future__ import annotations

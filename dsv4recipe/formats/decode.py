@@ -86,7 +86,7 @@ def decode_rows(
 
 
 def decode_source(source: SourceTensor, weight: Bytes, scale: Bytes | None) -> Floats:
-    """float32 of `source.shape`: raw weight and scale bytes (facts/checkpoint.md 3), exactly."""
+    """float32 of `source.shape`: raw weight and scale bytes (fact sheet checkpoint.md 3), exactly."""
     weight, scale = raw(source, weight, scale)
     if source.stored == "int":
         return _exact_floats(weight.view(INTEGERS[source.dtype]), source)

@@ -1,7 +1,7 @@
 """Floor 1, recipe. Strict YAML 1.2 text → nodes with positions. Pure: a function of one string.
 
 Order: size, characters, events (depth, tags, anchors), nodes (duplicate keys, scalars that are not what they seem).
-The traps and limits are those of facts/examples_to_follow.md section 8, measured there.
+The traps and limits are those of fact sheet examples_to_follow.md section 8, measured there.
 """
 
 from __future__ import annotations

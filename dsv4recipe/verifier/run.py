@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from dsv4recipe.bundle.manifest import PLAN_NAME, read_manifest
+from dsv4recipe.bundle.observe import observe
+from dsv4recipe.bundle.view import open_bundle
 from dsv4recipe.checkpoint.graph import open_checkpoint
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
 from dsv4recipe.plan.canonical import load_plan
@@ -64,8 +66,13 @@ def _numbers(root: Path, source: Path) -> tuple[Step, tuple[dict[str, Any], ...]
 
 
 def _runtime_of(root: Path) -> str:
-    """The runtime a bundle was built for: its manifest says so."""
+    """The runtime a bundle was built for: its manifest says so, else the one whose names its tensors have."""
     manifest = read_manifest(root) or {}
     recipe = manifest.get("recipe")
     target = recipe.get("target") if isinstance(recipe, dict) else None
-    return str(target.get("runtime", "vmlx")) if isinstance(target, dict) else "vmlx"
+    if isinstance(target, dict) and target.get("runtime"):
+        return str(target["runtime"])
+    try:
+        return observe(open_bundle(root)[0]).runtimes[0]
+    except RecipeError:
+        return "vmlx"  # what cannot be opened is a finding of the contract, whatever the runtime

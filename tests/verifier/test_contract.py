@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from dsv4recipe import build, load_recipe, make_plan
+from dsv4recipe import build, load_recipe, make_plan, verify
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.targets import get
 from dsv4recipe.verifier.contract import check_contract
@@ -186,3 +186,16 @@ def test_a_zeroed_tail_is_found(spoiled: Path) -> None:
         file.truncate(size // 2)
         file.truncate(size)
     assert [f.code for f in check_integrity(spoiled).findings] == ["V012"]
+
+
+@pytest.mark.parametrize("recipe", ["native", "q3-mixed", "q4q8"])
+def test_a_bundle_without_a_manifest_is_held_against_the_runtime_whose_names_it_has(
+    tiny: Checkpoint, tmp_path: Path, recipe: str
+) -> None:
+    plan = make_plan(load_recipe(recipe), tiny)
+    out = build(plan, tiny, tmp_path / recipe)
+    (out / "dsv4recipe.manifest.json").unlink()
+    found = verify(out)
+    assert found.ok
+    assert [finding.code for step in found.steps for finding in step.findings if finding.severity == "error"] == []
+    assert "manifest" in found.steps[0].findings[0].message
