@@ -15,8 +15,16 @@ from dsv4recipe.cli.arguments import json_option, recipe_argument, source_option
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The bundle to make.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Threads that encode (default: one per core).")
 @click.option("--locked", is_flag=True, help="Refuse unless RECIPE's lock says what is there now.")
+@click.option(
+    "--source-sums",
+    "sums",
+    type=click.Path(path_type=Path),
+    help="Output of `sha256sum *.safetensors` in SRC: a file with other bytes is refused before any of it is used.",
+)
 @json_option
-def command(recipe: str, source: Path, output: Path, workers: int | None, locked: bool, as_json: bool) -> None:
+def command(
+    recipe: str, source: Path, output: Path, workers: int | None, locked: bool, sums: Path | None, as_json: bool
+) -> None:
     """Build the bundle that RECIPE (a recipe or a plan file) makes of the checkpoint at SRC.
 
     An interrupted build is continued by the same command; a finished one is left alone.
@@ -32,5 +40,10 @@ def command(recipe: str, source: Path, output: Path, workers: int | None, locked
         plan = held_to(recipe, planner.checkpoint, lock_path(recipe))
     else:
         plan = planner.plan(recipe)
+    wanted = None
+    if sums is not None:
+        from dsv4recipe.cli.sums import read_sums
+
+        wanted = read_sums(sums, frozenset(header.file for header in planner.checkpoint.folder.files))
     with watching(as_json) as on_event:
-        build(plan, planner.checkpoint, output, workers, on_event)
+        build(plan, planner.checkpoint, output, workers, on_event, wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -156,6 +157,30 @@ def test_wrong_usage_is_exit_code_64(capsys: Captured, arguments: Sequence[str])
     code, out, err = call(capsys, *arguments)
     assert (code, out) == (64, "")
     assert err.startswith("error[U001]")
+
+
+def test_a_source_file_with_other_bytes_than_its_sum_is_refused(
+    capsys: Captured, source_copy: Path, tmp_path: Path
+) -> None:
+    sums, out = tmp_path / "SUMS", tmp_path / "out"
+    shards = sorted(source_copy.glob("*.safetensors"))
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}" for path in shards]
+    arguments = ("build", "q4q8", "--source", source_copy, "-o", out, "--source-sums", sums)
+    sums.write_text("\n".join([*lines[1:], "nonsense", lines[0].replace("00001-of", "00009-of")]) + "\n")
+    code, _, err = call(capsys, *arguments)
+    assert (code, err.count("error[U014]")) == (1, 2)
+    assert "the source has no shard model-00009-of-00007.safetensors" in err
+    sums.write_text("\n".join(lines) + "\n")
+    data = bytearray(shards[2].read_bytes())
+    data[-1] ^= 1
+    shards[2].write_bytes(data)
+    code, _, err = call(capsys, *arguments)
+    assert code == 1
+    assert f"error[B006]: {shards[2].name} is not the file" in err
+    assert not out.exists()
+    data[-1] ^= 1
+    shards[2].write_bytes(data)
+    assert call(capsys, *arguments)[0] == 0
 
 
 def test_a_misspelt_command_is_recognised(capsys: Captured) -> None:
