@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from math import prod
 from pathlib import Path
 
 from dsv4recipe.builder import disk, journal, lease
@@ -73,7 +74,7 @@ def check_room(plan: Plan, made: Mapping[str, bytes], partial: Path, have: Mappi
 
 def memory_needed(plan: Plan, workers: int) -> int:
     """Bytes of memory that a build needs at most: the program and one piece per worker (docs/reliability.md)."""
-    largest = max((min(PIECE_WEIGHTS, _piece_weights(m.source.shape)) for m in plan.modules), default=0)
+    largest = max((min(PIECE_WEIGHTS, prod(m.source.shape)) for m in plan.modules), default=0)
     widest = max((m.source.shape[-1] for m in plan.modules if m.source.shape), default=0)
     return _PROGRAM + workers * _BYTES_PER_WEIGHT * max(largest, widest)
 
@@ -84,13 +85,6 @@ def check_memory(plan: Plan, workers: int) -> None:
     if there and needed > there:
         message = f"{workers} workers need up to {human_size(needed)} of memory, this machine has {human_size(there)}"
         raise RecipeError("B008", message, hint="use fewer workers: --workers 1")
-
-
-def _piece_weights(shape: tuple[int, ...]) -> int:
-    weights = 1
-    for size in shape:
-        weights *= size
-    return weights
 
 
 def _memory() -> int:

@@ -35,7 +35,6 @@ def side_files(plan: Plan, checkpoint: Checkpoint) -> dict[str, bytes]:
         modules=[Placed(m.role, m.projection, m.block, m.layer, m.source, m.format) for m in plan.modules],
         files=files,
         texts={name: _read(root, name).decode("utf-8", "replace") for name in files if name.endswith(".json")},
-        half=plan.target["half"],
         experts=plan.target["experts"],
         mtp=plan.target["mtp"],
     )

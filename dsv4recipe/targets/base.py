@@ -52,7 +52,6 @@ class SideInput:
     modules: Sequence[Placed]
     files: tuple[str, ...]
     texts: Mapping[str, str]
-    half: str
     experts: str
     mtp: str
 
