@@ -2,20 +2,17 @@
 
 Protocol and reasons: docs/reliability.md. Nothing else in this room opens, writes or renames a file, and every call
 goes through `fs`, so that tests can count the calls, let any of them fail, and record what a power cut would leave.
-(Longer than most files: one seam is worth more than two rooms.)
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import secrets
 import shutil
 import struct
 import sys
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -34,10 +31,6 @@ _CHUNK = 1 << 20
 
 class LostWritesError(OSError):
     """A failed fsync. The kernel may have dropped the pages and cleared the error: the file must be written anew."""
-
-
-class DamagedError(Exception):
-    """What is read back is not what was written. The message says where."""
 
 
 @contextlib.contextmanager
@@ -69,13 +62,14 @@ def room_for(sizes: Sequence[int], folder: Path) -> int:
     return sum(-(-size // block) * block for size in sizes)
 
 
-def sync_file(handle: int) -> None:
-    """fsync that reaches the drive: F_FULLFSYNC on macOS, falling back where a file system has none.
+def sync_file(handle: int, drive: bool = True) -> None:
+    """fsync; with `drive` one that also empties the drive's own cache: F_FULLFSYNC on macOS, falling back where a file
+    system has none.
 
     Raises LostWritesError, but OSError for a full disk, where writing again would not help.
     """
     try:
-        if sys.platform == "darwin" and _full_sync(handle):
+        if drive and sys.platform == "darwin" and _full_sync(handle):
             return
         fs.fsync(handle)
     except OSError as error:
@@ -165,20 +159,22 @@ def write_at(handle: int, data: bytes | memoryview, offset: int) -> None:
         view, offset = view[written:], offset + written
 
 
-def read_at(handle: int, start: int, end: int, path: str) -> bytearray:
-    """Bytes [start, end). Raises RecipeError B012 if the file has become shorter."""
-    data = bytearray(end - start)
-    view, position = memoryview(data), start
-    while view:
-        count = fs.preadv(handle, [view], position)
+def read_at(handle: int, start: int, into: memoryview, path: str) -> None:
+    """Fills `into` with the bytes from `start`. Raises RecipeError B012 if the file has become shorter."""
+    while into:
+        count = read_into(handle, into, start)
         if not count:
             raise RecipeError("B012", "the source file became shorter while it was read", Where(path))
-        view, position = view[count:], position + count
-    return data
+        into, start = into[count:], start + count
 
 
 def open_source(path: Path) -> int:
     return fs.open(path, os.O_RDONLY)
+
+
+def open_own(path: Path) -> int:
+    """A file of the build itself, for reading; follows no link."""
+    return fs.open(path, os.O_RDONLY | _NOFOLLOW)
 
 
 def close(handle: int) -> None:
@@ -190,7 +186,7 @@ def close(handle: int) -> None:
 def read_small(path: Path) -> bytes | None:
     """The content of a small file; None if there is none. Follows no link. Raises OSError."""
     try:
-        handle = fs.open(path, os.O_RDONLY | _NOFOLLOW)
+        handle = open_own(path)
     except FileNotFoundError:
         return None
     try:
@@ -202,63 +198,21 @@ def read_small(path: Path) -> bytes | None:
         close(handle)
 
 
-def forget_pages(handle: int) -> None:
-    """Asks that the next read come from the drive and not from memory, where that can be asked."""
+def forget_pages(handle: int, start: int = 0, end: int = 0) -> None:
+    """Asks that the next read of [start, end) come from the drive and not from memory, where that can be asked. An
+    `end` of 0 means that of the file; pages that are not yet written stay."""
     with contextlib.suppress(OSError):
         if sys.platform == "darwin":
             import fcntl
 
             fcntl.fcntl(handle, getattr(fcntl, "F_NOCACHE", 48), 1)
         elif hasattr(os, "posix_fadvise"):
-            fs.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+            fs.posix_fadvise(handle, start, max(0, end - start), os.POSIX_FADV_DONTNEED)
 
 
-Span = tuple[int, int, int]
-"""offset, size and CRC-32 of bytes that were written."""
-
-
-def span(data: bytes | memoryview, offset: int) -> Span:
-    return offset, len(data), zlib.crc32(data)
-
-
-def read_back(handle: int, spans: Sequence[Span] | None = None) -> tuple[int, str]:
-    """(size, sha256) of a file as it is on disk.
-
-    `spans` is what was written: the file must consist of exactly these, without gap or overlap, byte for byte.
-    Raises DamagedError otherwise, and OSError.
-    """
-    digest, position = hashlib.sha256(), 0
-    buffer = memoryview(bytearray(_CHUNK))
-
-    def read(size: int) -> memoryview:
-        count = fs.preadv(handle, [buffer[: min(size, _CHUNK)]], position)
-        digest.update(buffer[:count])
-        return buffer[:count]
-
-    for offset, size, written in sorted(spans or ()):
-        if offset != position:
-            raise DamagedError(f"bytes were written never or twice between {offset:,} and {position:,}")
-        crc = 0
-        while position < offset + size and (piece := read(offset + size - position)):
-            crc = zlib.crc32(piece, crc)
-            position += len(piece)
-        if position < offset + size or crc != written:
-            raise DamagedError(f"bytes {offset:,} to {offset + size:,} are not those that were written")
-    while piece := read(_CHUNK):
-        if spans is not None:
-            raise DamagedError(f"the file goes on after byte {position:,}")
-        position += len(piece)
-    return position, digest.hexdigest()
-
-
-def hash_of(path: Path) -> tuple[int, str]:
-    """(size, sha256) of a file by its name. Raises RecipeError B011."""
-    with named_errors(path, "reading back"):
-        handle = fs.open(path, os.O_RDONLY | _NOFOLLOW)
-        try:
-            return read_back(handle)
-        finally:
-            close(handle)
+def read_into(handle: int, buffer: memoryview, position: int) -> int:
+    """Fills as much of `buffer` as one read gives; the bytes read, 0 at the end of the file."""
+    return fs.preadv(handle, [buffer], position)
 
 
 def temporary(path: Path) -> Path:
@@ -292,41 +246,6 @@ def publish(temp: Path, path: Path) -> None:
     with named_errors(path, "renaming"):
         rename(temp, path)
         sync_folder(path.parent)
-
-
-def write_file(path: Path, data: bytes) -> tuple[int, str]:
-    """Writes a small file atomically: temporary, fsync, read back, rename, fsync of the folder. A failed fsync is
-    answered by writing it once more. Returns (size, sha256) as read back."""
-    make_folder(path.parent)
-    with named_errors(path, "flushing"):
-        try:
-            return _write_file(path, data)
-        except LostWritesError:
-            return _write_file(path, data)
-
-
-def _write_file(path: Path, data: bytes) -> tuple[int, str]:
-    temp = temporary(path)
-    try:
-        with named_errors(path, "writing"):
-            handle = create(temp, len(data))
-        try:
-            with named_errors(path, "writing"):
-                write_at(handle, data, 0)
-            sync_file(handle)
-            forget_pages(handle)
-            with named_errors(path, "reading back"):
-                found = read_back(handle, [span(data, 0)])
-        finally:
-            close(handle)
-        publish(temp, path)
-    except DamagedError as damage:
-        discard(temp)
-        raise RecipeError("B013", f"{path.name} on disk is damaged: {damage}", Where(str(path))) from None
-    except BaseException:
-        discard(temp)
-        raise
-    return found
 
 
 def append_line(path: Path, line: str) -> None:

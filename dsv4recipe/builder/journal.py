@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dsv4recipe.builder import disk
+from dsv4recipe.builder.atomic import write_file
+from dsv4recipe.builder.readback import hash_of
 from dsv4recipe.errors import RecipeError, Where
 
 NAME = "journal.jsonl"
@@ -52,7 +54,7 @@ def finished(folder: Path, tasks: dict[str, str]) -> dict[str, Entry]:
     if not torn and found and _entry(found[-1]) is None:
         torn = found.pop() + b"\n"
     if torn:
-        disk.write_file(path, text[: len(text) - len(torn)])
+        write_file(path, text[: len(text) - len(torn)])
     entries: dict[str, Entry] = {}
     for number, line in enumerate(found, 1):
         where = Where(str(path), number, 1, max(1, len(line)), line.decode(errors="replace"))
@@ -76,4 +78,4 @@ def _entry(line: bytes) -> Entry | None:
 
 
 def _whole(path: Path, entry: Entry) -> bool:
-    return path.is_file() and not path.is_symlink() and disk.hash_of(path) == (entry.size, entry.sha256)
+    return path.is_file() and not path.is_symlink() and hash_of(path) == (entry.size, entry.sha256)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
+from dsv4recipe.builder.arena import Arena
 from dsv4recipe.builder.journal import Entry
 from dsv4recipe.builder.shard import OpenShard, ShardTask
 from dsv4recipe.builder.sources import Sources
@@ -32,6 +33,7 @@ def run_shards(
     calls = threading.Lock()
     live: list[OpenShard] = []
     pending: set[Future[None]] = set()
+    arena = Arena()
 
     def work(shard: OpenShard, piece: Piece) -> None:
         if stop.is_set():
@@ -44,6 +46,8 @@ def run_shards(
                 entry = shard.finish()
                 with calls:
                     done(entry)
+            else:
+                shard.follow()
         except BaseException:
             stop.set()
             raise
@@ -51,7 +55,7 @@ def run_shards(
     with ThreadPoolExecutor(workers, thread_name_prefix="encode") as pool:
         try:
             for task in tasks:
-                shard = OpenShard(task, folder, sources)
+                shard = OpenShard(task, folder, sources, arena)
                 live.append(shard)
                 shard.begin()
                 with calls:
@@ -62,7 +66,7 @@ def run_shards(
                         ready, pending = wait(pending, return_when=FIRST_COMPLETED)
                         for future in ready:
                             future.result()
-                live = [shard for shard in live if shard.handle >= 0]
+                live = [shard for shard in live if shard.live]
             for future in pending:
                 future.result()
         except BaseException:

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from dsv4recipe.builder import disk, journal, lease
+from dsv4recipe.builder.atomic import write_file
 from dsv4recipe.builder.interrupt import interruptible
 from dsv4recipe.builder.lease import Lease
 from dsv4recipe.builder.local import run_shards
 from dsv4recipe.builder.preflight import check_memory, check_names, check_room, memory_needed
+from dsv4recipe.builder.readback import hash_of
 from dsv4recipe.builder.side import side_files
 from dsv4recipe.builder.sources import Sources
 from dsv4recipe.builder.tasks import shard_tasks, task_digest
@@ -184,7 +186,7 @@ def _adopt(partial: Path, plan: Plan, text: bytes) -> None:
         raise RecipeError("B003", message, Where(str(partial)), "remove the folder")
     disk.sweep(partial)
     if found is None:
-        disk.write_file(path, text)
+        write_file(path, text)
 
 
 def _commit(partial: Path, plan: Plan, made: dict[str, bytes], entries: dict[str, journal.Entry]) -> None:
@@ -192,8 +194,8 @@ def _commit(partial: Path, plan: Plan, made: dict[str, bytes], entries: dict[str
     files = {entry.file: (entry.size, entry.sha256) for entry in entries.values()}
     for name, content in made.items():
         path = partial / name
-        files[name] = disk.hash_of(path) if name == PLAN_NAME else disk.write_file(path, content)
-    disk.write_file(partial / NAME, manifest_text(plan, files, ENCODER_VERSION).encode())
+        files[name] = hash_of(path) if name == PLAN_NAME else write_file(path, content)
+    write_file(partial / NAME, manifest_text(plan, files, ENCODER_VERSION).encode())
 
 
 def _publish(partial: Path, out: Path, plan: Plan, mine: Lease) -> None:

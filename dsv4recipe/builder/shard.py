@@ -1,18 +1,24 @@
-"""Floor 4, builder. One shard: pieces written at their offsets, then fsync, read-back, rename, journal line."""
+"""Floor 4, builder. One shard: pieces written at their offsets, flushed and read back as it grows, then renamed."""
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from dsv4recipe.builder import disk, journal
+from dsv4recipe.builder.arena import Arena
+from dsv4recipe.builder.readback import DamagedError, ReadBack, Span, Written, span
 from dsv4recipe.builder.sources import Sources
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.formats.encode import BadValue, encode
 from dsv4recipe.plan.pieces import Piece
+from dsv4recipe.plan.pieces import Span as SourceSpan
+
+EXTENT = 64 << 20
+"""Bytes that are worth a flush of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,99 +33,132 @@ class ShardTask:
     pieces: tuple[Piece, ...]
 
 
-@dataclass(slots=True)
 class OpenShard:
-    """A shard being written. Threads call `run` with its pieces; whoever runs the last one calls `finish`.
+    """A shard being written. Threads call `run` with its pieces, then `follow`; whoever runs the last piece calls
+    `finish`."""
 
-    `spans` says of every byte range that was written what it must look like when it is read back.
-    """
-
-    task: ShardTask
-    folder: Path
-    sources: Sources
-    handle: int = -1
-    temp: Path = field(default_factory=Path)
-    left: int = 0
-    spans: list[disk.Span] = field(default_factory=list)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self, task: ShardTask, folder: Path, sources: Sources, arena: Arena) -> None:
+        self.task = task
+        self.live = False
+        self._folder = folder
+        self._sources = sources
+        self._arena = arena
+        self._counting = threading.Lock()
+        self._reading = threading.Lock()
 
     def begin(self) -> None:
         """Reserves the file and writes header and constants."""
-        self.temp = disk.temporary(self.folder / self.task.file)
-        self.handle = disk.create(self.temp, self.task.size)
-        self.left = len(self.task.pieces)
-        self.spans = []
+        self._temp = disk.temporary(self._folder / self.task.file)
+        self._handle = disk.create(self._temp, self.task.size)
+        self.live = True
+        self._left = len(self.task.pieces)
+        self._lost = False
+        self._written, self._found = Written(), ReadBack(self._handle)
         self._write([(0, self.task.header), *self.task.constants])
 
     def run(self, piece: Piece) -> tuple[int, bool]:
         """Reads, encodes and writes one piece. Returns the bytes written, and whether it was the shard's last piece."""
-        arrays = encode_piece(piece, self.sources)
+        arrays = encode_piece(piece, self._sources, self._arena)
         self._write([(at, array.data.cast("B")) for at, array in zip(piece.offsets, arrays, strict=True)])
-        with self.lock:
-            self.left -= 1
-            return sum(array.nbytes for array in arrays), self.left == 0
+        with self._counting:
+            self._left -= 1
+            return sum(array.nbytes for array in arrays), self._left == 0
+
+    def follow(self) -> None:
+        """Flushes and reads back what lies together from the start of the file, if it is much by now and no other
+        thread is at it: so that `finish` has only the last bytes before it. Raises what `finish` raises."""
+        if self._written.together - self._found.position < EXTENT or self._lost:
+            return
+        if self._reading.acquire(blocking=False):
+            try:
+                self._prove(self._written.take(), drive=False)
+            except disk.LostWritesError:
+                self._lost = True
+            finally:
+                self._reading.release()
 
     def finish(self) -> journal.Entry:
         """Makes the shard durable under its name. After a failed fsync the whole shard is written once more.
 
         Raises RecipeError B013 if what is read back is not what was written, B010 or B011 if the disk refuses.
         """
-        try:
-            return self._seal()
-        except disk.LostWritesError:
+        with self._reading:
+            try:
+                if not self._lost:
+                    return self._seal()
+            except disk.LostWritesError:
+                pass
             self.abandon()
             self.begin()
             for piece in self.task.pieces:
                 self.run(piece)
-        with disk.named_errors(self.temp, "flushing for the second time"):
-            return self._seal()
+            with disk.named_errors(self._temp, "flushing for the second time"):
+                return self._seal()
 
     def abandon(self) -> None:
         """Drops the temporary file. Raises nothing: the sweep of the next build takes what stays."""
-        self._close()
-        if self.temp.name:
-            disk.discard(self.temp)
+        if self.live:
+            self._close()
+            disk.discard(self._temp)
 
     def _write(self, blocks: list[tuple[int, bytes | memoryview]]) -> None:
-        with disk.named_errors(self.temp, "writing"):
+        with disk.named_errors(self._temp, "writing"):
             for offset, data in blocks:
-                disk.write_at(self.handle, data, offset)
-        spans = [disk.span(data, offset) for offset, data in blocks]
-        with self.lock:
-            self.spans += spans
+                disk.write_at(self._handle, data, offset)
+        self._written.add([span(data, offset) for offset, data in blocks])
 
-    def _seal(self) -> journal.Entry:
+    def _prove(self, spans: list[Span], drive: bool) -> None:
+        """Flushes the file and holds `spans`, which come next in it, against what the drive has."""
         try:
-            disk.sync_file(self.handle)
-            disk.forget_pages(self.handle)
-            with disk.named_errors(self.temp, "reading back"):
-                size, digest = disk.read_back(self.handle, self.spans)
-            if size != self.task.size:
-                raise disk.DamagedError(f"it has {size:,} bytes, {self.task.size:,} were planned")
+            disk.sync_file(self._handle, drive)
+            disk.forget_pages(self._handle, self._found.position, self._written.together)
+            with disk.named_errors(self._temp, "reading back"):
+                self._found.check(spans)
         except disk.LostWritesError:
             raise
-        except disk.DamagedError as damage:
-            hint = "memory or disk changed it on the way: check both before you build again"
-            raise RecipeError("B013", f"{self.task.file} is damaged: {damage}", Where(str(self.temp)), hint) from None
+        except DamagedError as damage:
+            raise self._damaged(damage) from None
         except OSError:
-            with disk.named_errors(self.temp, "flushing"):
+            with disk.named_errors(self._temp, "flushing"):
                 raise
+
+    def _seal(self) -> journal.Entry:
+        self._prove(self._written.take_all(), drive=True)
+        try:
+            with disk.named_errors(self._temp, "reading back"):
+                size, digest = self._found.end()
+            if size != self.task.size:
+                raise DamagedError(f"it has {size:,} bytes, {self.task.size:,} were planned")
+        except DamagedError as damage:
+            raise self._damaged(damage) from None
         self._close()
-        disk.publish(self.temp, self.folder / self.task.file)
+        disk.publish(self._temp, self._folder / self.task.file)
         return journal.Entry(self.task.task, self.task.file, size, digest)
 
+    def _damaged(self, damage: DamagedError) -> RecipeError:
+        hint = "memory or disk changed it on the way: check both before you build again"
+        return RecipeError("B013", f"{self.task.file} is damaged: {damage}", Where(str(self._temp)), hint)
+
     def _close(self) -> None:
-        if self.handle >= 0:
-            disk.close(self.handle)
-            self.handle = -1
+        disk.close(self._handle)
+        self.live = False
 
 
-def encode_piece(piece: Piece, sources: Sources) -> tuple[np.ndarray, ...]:
-    """The bytes of a piece. Raises RecipeError B020 naming tensor, row and column of a value that cannot be encoded."""
-    weight = np.frombuffer(sources.read(piece.weight), np.uint8)
-    scale = None if piece.scale is None else np.frombuffer(sources.read(piece.scale), np.uint8)
+def encode_piece(piece: Piece, sources: Sources, arena: Arena) -> tuple[np.ndarray, ...]:
+    """The bytes of a piece, in memory of the arena that this call takes back first.
+
+    Raises RecipeError B020 naming tensor, row and column of a value that cannot be encoded.
+    """
+
+    def read(where: SourceSpan) -> np.ndarray:
+        data = arena.empty((where.end - where.start,), np.uint8)
+        sources.read(where, data.data)
+        return data
+
+    arena.begin()
+    weight, scale = read(piece.weight), None if piece.scale is None else read(piece.scale)
     try:
-        return encode(piece.format, piece.source, weight, scale)
+        return encode(piece.format, piece.source, weight, scale, arena.empty)
     except BadValue as bad:
         raise RecipeError(
             "B020",

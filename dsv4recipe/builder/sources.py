@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dsv4recipe.builder import disk
+from dsv4recipe.builder.readback import ReadBack
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.plan.pieces import Span
 
@@ -34,12 +35,12 @@ class Sources:
             disk.close(handle)
         self._handles.clear()
 
-    def read(self, span: Span) -> bytearray:
-        """The bytes of a span. Raises RecipeError B011 or B012 if they cannot be read, B006 if the file is not the one
-        that was locked."""
+    def read(self, span: Span, into: memoryview) -> None:
+        """Fills `into`, which has the size of the span, with its bytes. Raises RecipeError B011 or B012 if they cannot
+        be read, B006 if the file is not the one that was locked."""
         path = self.root / span.file
         with disk.named_errors(path, "reading the source"):
-            return disk.read_at(self._open(span.file), span.start, span.end, str(path))
+            disk.read_at(self._open(span.file), span.start, into, str(path))
 
     def check_unchanged(self) -> None:
         """Raises RecipeError B005 naming every file whose size, time or inode moved since it was opened."""
@@ -71,7 +72,7 @@ class Sources:
         wanted = self._wanted.get(name)
         if wanted is None:
             return
-        _, found = disk.read_back(handle)
+        _, found = ReadBack(handle).rest()
         if found != wanted:
             del self._handles[name]
             disk.close(handle)

@@ -6,14 +6,14 @@ IEEE float32: the same bytes on every machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsv4recipe.formats.affine import Affine
-from dsv4recipe.formats.base import Format, Part, SourceTensor
+from dsv4recipe.formats.base import Format, SourceTensor
 from dsv4recipe.formats.codebooks import block_scales, boundaries, hadamard_blocks, signs
 from dsv4recipe.formats.decode import INTEGERS, Bytes, Floats, decode_rows, raw, rows_of
 from dsv4recipe.formats.keep import Keep
@@ -24,6 +24,9 @@ from dsv4recipe.formats.mxtq import Mxtq
 
 ENCODER_VERSION = "1"
 """Changes whenever the bytes of any encoder could change. Recorded in the manifest."""
+
+Empty = Callable[[tuple[int, ...], Any], NDArray[Any]]
+"""`numpy.empty`, or what a caller puts in its place to use memory again."""
 
 _BLOCK = 1 << 17  # weights at a time: 512 KiB of float32, to stay in a second-level cache
 _OVERFLOW = {"fp4": 253, "fp8": 247}  # least E8M0 byte with which a code's value can leave float32: 4·2^126, 256·2^120
@@ -42,8 +45,12 @@ class BadValue(ValueError):  # noqa: N818 - a value, not a mistake of the progra
         self.reason = reason
 
 
-def encode(fmt: Format, source: SourceTensor, weight: Bytes, scale: Bytes | None) -> tuple[NDArray[Any], ...]:
+def encode(
+    fmt: Format, source: SourceTensor, weight: Bytes, scale: Bytes | None, empty: Empty = np.empty
+) -> tuple[NDArray[Any], ...]:
     """One C-contiguous array per `fmt.parts(source)`, in that order and of those shapes.
+
+    What is stored as it came are views of `weight` and `scale`; other arrays are made by `empty(shape, dtype)`.
 
     weight: uint8 [bytes], whole rows as stored; scale: their raw E8M0 bytes, uint8, None for plain tensors.
     `source.shape` is the logical shape of just those rows; FP8 rows start at a tile boundary, the last tile may be
@@ -56,13 +63,13 @@ def encode(fmt: Format, source: SourceTensor, weight: Bytes, scale: Bytes | None
         raise ValueError(problem)
     match fmt:
         case Affine():
-            return _affine(fmt, source, weight, scale)
+            return _affine(fmt, source, weight, scale, empty)
         case Mxtq():
-            return _mxtq(fmt, source, weight, scale)
+            return _mxtq(fmt, source, weight, scale, empty)
         case Mxfp4() | Mxfp8():
-            return _microscaling(fmt, source, weight, scale)
+            return _microscaling(fmt, source, weight, scale, empty)
         case Keep():
-            return (_keep(fmt, source, weight, scale),)
+            return (_keep(fmt, source, weight, scale, empty),)
     raise ValueError(f"no encoder for format {fmt.kind!r}")
 
 
@@ -115,15 +122,18 @@ def narrow(values: Floats, dtype: str, out: NDArray[Any]) -> int:
     return int(cast(bits, out.ravel()))
 
 
-def _empty(part: Part) -> NDArray[Any]:
-    return np.empty(part.shape, {"U32": np.uint32, "F32": np.float32}.get(part.dtype, np.uint16))
+def _arrays(fmt: Format, source: SourceTensor, empty: Empty) -> list[NDArray[Any]]:
+    types = {"U32": np.uint32, "F32": np.float32}
+    return [empty(part.shape, types.get(part.dtype, np.uint16)) for part in fmt.parts(source)]
 
 
-def _affine(fmt: Affine, source: SourceTensor, weight: Bytes, scale: Bytes | None) -> tuple[NDArray[Any], ...]:
+def _affine(
+    fmt: Affine, source: SourceTensor, weight: Bytes, scale: Bytes | None, empty: Empty
+) -> tuple[NDArray[Any], ...]:
     if fmt.fit != "minmax":
         raise ValueError(f"affine has no encoder for fit {fmt.fit!r}, only for minmax")
     parts = fmt.parts(source)
-    words, scales, biases = (_empty(part) for part in parts)
+    words, scales, biases = _arrays(fmt, source, empty)
     rows, columns = source.shape
     spans = _spans(rows, columns)
     unrounded = np.empty((2, spans[0][1] if spans else 0, columns // fmt.group_size), np.float32)
@@ -148,8 +158,10 @@ def _affine(fmt: Affine, source: SourceTensor, weight: Bytes, scale: Bytes | Non
     return words, scales, biases
 
 
-def _mxtq(fmt: Mxtq, source: SourceTensor, weight: Bytes, scale: Bytes | None) -> tuple[NDArray[Any], ...]:
-    packed, stored = (_empty(part) for part in fmt.parts(source))
+def _mxtq(
+    fmt: Mxtq, source: SourceTensor, weight: Bytes, scale: Bytes | None, empty: Empty
+) -> tuple[NDArray[Any], ...]:
+    packed, stored = _arrays(fmt, source, empty)
     rows, width = source.shape
     norms = np.empty(rows, np.float32)
     flips, scales = signs(width, fmt.seed), block_scales(width)
@@ -164,27 +176,29 @@ def _mxtq(fmt: Mxtq, source: SourceTensor, weight: Bytes, scale: Bytes | None) -
 
 
 def _microscaling(
-    fmt: Mxfp4 | Mxfp8, source: SourceTensor, weight: Bytes, scale: Bytes | None
+    fmt: Mxfp4 | Mxfp8, source: SourceTensor, weight: Bytes, scale: Bytes | None, empty: Empty
 ) -> tuple[NDArray[Any], ...]:
     """Copies of the bits; a tile's scale is repeated over its rows and groups of 32 columns."""
     assert scale is not None
     _check_codes(source, weight, scale)
     rows, columns = source.shape
-    words = weight.copy().view(np.uint32).reshape(fmt.parts(source)[0].shape)
+    words = weight.view(np.uint32).reshape(fmt.parts(source)[0].shape)
     if isinstance(fmt, Mxfp4):
-        return words, scale.copy().reshape(rows, columns // 32)
+        return words, scale.reshape(rows, columns // 32)
     tiles = scale.reshape(-(-rows // source.tile[0]), -1)
     across = np.repeat(tiles, source.tile[1] // 32, axis=1)[:, : columns // 32]
-    return words, np.repeat(across, source.tile[0], axis=0)[:rows].copy()
+    spread = empty((rows, columns // 32), np.uint8)
+    spread[...] = np.repeat(across, source.tile[0], axis=0)[:rows]
+    return words, spread
 
 
-def _keep(fmt: Keep, source: SourceTensor, weight: Bytes, scale: Bytes | None) -> NDArray[Any]:
+def _keep(fmt: Keep, source: SourceTensor, weight: Bytes, scale: Bytes | None, empty: Empty) -> NDArray[Any]:
     if source.stored == "int":
-        return weight.copy().view(INTEGERS[source.dtype]).reshape(source.shape)
+        return weight.view(INTEGERS[source.dtype]).reshape(source.shape)
     if fmt.dtype not in ("F32", "BF16", "F16"):
         raise ValueError(f"{source.dtype} is kept as F32, BF16 or F16, not as {fmt.dtype}")
     rows, columns = rows_of(source)
-    out = np.empty((rows, columns), np.float32 if fmt.dtype == "F32" else np.uint16)
+    out = empty((rows, columns), np.float32 if fmt.dtype == "F32" else np.uint16)
     for start, block in _blocks(source, weight, scale):
         beyond = narrow(block, fmt.dtype, out[start : start + len(block)])
         if beyond >= 0:

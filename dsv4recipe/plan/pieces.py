@@ -47,7 +47,8 @@ class Piece:
 def shard_pieces(
     pack: Sequence[PlannedModule], header_size: int, groups: Mapping[str, Group]
 ) -> tuple[list[Piece], list[tuple[int, bytes]]]:
-    """The pieces of a shard, and its constants as (offset, bytes). `groups` maps `PlannedModule.sources` to groups."""
+    """The pieces of a shard in the order of the file, so that its start is whole early; and its constants as (offset,
+    bytes). `groups` maps `PlannedModule.sources` to groups."""
     pieces: list[Piece] = []
     constants: list[tuple[int, bytes]] = []
     placed: dict[tuple[str, int | None], list[PlacedTensor]] = {}
@@ -62,6 +63,7 @@ def shard_pieces(
             tensors = placed[module.disk, number if module.per_expert else None]
             tensors.sort(key=lambda tensor: module.parts.index(tensor.part))
             pieces += _rows(member, module, tensors, number)
+    pieces.sort(key=lambda piece: piece.offsets)
     return pieces, constants
 
 

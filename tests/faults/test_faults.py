@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dsv4recipe.builder import disk
+from dsv4recipe.builder.readback import DamagedError, ReadBack, Span, Written, hash_of, span
 from dsv4recipe.errors import RecipeError
 from tests.faults import damage, power
 from tests.faults.calls import FAULTS, Calls, count_calls, failing, instead_of_os, one_fault, quick
@@ -115,18 +116,41 @@ def test_what_was_written_must_fill_the_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"abcdef")
     handle = os.open(path, os.O_RDONLY)
-    whole = [disk.span(b"def", 3), disk.span(b"abc", 0)]
-    assert disk.read_back(handle, whole) == (6, small_hash := disk.hash_of(path)[1]), small_hash
+
+    def read_back(*spans: Span) -> tuple[int, str]:
+        written, found = Written(), ReadBack(handle)
+        written.add(spans)
+        found.check(written.take_all())
+        return found.end()
+
+    assert read_back(span(b"def", 3), span(b"abc", 0)) == hash_of(path) == (6, hashlib.sha256(b"abcdef").hexdigest())
     for spans, words in (
-        ([disk.span(b"abc", 0)], "the file goes on after byte 3"),
-        ([disk.span(b"abc", 0), disk.span(b"ef", 4)], "never or twice"),
-        ([disk.span(b"abcd", 0), disk.span(b"def", 3)], "never or twice"),
-        ([disk.span(b"abc", 0), disk.span(b"defg", 3)], "bytes 3 to 7 are not those"),
-        ([disk.span(b"abc", 0), disk.span(b"dxf", 3)], "bytes 3 to 6 are not those"),
+        ([span(b"abc", 0)], "the file goes on after byte 3"),
+        ([span(b"abc", 0), span(b"ef", 4)], "never or twice"),
+        ([span(b"abcd", 0), span(b"def", 3)], "never or twice"),
+        ([span(b"abc", 0), span(b"defg", 3)], "bytes 3 to 7 are not those"),
+        ([span(b"abc", 0), span(b"dxf", 3)], "bytes 3 to 6 are not those"),
     ):
-        with pytest.raises(disk.DamagedError, match=words):
-            disk.read_back(handle, spans)
+        with pytest.raises(DamagedError, match=words):
+            read_back(*spans)
     os.close(handle)
+
+
+def test_a_growing_file_is_read_back_in_steps(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"abcdef")
+    written = Written()
+    with path.open("rb") as stream:
+        found = ReadBack(stream.fileno())
+        written.add([span(b"cd", 2)])
+        assert (written.together, written.take()) == (0, [])
+        written.add([span(b"ab", 0)])
+        assert written.together == 4
+        found.check(written.take())
+        assert (found.position, written.take()) == (4, [])
+        written.add([span(b"ef", 4)])
+        found.check(written.take_all())
+        assert found.end() == hash_of(path)
 
 
 @pytest.fixture
@@ -152,9 +176,10 @@ def test_a_power_cut_costs_no_byte(small: World, steps: list[power.Step], memory
 @pytest.mark.parametrize("of", ["model-0", ".config.json.", "manifest", "folder", "above", "plan.json"])
 def test_a_forgotten_fsync_is_noticed(small: World, steps: list[power.Step], memory: Path, of: str) -> None:
     """The test above would hold for a builder that syncs nothing, if it could not see this."""
-    since = 0 if of == "plan.json" else len(steps) - 4
+    forgotten = power.without_fsync(steps, of)
+    since = 0 if of == "plan.json" else len(forgotten) - 4
     with pytest.raises(AssertionError, match="power cut after step"):
-        power.cut(small, memory, power.without_fsync(steps, of), 60, seed=1, since=since)
+        power.cut(small, memory, forgotten, 60, seed=1, since=since)
 
 
 @pytest.mark.parametrize(("kind", "times"), [("flip", 400), *((kind, 80) for kind in damage.KINDS if kind != "flip")])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsv4recipe import build, make_plan, open_checkpoint
-from dsv4recipe.builder import journal, lease, side
+from dsv4recipe.builder import journal, lease, shard, side
 from dsv4recipe.bundle.files import check_files
 from dsv4recipe.bundle.manifest import read_manifest
 from dsv4recipe.checkpoint.graph import Checkpoint
@@ -31,18 +31,19 @@ class World:
     digests: dict[str, str]
 
     def build(self, out: Path, workers: int = 1) -> Path:
-        with self.rendered_once():
+        with self.in_small():
             return build(self.plan, self.checkpoint, out, workers)
 
     @contextlib.contextmanager
-    def rendered_once(self) -> Iterator[None]:
-        """The text of the plan takes half the time of a build as small as these, and is the same each time."""
-        before = side.dump_plan
-        side.dump_plan = lambda plan: self.plan_text
+    def in_small(self) -> Iterator[None]:
+        """Shards as small as these are read back in several steps too; and the text of the plan, which takes half the
+        time of such a build and is the same each time, is made once."""
+        before = side.dump_plan, shard.EXTENT
+        side.dump_plan, shard.EXTENT = lambda plan: self.plan_text, 64 << 10
         try:
             yield
         finally:
-            side.dump_plan = before
+            side.dump_plan, shard.EXTENT = before
 
     def check_finished(self, out: Path) -> None:
         """Raises AssertionError unless `out` is the whole bundle, to the byte, and no other file lies around it."""
