@@ -27,6 +27,7 @@ from dsv4recipe.bundle.manifest import NAME, PLAN_NAME, manifest_text, read_mani
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import Problems, RecipeError, Where
 from dsv4recipe.formats.encode import ENCODER_VERSION
+from dsv4recipe.formats.kernels.jit import compiling
 from dsv4recipe.plan.canonical import load_plan
 from dsv4recipe.plan.model import Plan
 
@@ -44,8 +45,9 @@ def build(
     """Builds the bundle of a plan at `out` and returns its path. Run again, it continues; finished, it does nothing.
 
     `workers` threads encode (default: one per core). `on_event` gets plain dicts: plan_loaded, resumed, shard_started,
-    written, shard_done, done. `source_sha256` maps source files to the digests they must have. Raises RecipeError
-    (B0xx); KeyboardInterrupt, which SIGTERM raises too, leaves a folder that can be continued.
+    compiling (the first time on a machine), written, shard_done, done. `source_sha256` maps source files to the digests
+    they must have. Raises RecipeError (B0xx); KeyboardInterrupt, which SIGTERM raises too, leaves a folder that can be
+    continued.
     """
     out = Path(out)
     partial = out.with_name(out.name + ".partial")
@@ -58,7 +60,8 @@ def build(
     check_names(plan, made, out)
     check_memory(plan, workers)
     disk.make_folder(partial)
-    with interruptible(), lease.held(partial) as mine:
+    told = compiling(lambda: on_event({"event": "compiling"}))
+    with interruptible(), told, lease.held(partial) as mine:
         already = _is_finished(out, plan)  # another builder may have finished while this one came here
         if already:
             mine.release()

@@ -14,6 +14,7 @@ from dsv4recipe.units import counted, gigabytes, human_size
 
 Event = dict[str, Any]
 _EVERY_SECONDS = 10.0
+_COMPILING = "compiling the encoders for this machine, once: some 20 seconds"
 
 
 @contextlib.contextmanager
@@ -54,6 +55,8 @@ class _Lines:
             case "resumed":
                 self.written = event["bytes"]
                 click.echo(f"continuing: {counted(event['shards'], 'shard')} done, {gigabytes(self.written)}", err=True)
+            case "compiling":
+                click.echo(_COMPILING, err=True)
             case "shard_done":
                 self.written += event["bytes"]
                 if time.monotonic() - self.told > _EVERY_SECONDS:
@@ -78,6 +81,8 @@ class _Bar:
                 self.bars.update(self.task, completed=event["bytes"])
             case "written":
                 self.bars.advance(self.task, event["bytes"])
+            case "compiling":
+                self.bars.console.print(_COMPILING)
             case "shard_started":
                 self.bars.update(self.task, description=event["file"])
             case "done":

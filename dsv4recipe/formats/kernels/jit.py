@@ -5,10 +5,12 @@ No fast-math flag, so LLVM neither reorders nor fuses a rounding step: same bits
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numba
+from numba.core import event
 
 
 def kernel(function: Callable[..., Any]) -> Any:
@@ -22,3 +24,23 @@ def kernel(function: Callable[..., Any]) -> Any:
         return numba.njit(cache=True, **options)(function)
     except RuntimeError:
         return numba.njit(**options)(function)
+
+
+class _Once(event.Listener):
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self.tell: Callable[[], None] | None = tell
+
+    def on_start(self, event: Any) -> None:  # noqa: ARG002 - numba's signature
+        tell, self.tell = self.tell, None
+        if tell:
+            tell()
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def compiling(tell: Callable[[], None]) -> Iterator[None]:
+    """Calls `tell`, once, if a kernel has to be compiled meanwhile: some seconds, the first time on a machine."""
+    with event.install_listener("numba:compile", _Once(tell)):
+        yield
