@@ -1,15 +1,15 @@
-"""Encoder speed on one core, output and packing included: million weights per second, best and median of 15.
+"""Encoder speed on one core, output and packing included, by pytest-benchmark: 15 rounds of 2048×4096 weights.
 
-    python -m pytest benchmarks/test_kernels.py -s
+    python -m pytest benchmarks/test_kernels.py --benchmark-timer=time.thread_time
 
 Fails where a kernel runs at less than a third of the figure it is meant to reach on one core of a 2.5 GHz server:
-then a loop no longer vectorises. Time is CPU time of the thread, so that a busy machine disturbs less.
+then a loop no longer vectorises. CPU time of the thread, so that a busy machine disturbs less. What is stored as it
+came is no work for an encoder (a view of the source's bytes); its cost is that of reading and writing.
 """
 
 from __future__ import annotations
 
-import statistics
-import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,13 +53,10 @@ GOALS: list[tuple[str, Format, int]] = [
 
 
 @pytest.mark.parametrize(("stored", "fmt", "goal"), GOALS, ids=lambda value: str(getattr(value, "spec", lambda: "")()))
-def test_speed(stored: str, fmt: Format, goal: int) -> None:
+def test_speed(benchmark: Any, stored: str, fmt: Format, goal: int) -> None:
     encode(fmt, *SOURCES[stored])  # compiles
-    rates = []
-    for _ in range(15):
-        start = time.thread_time()
-        encode(fmt, *SOURCES[stored])
-        rates.append(ROWS * COLUMNS / (time.thread_time() - start) / 1e6)
-    best, median = max(rates), statistics.median(rates)
-    print(f"\n{stored:5}{fmt.spec()!s:90}{best:8.0f} best {median:8.0f} median   goal {goal}")
-    assert best > goal / 3
+    benchmark.extra_info.update(stored=stored, format=fmt.spec(), weights=ROWS * COLUMNS, goal=goal)
+    benchmark.pedantic(encode, (fmt, *SOURCES[stored]), rounds=15)
+    rate = ROWS * COLUMNS / benchmark.stats.stats.min / 1e6
+    benchmark.extra_info["million_weights_per_second"] = round(rate)
+    assert rate > goal / 3
