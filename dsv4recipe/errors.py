@@ -59,7 +59,8 @@ def _width(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding. `code` is stable (docs/errors.md), `severity` is "error" or "warning"."""
+    """One finding. `code` is stable (docs/errors), `severity` is "error" or "warning", `sees` what a user of the
+    runtime would see of it."""
 
     code: str
     message: str
@@ -67,6 +68,7 @@ class Diagnostic:
     hint: str = ""
     severity: str = "error"
     notes: tuple[str, ...] = ()
+    sees: str = ""
 
     def render(self) -> str:
         """The finding as a person reads it: message, place, the line with a caret, notes and the mend."""
@@ -80,6 +82,8 @@ class Diagnostic:
             source, caret = _excerpt(self.where)
             lines += [f"{pad} |", f"{number} | {source}", f"{pad} | {caret}"]
         lines += [f"   = {note}" for note in self.notes]
+        if self.sees:
+            lines.append(f"   = you see: {self.sees}")
         if self.hint:
             lines.append(f"   = help: {self.hint}")
         return "\n".join(lines)

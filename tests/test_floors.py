@@ -21,8 +21,9 @@ FLOOR = {
     "builder": 4, "verifier": 4, "report": 4,
     "cli": 5,
 }  # fmt: skip
-SAME_FLOOR = {("recipe", "formats"), ("checkpoint", "formats"), ("bundle", "plan")}
-"""Neighbours that may be called: formats are the vocabulary of both; a manifest names a plan."""
+SAME_FLOOR = {("recipe", "formats"), ("checkpoint", "formats"), ("bundle", "plan"), ("verifier", "builder")}
+"""Neighbours that may be called: formats are the vocabulary of both; a manifest names a plan; the proof streams through
+the memory that a build streams through."""
 
 NEVER_BELOW_CLI = {"click", "rich"}
 NEVER_BELOW_BUILD = {

@@ -36,11 +36,13 @@ Stems = Mapping[str, tuple[int | None, Mapping[str, TensorEntry]]]
 @dataclass(frozen=True)
 class Observed:
     """`plan` is what the bundle shows; `checkpoint` what its config.json calls for; `runtimes` the targets whose names
-    fit it best, the one the plan is written for first; `absent` the groups of which it stores nothing."""
+    fit it best, the one the plan is written for first, and `misnamed` how many modules even they name otherwise;
+    `absent` the groups of which it stores nothing."""
 
     plan: Plan
     checkpoint: Checkpoint
     runtimes: tuple[str, ...]
+    misnamed: int
     absent: tuple[Group, ...]
 
 
@@ -71,6 +73,7 @@ def observe(view: BundleView, prefer: str = "") -> Observed:
         ),
         checkpoint,
         tuple(t.name for t in ranked if _names_misfit(t, groups, bare, checkpoint) == alike),
+        alike + len(strangers),
         absent,
     )
 

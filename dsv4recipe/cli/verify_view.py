@@ -2,15 +2,60 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import click
 
+from dsv4recipe.cli.output import console, table
+from dsv4recipe.verifier.replay.model import LOADS, REFUSED, SEES, Outlook
 from dsv4recipe.verifier.result import Verification
 
 
 def print_verification(found: Verification) -> None:
-    """One line per step with what was checked, then its findings."""
+    """One line per step with what was checked, then its findings; its table behind it."""
     for step in found.steps:
         click.echo(f"{'ok    ' if step.ok else 'FAILED'}  {step.name}: {'; '.join(step.facts)}")
         for finding in step.findings:
             click.echo("\n" + finding.render() + "\n")
+        if step.name == "contract" and found.outlooks:
+            _loaders(found.outlooks)
+        if step.name == "numbers" and found.roles:
+            _numbers(found.roles)
     click.echo("verified" if found.ok else "verification failed")
+
+
+def _loaders(outlooks: tuple[Outlook, ...]) -> None:
+    """What every known loader would make of the bundle: replayed, not run."""
+    rows = [
+        (f"{each.loader} {each.version}".rstrip(), each.verdict, SEES[each.verdict], _why(each)) for each in outlooks
+    ]
+    click.echo("")
+    console().print(table(("loader (replayed, not run)", "verdict", "what you would see", "why"), rows))
+    click.echo("")
+
+
+def _why(outlook: Outlook) -> str:
+    """In a few words; `--json` has all."""
+    counts = [f"{number:,} {what}" for what, number in outlook.counts.items() if number]
+    if counts and outlook.verdict not in (LOADS, REFUSED):
+        return ", ".join(counts)
+    return re.split(r":| \(", outlook.why[0])[0] if outlook.why else ""
+
+
+def _numbers(roles: tuple[dict[str, Any], ...]) -> None:
+    """Relative RMSE per role and format, with the band to expect."""
+    rows = []
+    for role in roles:
+        low, high = role["band"] or (0, 0)
+        expected = "exact" if role["lossless"] else f"{low:.3g} to {high:.3g}" if role["band"] else "not measured"
+        values = [_value(role[key]) for key in ("rel_rmse", "worst_rel_rmse", "max_error")]
+        rows.append((role["role"], role["format"], f"{role['tensors']:,}", f"{role['weights']:,}", *values, expected))
+    columns = ("role", "format", "tensors", "weights", "rel RMSE", "worst", "max error", "expected")
+    click.echo("")
+    console().print(table(columns, rows, right=(2, 3, 4, 5, 6)))
+    click.echo("")
+
+
+def _value(number: float | None) -> str:
+    return "NaN or Inf" if number is None else "0" if number == 0 else f"{number:.4g}"

@@ -62,12 +62,15 @@ def shard_pieces(
         for number, member in enumerate(groups[module.sources].members):
             tensors = placed[module.disk, number if module.per_expert else None]
             tensors.sort(key=lambda tensor: module.parts.index(tensor.part))
-            pieces += _rows(member, module, tensors, number)
+            pieces += member_pieces(member, module, tensors, number)
     pieces.sort(key=lambda piece: piece.offsets)
     return pieces, constants
 
 
-def _rows(member: Tensor, module: PlannedModule, tensors: Sequence[PlacedTensor], number: int) -> Iterator[Piece]:
+def member_pieces(
+    member: Tensor, module: PlannedModule, tensors: Sequence[PlacedTensor], number: int
+) -> Iterator[Piece]:
+    """The pieces of one source tensor, expert `number` of its module; `tensors` are its parts in the module's order."""
     source = member.source
     rows = source.shape[0] if source.shape else 1
     width = max(1, prod(source.shape[1:]))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from statistics import median
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dsv4recipe.errors import Diagnostic
@@ -12,7 +11,7 @@ from dsv4recipe.formats import from_spec
 from dsv4recipe.plan.ledger import label, ledger
 from dsv4recipe.plan.model import Plan, PlannedModule
 from dsv4recipe.recipe.show import data_text
-from dsv4recipe.report.heat import BITS, Column, bits_map, rmse_map, runs, step
+from dsv4recipe.report.heat import BITS, bits_map, rmse_map, runs, step
 from dsv4recipe.report.numbers import Measured
 from dsv4recipe.report.patterns import patterns
 from dsv4recipe.targets import TARGETS
@@ -32,7 +31,7 @@ def page_facts(
         "bits": bits_map(plan.modules),
         "runs": runs(plan.modules),
         "rmse": rmse_map(plan.modules, measured.rel_rmse) if measured else None,
-        "spread": _spread(plan.modules, measured.rel_rmse) if measured else [],
+        "roles": sorted(measured.roles, key=lambda row: (-row.worst_rel_rmse, row.role)) if measured else [],
         "facts": measured.facts if measured else (),
         "outside": [_outside(module) for module in plan.modules if module.layer is None],
         "shards": [{"file": s.file, "modules": len(s.modules), "tensors": s.tensor_bytes, "file_bytes": s.file_bytes}
@@ -66,22 +65,6 @@ def _outside(module: PlannedModule) -> Row:
         "bytes": module.bytes,
         "bits": module.bytes * 8 / module.weights if module.weights else 0.0,
     }
-
-
-def _spread(modules: Iterable[PlannedModule], measured: Mapping[str, float]) -> list[Row]:
-    """Per role, projection and format: how many modules, least, median and worst relative RMSE, and which is worst."""
-    alike: dict[tuple[Column, str], list[tuple[float, str]]] = defaultdict(list)
-    for module in modules:
-        if module.disk in measured:
-            key = (module.role, module.projection), label(module.format)
-            alike[key].append((measured[module.disk], module.path or module.disk))
-    rows = []
-    for ((role, projection), fmt), found in alike.items():
-        values = [value for value, _ in found]
-        worst, name = max(found, key=lambda pair: pair[0])
-        rows.append({"what": f"{role} {projection}".strip(), "format": fmt, "modules": len(found), "least": min(values),
-                     "median": median(values), "worst": worst, "name": name if worst else ""})  # fmt: skip
-    return sorted(rows, key=lambda row: (-row["worst"], row["what"], row["format"]))
 
 
 def _sidecar(plan: Plan) -> list[tuple[str, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
 from dsv4recipe.plan.ledger import label
@@ -12,10 +13,25 @@ from dsv4recipe.plan.model import Plan
 
 
 @dataclass(frozen=True, slots=True)
+class RoleRow:
+    """What the proof sums up of a role in a format; `band` is the relative RMSE to expect, None where none is known."""
+
+    role: str
+    format: str
+    tensors: int
+    rel_rmse: float
+    worst: str
+    worst_rel_rmse: float
+    band: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
-    """`rel_rmse` by disk stem, the findings of the proof, and what it said it had checked."""
+    """`rel_rmse` by disk stem, the sums by role × format, the findings of the proof, and what it said it had
+    checked."""
 
     rel_rmse: dict[str, float]
+    roles: tuple[RoleRow, ...]
     findings: tuple[Diagnostic, ...]
     facts: tuple[str, ...]
 
@@ -34,7 +50,8 @@ def read_numbers(text: str, file: str, plan: Plan) -> Measured:
             (str(s["name"]), bool(s["ok"]), [str(f) for f in s["facts"]], s["findings"]) for s in document["steps"]
         ]
         findings = tuple(_finding(data) for *_, found in steps for data in found)
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        roles = tuple(_role(row) for row in document["roles"])
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, IndexError, RecursionError) as error:
         message = f"not a document of `verify --json` ({type(error).__name__}: {error})"
         raise RecipeError("U010", message, Where(file), _HINT) from None
     if not rows:
@@ -51,10 +68,23 @@ def read_numbers(text: str, file: str, plan: Plan) -> Measured:
         message = f"measured on another bundle: {len(odd):,} of its {len(rows):,} modules do not fit, first {odd[0]}"
         raise RecipeError("U011", message, Where(file), _HINT)
     facts = tuple(f"{'' if ok else 'failed: '}{name}: {'; '.join(said)}" for name, ok, said, _ in steps if said)
-    return Measured({known[name].disk: value for name, _, _, value in rows}, findings, facts)
+    return Measured({known[name].disk: value for name, _, _, value in rows}, roles, findings, facts)
 
 
 _HINT = "dsv4recipe verify BUNDLE --source SRC --json > numbers.json"
+
+
+def _role(row: dict[str, Any]) -> RoleRow:
+    band = row["band"] and (float(row["band"][0]), float(row["band"][1]))
+    return RoleRow(
+        str(row["role"]),
+        str(row["format"]),
+        int(row["tensors"]),
+        float(row["rel_rmse"]),
+        str(row["worst"]),
+        float(row["worst_rel_rmse"]),
+        band,
+    )
 
 
 def _finding(data: dict[str, object]) -> Diagnostic:

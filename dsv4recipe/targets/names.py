@@ -37,10 +37,12 @@ class NameMap:
     def lookups(self, stem: str) -> tuple[str, ...]:
         """The keys under which the runtime looks for a module's quantization entry; the first that is there wins.
 
-        A runtime with a wrapper also takes the path without it, and without the root (fact sheet mlx.md 1.2).
+        A runtime with a wrapper also takes the path without it, without the root, and the source's own stem where that
+        differs: `embed`, `head`, shared `w1` (fact sheet mlx.md 1.2).
         """
         inner = self.inner(stem)
-        return (self.wrapper + inner, inner, inner.removeprefix(self.root)) if self.wrapper else (inner,)
+        tried = (self.wrapper + inner, inner, inner.removeprefix(self.root), stem) if self.wrapper else (inner,)
+        return tuple(dict.fromkeys(tried))
 
 
 def rename(name: str, table: dict[str, str]) -> str:

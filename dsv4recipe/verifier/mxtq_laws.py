@@ -70,7 +70,7 @@ def _tq_bits(view: BundleView, picture: Picture) -> dict[str, int]:
                 files.setdefault(view.shard_of[stem + ".tq_bits"], []).append((stem, entry))
     found = {}
     for name, listed in files.items():
-        with (view.root / name).open("rb") as stream:
+        with (view.root / name).open("rb", buffering=0) as stream:
             for stem, entry in listed:
                 stream.seek(entry.start)
                 found[stem] = int.from_bytes(stream.read(entry.nbytes), "little", signed=entry.dtype[0] == "I")

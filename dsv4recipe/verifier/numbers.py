@@ -1,89 +1,76 @@
-"""Floor 4, verifier (step 3). What the stored numbers are worth: every tensor decoded and compared with its source.
+"""Floor 4, verifier (step 3). What the stored numbers are worth: tensors decoded and compared with their source.
 
-Streams piece by piece, as the build did: memory is bounded by a piece. Our decoder reads everything; mlx's own decoder
-reads a part of every module and must agree. Every piece is encoded again and must give the stored bytes.
+For bundles that dsv4recipe built, and for anyone's whose formats its headers show. Streams piece by piece, as a build
+does: memory is bounded by workers × a piece. Every tensor, or a sample that a seed repeats.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from dsv4recipe.bundle.read import BundlePlan
+from dsv4recipe.bundle.view import BundleView
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import Diagnostic, Where
-from dsv4recipe.formats import Affine, Format, Keep, Mxfp4, Mxfp8, Mxtq, Part
-from dsv4recipe.formats.decode import decode_parts, decode_source, widen
-from dsv4recipe.formats.encode import BadValue, encode
-from dsv4recipe.formats.kernels.compare import distance
 from dsv4recipe.plan.ledger import label
-from dsv4recipe.plan.model import Plan, PlannedModule
-from dsv4recipe.plan.pieces import Piece, Span, shard_pieces
-from dsv4recipe.plan.shards import shard_header, shard_modules
+from dsv4recipe.plan.model import PlannedModule
+from dsv4recipe.verifier.bands import band, limit
+from dsv4recipe.verifier.gap import Gap, measure
+from dsv4recipe.verifier.pairs import chosen, comparable, other_source, pairs
 from dsv4recipe.verifier.result import Step
+from dsv4recipe.verifier.sees import told
 
-_DTYPES = {"U32": np.uint32, "U8": np.uint8, "F32": np.float32, "F16": np.uint16, "BF16": np.uint16}
-_BLOCK_ROWS = 128
-"""Rows decoded at a time: a whole number of FP8 tiles."""
-_JUDGED_ROWS = 16
-"""Rows of each module that mlx's decoder reads too."""
-
-CEILING = {"affine": {2: 0.6, 3: 0.3, 4: 0.15, 5: 0.075, 6: 0.04, 8: 0.01}, "mxtq": {2: 0.45, 4: 0.15}}
-"""Relative RMSE above which a format does not do its work on weights of any usual distribution: about one and a half
-times what was measured on heavy tails (fact sheet mlx.md 2.1 and 2.4, vmlx.md section 2)."""
-CEILING_CAST = 2.0**-8
+_AHEAD = 8
+"""Pieces per worker that wait or are being measured: what a bundle of any size keeps in memory."""
 
 
 @dataclass(slots=True)
-class Gap:
-    """What separates stored numbers from their source: sums over some weights."""
+class Measured:
+    """One module: the gap of each source tensor that was measured (of routed experts: one each), by name."""
 
-    weights: int = 0
-    error: float = 0.0
-    power: float = 0.0
-    max_error: float = 0.0
-    same_bytes: bool = True
-    judged: bool = True
-
-    def add(self, other: Gap) -> None:
-        self.weights += other.weights
-        self.error += other.error
-        self.power += other.power
-        self.max_error = max(self.max_error, other.max_error)
-        self.same_bytes &= other.same_bytes
-        self.judged &= other.judged
-
-
-@dataclass(slots=True)
-class Measured(Gap):
-    """One module. `rel_rmse` is sqrt(Σ(ŵ−w)²/Σw²)."""
-
-    module: PlannedModule = field(kw_only=True)
+    module: PlannedModule
+    tensors: dict[str, Gap] = field(default_factory=dict)
 
     @property
-    def rel_rmse(self) -> float:
-        return math.sqrt(self.error / self.power) if self.power else math.sqrt(self.error)
+    def name(self) -> str:
+        return self.module.path or self.module.disk
+
+    @property
+    def whole(self) -> Gap:
+        """All its tensors as one."""
+        found = Gap()
+        for gap in self.tensors.values():
+            found.add(gap)
+        return found
+
+    @property
+    def worst(self) -> str:
+        return max(self.tensors, key=lambda name: (not self.tensors[name].finite, self.tensors[name].rel_rmse))
 
     def data(self) -> dict[str, Any]:
-        """A row of `verify --json`."""
-        module = self.module
+        """A row of `verify --json`. Numbers that are not finite are null."""
+        module, whole = self.module, self.whole
         return {
-            "module": module.path or module.disk,
+            "module": self.name,
             "role": module.role,
             "projection": module.projection,
             "layer": module.layer,
             "format": label(module.format),
-            "weights": self.weights,
-            "rel_rmse": self.rel_rmse,
-            "max_error": self.max_error,
+            "weights": whole.weights,
+            "rel_rmse": _number(whole.rel_rmse),
+            "max_error": _number(whole.max_error),
             "lossless": module.lossless,
+            "worst": self.worst,
+            "tensors": [
+                {"tensor": name, "rel_rmse": _number(gap.rel_rmse), "max_error": _number(gap.max_error)}
+                for name, gap in self.tensors.items()
+            ],
         }
 
 
@@ -95,149 +82,133 @@ class Numbers:
     rows: list[Measured] = field(default_factory=list)
 
     def by_role(self) -> list[dict[str, Any]]:
-        """Relative RMSE by role × format, weighted as one big tensor."""
-        sums: dict[tuple[str, str], list[float]] = {}
+        """One row per role × format: relative RMSE as of one big tensor, that of the worst, and the expected band."""
+        alike: dict[tuple[str, str], list[Measured]] = {}
         for row in self.rows:
-            found = sums.setdefault((row.module.role, label(row.module.format)), [0.0, 0.0, 0.0, 0.0])
-            for place, value in enumerate((row.error, row.power, row.weights)):
-                found[place] += value
-            found[3] = max(found[3], row.max_error)
-        return [
-            {"role": role, "format": fmt, "weights": int(n), "rel_rmse": math.sqrt(e / p) if p else 0.0, "max_error": m}
-            for (role, fmt), (e, p, n, m) in sums.items()
-        ]
+            alike.setdefault((row.module.role, label(row.module.format)), []).append(row)
+        return [_summary(role, name, rows) for (role, name), rows in alike.items()]
 
 
-def check_numbers(bundle: Path, plan: Plan, checkpoint: Checkpoint, workers: int | None = None) -> Numbers:
-    """Compares every tensor of one of our bundles with the checkpoint it was built from.
-
-    Findings: V300 another source, V301 a shard that is not laid out as planned, V302 a lossless step that is not,
-    V303 other bytes than the encoder gives, V304 an error beyond what the format does, V305 mlx reads other numbers.
-    """
-    if plan.source.header_digest != checkpoint.folder.header_digest:
-        message = "this is not the checkpoint that the bundle was built from (its headers differ)"
-        return Numbers(Step("numbers", (Diagnostic("V300", message, Where(str(checkpoint.folder.root))),)))
-    rows: list[Measured] = []
-    findings: list[Diagnostic] = []
-    groups = {group.names: group for group in checkpoint.groups}
-    for shard in plan.shards:
-        pack = shard_modules(shard, plan.by_disk)
-        header = shard_header(pack)
-        path = bundle / shard.file
-        if _read(path, 0, len(header)).tobytes() != header:
-            findings.append(Diagnostic("V301", f"{shard.file} is not laid out as its plan says", Where(str(path))))
-            continue
-        owner = {member.name: module.disk for module in pack for member in groups[module.sources].members}
-        measured = {module.disk: Measured(module=module) for module in pack}
-        pieces = shard_pieces(pack, len(header), groups)[0]
-        with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-            gaps = pool.map(lambda piece, shard=path: _measure(piece, shard, checkpoint.folder.root), pieces)
-            for piece, gap in zip(pieces, gaps, strict=True):
-                measured[owner[piece.tensor]].add(gap)
-        rows += measured.values()
+def _summary(role: str, name: str, rows: Sequence[Measured]) -> dict[str, Any]:
+    whole, worst = Gap(), ("", Gap())
     for row in rows:
-        findings += _judge(row, bundle)
-    exact = sum(row.error == 0 for row in rows)
-    weights = sum(row.weights for row in rows)
-    facts = (f"{len(rows):,} modules, {weights:,} weights decoded; {exact:,} modules equal their source exactly",)
-    return Numbers(Step("numbers", tuple(findings), facts), rows)
+        whole.add(row.whole)
+        found = row.worst
+        if row.tensors[found].rel_rmse >= worst[1].rel_rmse:
+            worst = (found, row.tensors[found])
+    lossless = all(row.module.lossless for row in rows)
+    expected = (0.0, 0.0) if lossless else band(rows[0].module.format)
+    return {
+        "role": role,
+        "format": name,
+        "modules": len(rows),
+        "tensors": sum(len(row.tensors) for row in rows),
+        "weights": whole.weights,
+        "rel_rmse": _number(whole.rel_rmse),
+        "max_error": _number(whole.max_error),
+        "worst": worst[0],
+        "worst_rel_rmse": _number(worst[1].rel_rmse),
+        "band": None if expected is None else list(expected),
+        "lossless": lossless,
+    }
 
 
-def _measure(piece: Piece, path: Path, root: Path) -> Gap:
-    """One piece: read source and bundle, encode again, decode both in blocks that stay in the cache."""
-    weight = _span(root, piece.weight)
-    scale = None if piece.scale is None else _span(root, piece.scale)
-    parts = piece.format.parts(piece.source)
-    stored = [_part(path, part, offset) for part, offset in zip(parts, piece.offsets, strict=True)]
-    try:
-        again = encode(piece.format, piece.source, weight, scale)
-    except BadValue:
-        return Gap(same_bytes=False)
-    gap = Gap(math.prod(piece.source.shape))
-    gap.same_bytes = all(np.array_equal(_bytes(a), _bytes(b)) for a, b in zip(again, stored, strict=True))
-    if piece.source.stored == "int":
-        gap.max_error = 0.0 if gap.same_bytes else math.inf
-        return gap
-    rows = piece.source.shape[0] if piece.source.shape else 1
-    for first in range(0, rows, _BLOCK_ROWS):
-        last = min(first + _BLOCK_ROWS, rows)
-        block = replace(piece.source, shape=(last - first, *piece.source.shape[1:]) if piece.source.shape else ())
-        exact = decode_source(block, _rows_of(weight, rows, first, last), _scales_of(scale, piece, first, last))
-        seen = decode_parts(piece.format, block, [array[first:last] if array.ndim else array for array in stored])
-        error, power, most = distance(exact, seen)
-        gap.error, gap.power, gap.max_error = gap.error + error, gap.power + power, max(gap.max_error, most)
-        if piece.first_row == first == 0 and not isinstance(piece.format, Keep | Mxtq):
-            gap.judged = _mlx_agrees(piece.format, parts, stored, seen)
-    return gap
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
-def _bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
-    return array.reshape(-1).view(np.uint8)
+def check_numbers(
+    view: BundleView,
+    read: BundlePlan,
+    checkpoint: Checkpoint,
+    *,
+    sample: int = 0,
+    seed: int = 0,
+    workers: int | None = None,
+) -> Numbers:
+    """Compares the tensors of a bundle with those of the checkpoint it was made from.
+
+    `sample`: that many source tensors, drawn by `seed` (0: all); mlx's decoder then reads every row of them. Findings:
+    V300 another source, V301 tensors that are not stored as planned, V302 a lossless step that is not, V303 other bytes
+    than the encoder gives (bundles of ours), V304 an error outside the band of its format, V305 mlx reads other
+    numbers, V306 modules of a format that this version does not know, V307 numbers of another tensor, V308 NaN or Inf.
+    """
+    findings = list(other_source(read, checkpoint))
+    if findings:
+        return Numbers(Step("numbers", tuple(told(findings))))
+    groups = {group.names: group for group in checkpoint.groups}
+    modules, findings = comparable(view, read, groups)
+    names, total = chosen(modules, groups, sample, seed)
+    rows = {module.disk: Measured(module) for module in modules}
+    work = pairs(view, modules, groups, names, judge_all=bool(sample))
+    count = workers or (os.cpu_count() or 1) + 2  # some wait for the disk while others decode
+    with ThreadPoolExecutor(count) as pool:
+        jobs = (
+            (disk, pair.piece.tensor, pool.submit(measure, pair, checkpoint.folder.root, view.root))
+            for disk, pair in work
+        )
+        for disk, tensor, job in _ahead(jobs, count * _AHEAD):
+            rows[disk].tensors.setdefault(tensor, Gap()).add(job.result())
+    measured = [row for row in rows.values() if row.tensors]
+    for row in measured:
+        findings += _judge(row, view, built=read.built)
+    return Numbers(Step("numbers", tuple(told(findings)), _facts(measured, len(names), total, sample, seed)), measured)
 
 
-def _rows_of(raw: NDArray[np.uint8], rows: int, first: int, last: int) -> NDArray[np.uint8]:
-    width = len(raw) // rows
-    return raw[first * width : last * width]
+def _ahead(jobs: Iterable[Any], count: int) -> Iterator[Any]:
+    """The jobs in order, `count` of them submitted ahead."""
+    jobs = iter(jobs)
+    waiting = list(islice(jobs, count))
+    while waiting:
+        yield waiting.pop(0)
+        waiting += islice(jobs, 1)
 
 
-def _scales_of(scale: NDArray[np.uint8] | None, piece: Piece, first: int, last: int) -> NDArray[np.uint8] | None:
-    if scale is None:
-        return None
-    height = piece.source.tile[0] if piece.source.tile else 1
-    rows = -(-piece.source.shape[0] // height)
-    return _rows_of(scale, rows, first // height, -(-last // height))
+def _facts(rows: Sequence[Measured], chosen: int, total: int, sample: int, seed: int) -> tuple[str, ...]:
+    gaps = [gap for row in rows for gap in row.tensors.values()]
+    weights = sum(gap.weights for gap in gaps)
+    exact = sum(all(gap.max_error == 0 for gap in row.tensors.values()) for row in rows)
+    said = f"{len(rows):,} modules, {weights:,} weights decoded; {exact:,} modules equal their source exactly"
+    drawn = f"a sample: {chosen:,} of {total:,} source tensors (seed {seed}), every row of them also read by mlx"
+    return (drawn, said) if sample else (said,)
 
 
-def _mlx_agrees(fmt: Format, parts: tuple[Part, ...], stored: list[NDArray[Any]], seen: NDArray[np.float32]) -> bool:
-    """Whether mlx.core.dequantize reads the first rows as our decoder does (up to the last bit: it may fuse)."""
-    import mlx.core as mx
-
-    few = [array[:_JUDGED_ROWS] for array in stored]
-    words = mx.array(few[0])
-    with mx.stream(mx.cpu):
-        if isinstance(fmt, Affine):
-            scales, biases = (mx.array(widen(a, p.dtype)) for a, p in zip(few[1:], parts[1:], strict=True))
-            read = mx.dequantize(words, scales, biases, group_size=fmt.group_size, bits=fmt.bits)
-        else:
-            assert isinstance(fmt, Mxfp4 | Mxfp8)
-            bits = 4 if isinstance(fmt, Mxfp4) else 8
-            read = mx.dequantize(words, mx.array(few[1]), group_size=32, bits=bits, mode=fmt.kind, dtype=mx.float32)
-        theirs = np.array(read)
-    ours = seen[: len(theirs)]
-    unit = np.abs(ours).max(initial=0.0) * 2.0**-20
-    return bool((np.abs(theirs - ours) <= unit).all())
-
-
-def _judge(row: Measured, bundle: Path) -> Iterator[Diagnostic]:
+def _judge(row: Measured, view: BundleView, *, built: bool) -> Iterator[Diagnostic]:
+    """Each law, over the tensors of a module; a finding names the worst of those that break it."""
     module = row.module
-    name = module.path or module.disk
-    where = Where(str(bundle), subject=name)
-    if not row.same_bytes:
-        message = f"{name}: the stored bytes are not those that the encoder gives for this source"
-        yield Diagnostic("V303", message, where, "build the bundle again")
-    if module.lossless and row.max_error:
-        message = f"{name}: planned lossless, but off by up to {row.max_error:g}"
-        yield Diagnostic("V302", message, where, "build the bundle again")
-    elif row.rel_rmse > _ceiling(module):
-        message = f"{name}: relative RMSE {row.rel_rmse:.4f} is beyond what {label(module.format)} does"
-        yield Diagnostic("V304", message, where, "look at its source: heavy outliers, or a damaged tensor", "warning")
-    if not row.judged:
-        yield Diagnostic("V305", f"{name}: mlx reads other numbers from the stored bytes than we do", where)
+    expected, most = band(module.format), limit(module.format)
+    laws = {
+        "V308": [name for name, gap in row.tensors.items() if not gap.finite],
+        "V303": [name for name, gap in row.tensors.items() if built and not gap.same_bytes],
+        "V302": [name for name, gap in row.tensors.items() if module.lossless and gap.max_error],
+        "V305": [name for name, gap in row.tensors.items() if not gap.judged],
+    }
+    lossy = {n: gap for n, gap in row.tensors.items() if gap.finite and not module.lossless}
+    laws["V307"] = [name for name, gap in lossy.items() if gap.rel_rmse > most]
+    if expected is not None:
+        laws["V304"] = [
+            n for n, gap in lossy.items() if not expected[0] <= gap.rel_rmse <= expected[1] and gap.rel_rmse <= most
+        ]
+    for code, names in laws.items():
+        if names:
+            worst = max(names, key=lambda name: row.tensors[name].rel_rmse if row.tensors[name].finite else math.inf)
+            yield _finding(code, row, worst, len(names), view)
 
 
-def _ceiling(module: PlannedModule) -> float:
-    fmt = module.format
-    return CEILING.get(fmt.kind, {}).get(getattr(fmt, "bits", 0), CEILING_CAST)
-
-
-def _part(path: Path, part: Part, offset: int) -> NDArray[Any]:
-    raw = _read(path, offset, part.nbytes)
-    return raw.view(_DTYPES[part.dtype]).reshape(part.shape) if part.dtype in _DTYPES else raw
-
-
-def _span(root: Path, span: Span) -> NDArray[np.uint8]:
-    return _read(root / span.file, span.start, span.end - span.start)
-
-
-def _read(path: Path, start: int, size: int) -> NDArray[np.uint8]:
-    return np.fromfile(path, np.uint8, size, offset=start)
+def _finding(code: str, row: Measured, worst: str, count: int, view: BundleView) -> Diagnostic:
+    name, gap, fmt = row.name, row.tensors[worst], label(row.module.format)
+    low, high = band(row.module.format) or (0.0, 0.0)
+    again = "build the bundle again"
+    message, hint = {
+        "V302": (f"planned lossless, but off by up to {gap.max_error:g}", again),
+        "V303": ("the stored bytes are not those that the encoder gives for this source", again),
+        "V304": (f"relative RMSE {gap.rel_rmse:.4g} is outside {low:.4g} to {high:.4g}, what {fmt} does",
+                 "look at its source: heavy outliers, zeros, or a damaged tensor"),
+        "V305": ("mlx reads other numbers from the stored bytes than we do", "report it"),
+        "V307": (f"relative RMSE {gap.rel_rmse:.4g}: no {fmt} encoding of this source is so far off",
+                 "another tensor, expert or projection lies here, or its parts were mixed up: build the bundle again"),
+        "V308": ("NaN or Inf, stored or in the source", "a value left the range of its type: build with another one"),
+    }[code]  # fmt: skip
+    notes = (f"{count:,} of {len(row.tensors):,} experts, the worst {worst}",) if len(row.tensors) > 1 else ()
+    where = Where(str(view.root), subject=name)
+    return Diagnostic(code, f"{name}: {message}", where, hint, "warning" if code == "V304" else "error", notes)

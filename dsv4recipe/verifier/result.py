@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsv4recipe.errors import Diagnostic
+from dsv4recipe.verifier.replay.model import Outlook
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +23,25 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Contract:
+    """Step 2: its findings, the targets that the bundle is for, and what each known loader would make of it."""
+
+    step: Step
+    runtimes: tuple[str, ...] = ()
+    outlooks: tuple[Outlook, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Verification:
-    """All steps that were run. `numbers` has a row per module where the source was at hand."""
+    """All steps that were run. `runtimes` are the targets that the bundle is for, `outlooks` what every known loader
+    would make of it. Where the source was at hand, `numbers` has a row per module and `roles` one per role × format."""
 
     bundle: str
     steps: tuple[Step, ...]
+    runtimes: tuple[str, ...] = ()
+    outlooks: tuple[Outlook, ...] = ()
     numbers: tuple[dict[str, Any], ...] = ()
+    roles: tuple[dict[str, Any], ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -48,5 +62,8 @@ class Verification:
                 }
                 for step in self.steps
             ],
+            "runtimes": list(self.runtimes),
+            "loaders": [outlook.data() for outlook in self.outlooks],
             "numbers": list(self.numbers),
+            "roles": list(self.roles),
         }

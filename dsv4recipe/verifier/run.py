@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from dsv4recipe.bundle.manifest import PLAN_NAME, read_manifest
-from dsv4recipe.bundle.observe import observe
+from dsv4recipe.bundle.read import read_bundle
 from dsv4recipe.bundle.view import open_bundle
 from dsv4recipe.checkpoint.graph import open_checkpoint
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
-from dsv4recipe.plan.canonical import load_plan
-from dsv4recipe.targets import get, vmlx_sidecar
-from dsv4recipe.verifier.contract import check_contract
+from dsv4recipe.targets import vmlx_sidecar
+from dsv4recipe.verifier.contract import check_any
 from dsv4recipe.verifier.integrity import check_integrity
 from dsv4recipe.verifier.result import Step, Verification
 
+if TYPE_CHECKING:
+    from dsv4recipe.verifier.numbers import Numbers
+
 
 def verify(
-    bundle: str | Path, source: str | Path | None = None, runtime: str | None = None, python: str | Path | None = None
+    bundle: str | Path,
+    source: str | Path | None = None,
+    runtime: str | None = None,
+    python: str | Path | None = None,
+    *,
+    sample: int = 0,
+    seed: int = 0,
 ) -> Verification:
-    """Proves a bundle: integrity and contract always; with `source` its numbers; with `runtime` its load and forward.
+    """Proves a bundle, anyone's: integrity and contract always; with `source` its numbers; with `runtime` its load and
+    forward. `sample` compares that many source tensors only, drawn by `seed`; 0 compares all.
 
     `python` is the interpreter that has the runtime (default: this one); with `source` too, the runtime's logits are
     compared with those of the decoded source model, where that fits in memory. Raises RecipeError V001 where there is
@@ -29,11 +37,11 @@ def verify(
     root = Path(bundle)
     if not root.is_dir():
         raise RecipeError("V001", "there is no such folder", Where(str(root)))
-    steps = [check_integrity(root), check_contract(root, get(_runtime_of(root)))]
-    table: tuple[dict[str, Any], ...] = ()
-    if source is not None:
-        step, table = _numbers(root, Path(source))
-        steps.append(step)
+    contract = check_any(root)
+    steps = [check_integrity(root), contract.step]
+    numbers = None if source is None else _numbers(root, Path(source), sample, seed)
+    if numbers is not None:
+        steps.append(numbers.step)
     if runtime is not None:
         if all(step.ok for step in steps):
             from dsv4recipe.verifier.runtime import probe_runtime, runtime_findings
@@ -49,30 +57,19 @@ def verify(
         else:
             skipped = Diagnostic("V002", "skipped: the steps before it failed", Where(str(root)), severity="warning")
             steps.append(Step(f"runtime {runtime}", (skipped,)))
-    return Verification(str(root), tuple(steps), table)
+    rows, roles = (numbers.rows, numbers.by_role()) if numbers else ([], [])
+    table = tuple(row.data() for row in rows)
+    return Verification(str(root), tuple(steps), contract.runtimes, contract.outlooks, table, tuple(roles))
 
 
-def _numbers(root: Path, source: Path) -> tuple[Step, tuple[dict[str, Any], ...]]:
-    """Step 3 and its table; for bundles that carry their plan."""
-    path = root / PLAN_NAME
-    if not path.is_file():
-        message = "skipped: only a bundle with its plan can be compared with its source"
-        return Step("numbers", (Diagnostic("V306", message, Where(str(path)), severity="warning"),)), ()
-    from dsv4recipe.verifier.numbers import check_numbers
+def _numbers(root: Path, source: Path, sample: int, seed: int) -> Numbers:
+    """Step 3. A bundle that cannot even be opened is a finding of the contract already: the step is skipped then."""
+    from dsv4recipe.verifier.numbers import Numbers, check_numbers
 
-    plan = load_plan(path.read_text(encoding="utf-8"), str(path))
-    found = check_numbers(root, plan, open_checkpoint(source))
-    return found.step, tuple(row.data() for row in found.rows)
-
-
-def _runtime_of(root: Path) -> str:
-    """The runtime a bundle was built for: its manifest says so, else the one whose names its tensors have."""
-    manifest = read_manifest(root) or {}
-    recipe = manifest.get("recipe")
-    target = recipe.get("target") if isinstance(recipe, dict) else None
-    if isinstance(target, dict) and target.get("runtime"):
-        return str(target["runtime"])
+    checkpoint = open_checkpoint(source)
     try:
-        return observe(open_bundle(root)[0]).runtimes[0]
-    except RecipeError:
-        return "vmlx"  # what cannot be opened is a finding of the contract, whatever the runtime
+        view, read = open_bundle(root)[0], read_bundle(root)
+    except RecipeError as error:
+        skipped = Diagnostic("V002", f"skipped: {error.diagnostics[0].message}", Where(str(root)), severity="warning")
+        return Numbers(Step("numbers", (skipped,)))
+    return check_numbers(view, read, checkpoint, sample=sample, seed=seed)

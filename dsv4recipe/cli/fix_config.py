@@ -1,0 +1,33 @@
+"""Floor 5, cli. `verify BUNDLE --fix-config OUT.json`: the corrected config.json, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from dsv4recipe.cli.output import print_json
+from dsv4recipe.verifier.mend import mend_config
+
+_SHOWN = 12
+
+
+def write_config(bundle: Path, out: Path, as_json: bool) -> int:
+    """Writes the config and says what changed. Raises RecipeError where the tensors do not decide."""
+    mended = mend_config(bundle)
+    scratch = out.with_name(out.name + ".partial")
+    scratch.write_text(json.dumps(mended.config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(scratch, out)
+    if as_json:
+        changed = [{"key": key, "before": before, "after": after} for key, before, after in mended.changed]
+        print_json({"format_version": 1, "file": str(out), "runtimes": list(mended.runtimes), "changed": changed})
+        return 0
+    for key, before, after in mended.changed[:_SHOWN]:
+        click.echo(f"  {key}: {before or 'no entry'} → {after or 'no entry'}")
+    if len(mended.changed) > _SHOWN:
+        click.echo(f"  and {len(mended.changed) - _SHOWN:,} more entries")
+    done = f"{len(mended.changed):,} entries corrected" if mended.changed else "its quantization was right already"
+    click.echo(f"wrote {out} for {', '.join(mended.runtimes)}: {done}; everything else is as it was")
+    return 0

@@ -1,0 +1,56 @@
+"""Floor 4, verifier. What relative RMSE a format gives: the band that was measured, and the limit beyond which stored
+numbers are not those of their source. Pure data.
+
+Bands: `python benchmarks/bands.py` (docs/numbers.md has what it printed): the least and the greatest over Gaussian,
+Laplace, Student-t(5), uniform and outlier-ridden weights, each as float, through FP8 tiles and through FP4 groups,
+group sizes 32, 64 and 128. Half of the least and one and a half times the greatest are the band: other weights, same
+codec.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from dsv4recipe.formats import Affine, Format, Keep, Mxtq
+
+Band = tuple[float, float]
+
+MEASURED: Mapping[tuple[str, int, int], Band] = {
+    ("affine", 2, 32): (0.3156, 0.4330), ("affine", 2, 64): (0.3228, 0.4995), ("affine", 2, 128): (0.3270, 0.5642),
+    ("affine", 3, 32): (0.1399, 0.2005), ("affine", 3, 64): (0.1431, 0.2412), ("affine", 3, 128): (0.1442, 0.2817),
+    ("affine", 4, 32): (0.0649, 0.0954), ("affine", 4, 64): (0.0665, 0.1132), ("affine", 4, 128): (0.0674, 0.1344),
+    ("affine", 5, 32): (0.0311, 0.0466), ("affine", 5, 64): (0.0319, 0.0553), ("affine", 5, 128): (0.0323, 0.0651),
+    ("affine", 6, 32): (0.0152, 0.0234), ("affine", 6, 64): (0.0156, 0.0279), ("affine", 6, 128): (0.0158, 0.0329),
+    ("affine", 8, 32): (0.0045, 0.0077), ("affine", 8, 64): (0.0045, 0.0091), ("affine", 8, 128): (0.0044, 0.0108),
+    ("mxtq", 2, 0): (0.3423, 0.3433), ("mxtq", 4, 0): (0.1004, 0.1007),
+}  # fmt: skip
+"""(kind, bits, group size) → least and greatest relative RMSE."""
+
+CASTS: Mapping[str, Band] = {"BF16": (0.0, 2.0**-8), "F16": (0.0, 2.0**-10), "F32": (0.0, 0.0)}
+"""A plain cast is off by half a unit in the last place at most: 2^-9 and 2^-11, twice that for room near zero."""
+
+_MXTQ_LIMIT = {2: 0.8, 4: 0.4}  # twice and four times what any weights give: rotated, all look alike
+_CAST_LIMIT = 2.0**-5
+
+
+def band(fmt: Format) -> Band | None:
+    """The relative RMSE to expect of a lossy format, low and high; None where nothing was measured."""
+    if isinstance(fmt, Keep):
+        return CASTS.get(fmt.dtype)
+    found = MEASURED.get((fmt.kind, getattr(fmt, "bits", 0), getattr(fmt, "group_size", 0)))
+    return None if found is None else (found[0] / 2, found[1] * 1.5)
+
+
+def limit(fmt: Format) -> float:
+    """The relative RMSE that no right encoding reaches, whatever the weights.
+
+    Affine by minimum and maximum: a step is at most 2·max/(2^b − 1), the group's power at least max², so the error is
+    at most √g/(2^b − 1) of it; half as much again for the rule that keeps zero exact (fact sheet mlx.md 2.1). Never
+    above 0.95: numbers of another tensor of the same size are off by √2.
+    """
+    if isinstance(fmt, Affine):
+        return min(0.95, 1.5 * math.sqrt(fmt.group_size) / ((1 << fmt.bits) - 1))
+    if isinstance(fmt, Mxtq):
+        return _MXTQ_LIMIT.get(fmt.bits, 0.95)
+    return _CAST_LIMIT

@@ -1,0 +1,183 @@
+"""Floor 4, verifier (step 3). One piece of a stored tensor against its source: encode again, decode both, measure.
+
+Reads two files. Our decoder reads everything; mlx's own the first rows of each tensor, or all of them if asked.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsv4recipe.builder.arena import Arena
+from dsv4recipe.formats import Affine, Format, Keep, Mxfp4, Mxfp8, Mxtq, Part
+from dsv4recipe.formats.decode import INTEGERS, decode_parts, decode_rows, decode_source, widen
+from dsv4recipe.formats.decode import raw as checked
+from dsv4recipe.formats.encode import encode
+from dsv4recipe.formats.kernels.compare import Gaps, affine_distance, distance, same_bytes
+from dsv4recipe.plan.pieces import Piece, Span
+
+_DTYPES = {"U32": np.uint32, "U8": np.uint8, "F32": np.float32, "F16": np.uint16, "BF16": np.uint16}
+_BLOCK = 1 << 17
+"""Weights decoded at a time: 512 KiB of float32, to stay in a second-level cache."""
+_ARENA = Arena()
+_JUDGED_ROWS = 16
+"""Rows of every tensor that mlx's decoder reads too."""
+
+
+@dataclass(slots=True)
+class Gap:
+    """What separates stored numbers from their source: sums over some weights. `same_bytes`: encoding the source again
+    gives the stored bytes. `judged`: mlx reads the numbers that we read."""
+
+    weights: int = 0
+    error: float = 0.0
+    power: float = 0.0
+    max_error: float = 0.0
+    same_bytes: bool = True
+    judged: bool = True
+
+    def add(self, other: Gap) -> None:
+        self.weights += other.weights
+        self.error += other.error
+        self.power += other.power
+        self.max_error = max(self.max_error, other.max_error)
+        self.same_bytes &= other.same_bytes
+        self.judged &= other.judged
+
+    @property
+    def rel_rmse(self) -> float:
+        """sqrt(Σ(ŵ−w)²/Σw²); the root of the error alone where the source is zero everywhere."""
+        return math.sqrt(self.error / self.power) if self.power else math.sqrt(self.error)
+
+    @property
+    def finite(self) -> bool:
+        return math.isfinite(self.error) and math.isfinite(self.power)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A piece with the file of each of its stored parts. `judge_all`: mlx reads every row."""
+
+    piece: Piece
+    files: tuple[str, ...]
+    judge_all: bool = False
+
+
+def measure(pair: Pair, source: Path, bundle: Path) -> Gap:
+    """One piece of the bundle against the checkpoint at `source`. Raises OSError."""
+    piece, fmt = pair.piece, pair.piece.format
+    _ARENA.begin()
+    weight = _span(source, piece.weight)
+    scale = None if piece.scale is None else _span(source, piece.scale)
+    parts = fmt.parts(piece.source)
+    stored = [
+        _part(bundle / file, part, offset) for part, offset, file in zip(parts, piece.offsets, pair.files, strict=True)
+    ]
+    gap = Gap(math.prod(piece.source.shape))
+    gap.same_bytes = _encoded_alike(piece, weight, scale, stored)
+    if piece.source.stored == "int":
+        gap.max_error = 0.0 if gap.same_bytes or _same_numbers(piece, weight, stored[0]) else math.inf
+        return gap
+    weight, scale = checked(piece.source, weight, scale)
+    rows = piece.source.shape[0] if len(piece.source.shape) == 2 else 1
+    step = max(1, (_BLOCK << 2 if isinstance(fmt, Mxtq) else _BLOCK) * rows // max(1, gap.weights))
+    exact_copy = gap.same_bytes and isinstance(fmt, Mxfp4 | Mxfp8)
+    judged = rows if pair.judge_all else _JUDGED_ROWS if piece.first_row == 0 else 0
+    memory = _ARENA.empty((step, piece.source.shape[1]), np.float32) if rows > 1 else None
+    for first in range(0, rows, step):
+        last = min(first + step, rows)
+        if exact_copy and first >= judged:
+            break  # the very bits of the source, which decode to its numbers exactly (fact sheet mlx.md 2.3)
+        exact = (
+            decode_rows(piece.source, weight, scale, first, last, memory)
+            if rows > 1
+            else decode_source(piece.source, weight, scale)
+        )
+        block = [array[first:last] for array in stored] if rows > 1 else stored
+        if first < judged and not isinstance(fmt, Keep | Mxtq):
+            gap.judged &= _mlx_agrees(fmt, piece, parts, [array[: judged - first] for array in block])
+        error, power, most = _gaps(fmt, piece, parts, block, exact)
+        gap.error, gap.power, gap.max_error = gap.error + error, gap.power + power, max(gap.max_error, most)
+    return gap
+
+
+def _encoded_alike(
+    piece: Piece, weight: NDArray[np.uint8], scale: NDArray[np.uint8] | None, stored: Sequence[NDArray[Any]]
+) -> bool:
+    try:
+        again = encode(piece.format, piece.source, weight, scale, _ARENA.empty)
+    except ValueError:  # a value that has no place in the format, or a format that this source cannot take
+        return False
+    return all(same_bytes(a, b) for a, b in zip(again, stored, strict=True))
+
+
+def _same_numbers(piece: Piece, weight: NDArray[np.uint8], stored: NDArray[Any]) -> bool:
+    """Whole numbers, whatever the width they are stored in."""
+    dtype = getattr(piece.format, "dtype", "")
+    ours = weight.view(INTEGERS[piece.source.dtype])
+    return dtype in INTEGERS and np.array_equal(ours, _bytes(stored).view(INTEGERS[dtype]))
+
+
+def _gaps(
+    fmt: Format, piece: Piece, parts: Sequence[Part], block: Sequence[NDArray[Any]], exact: NDArray[np.float32]
+) -> Gaps:
+    if isinstance(fmt, Affine):
+        words, scales, biases = (np.ascontiguousarray(array) for array in block)
+        wide = [widen(array, part.dtype) for array, part in zip((scales, biases), parts[1:], strict=True)]
+        found = affine_distance(words, wide[0], wide[1], fmt.bits, fmt.group_size, exact)
+        if found is not None:
+            return found
+    return distance(exact, decode_parts(fmt, replace(piece.source, shape=exact.shape), block))
+
+
+def _mlx_agrees(fmt: Format, piece: Piece, parts: Sequence[Part], few: Sequence[NDArray[Any]]) -> bool:
+    """Whether mlx.core.dequantize reads rows as our decoder does (up to the last bit: it may fuse)."""
+    import mlx.core as mx
+
+    few = [np.ascontiguousarray(array) for array in few]
+    words = mx.array(few[0])
+    with mx.stream(mx.cpu):
+        if isinstance(fmt, Affine):
+            scales, biases = (mx.array(widen(a, p.dtype)) for a, p in zip(few[1:], parts[1:], strict=True))
+            read = mx.dequantize(words, scales, biases, group_size=fmt.group_size, bits=fmt.bits)
+        else:
+            bits = 4 if isinstance(fmt, Mxfp4) else 8
+            read = mx.dequantize(words, mx.array(few[1]), group_size=32, bits=bits, mode=fmt.kind, dtype=mx.float32)
+        theirs = np.array(read)
+    ours = decode_parts(fmt, replace(piece.source, shape=theirs.shape), few)
+    unit = np.abs(ours).max(initial=0.0) * 2.0**-20
+    return bool(np.array_equal(ours, theirs) or (np.abs(theirs - ours) <= unit).all())
+
+
+def _bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
+    return array.reshape(-1).view(np.uint8)
+
+
+def _part(path: Path, part: Part, offset: int) -> NDArray[Any]:
+    raw = _read(path, offset, part.nbytes)
+    return raw.view(_DTYPES[part.dtype]).reshape(part.shape) if part.dtype in _DTYPES else raw
+
+
+def _span(root: Path, span: Span) -> NDArray[np.uint8]:
+    return _read(root / span.file, span.start, span.end - span.start)
+
+
+def _read(path: Path, start: int, size: int) -> NDArray[np.uint8]:
+    """Raises OSError, also where the file ends too early."""
+    into = _ARENA.empty((size,), np.uint8)
+    with path.open("rb", buffering=0) as stream:
+        stream.seek(start)
+        done = 0
+        while done < size:
+            count = stream.readinto(into.data[done:])
+            if not count:
+                raise OSError(errno.EIO, "the file ends too early", str(path))
+            done += count
+    return into
