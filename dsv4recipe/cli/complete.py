@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-RUNTIMES = ("jang", "jang-strict", "vmlx")
+RUNTIMES = ("all", "jang", "jang-strict", "mlx-lm", "mlx-vlm", "rapid-mlx", "vmlx")
 _RECIPES = (".yaml", ".yml")
 
 

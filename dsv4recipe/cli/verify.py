@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,6 +12,20 @@ from dsv4recipe.cli.complete import complete_runtime
 
 FAILED = 3
 _PATH = click.Path(path_type=Path)
+
+
+class Size(click.ParamType[int]):
+    """Bytes, written with a unit."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from dsv4recipe.units import parse_size
+
+        try:
+            return parse_size(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 @click.command("verify")
@@ -22,9 +37,20 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--fix-config", type=_PATH, help="Write config.json with the quantization that the tensors show.")
 @click.option(
-    "--runtime", shell_complete=complete_runtime, help="Load it with an installed runtime: jang-strict, jang or vmlx."
+    "--runtime",
+    shell_complete=complete_runtime,
+    help="Load and run it in an installed runtime: jang-strict, jang, vmlx, mlx-vlm, rapid-mlx, mlx-lm; or all, every "
+    "one that the bundle is for.",
 )
-@click.option("--runtime-python", type=_PATH, help="The interpreter that has the runtime.")
+@click.option(
+    "--runtime-python", multiple=True, metavar="[NAME=]PATH", help="The interpreter that has the runtime; repeatable."
+)
+@click.option("--load-only", is_flag=True, help="With --runtime: strict load by headers, any size; nothing is run.")
+@click.option("--generate", metavar="PROMPT", help="With --runtime: ask this and show the answer.")
+@click.option("--expect", metavar="TEXT", help="With --generate: what the answer must hold.")
+@click.option("--max-tokens", type=click.IntRange(1), default=256, show_default=True, help="Of the answer.")
+@click.option("--time-limit", type=click.FloatRange(1), default=600, show_default=True, help="Seconds per runtime.")
+@click.option("--memory-limit", type=Size(), help="Per runtime, such as 64GiB; enforced on Linux.")
 @json_option
 def command(
     bundle: Path,
@@ -33,7 +59,13 @@ def command(
     seed: int,
     fix_config: Path | None,
     runtime: str | None,
-    runtime_python: Path | None,
+    runtime_python: tuple[str, ...],
+    load_only: bool,
+    generate: str | None,
+    expect: str | None,
+    max_tokens: int,
+    time_limit: float,
+    memory_limit: int | None,
     as_json: bool,
 ) -> int:
     """Prove BUNDLE, anyone's: its bytes against its manifest; its tensors and config against the runtime's contract,
@@ -42,12 +74,22 @@ def command(
     from dsv4recipe import verify
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.cli.verify_view import print_verification
+    from dsv4recipe.verifier.runtime import Limits, Question
+    from dsv4recipe.verifier.runtime_step import RuntimeRun
 
     if fix_config is not None:
         from dsv4recipe.cli.fix_config import write_config
 
         return write_config(bundle, fix_config, as_json)
-    found = verify(bundle, source, runtime, runtime_python, sample=sample, seed=seed)
+    needs = {"--runtime-python": runtime_python, "--load-only": load_only, "--generate": generate is not None}
+    if lone := [name for name, given in needs.items() if given and runtime is None]:
+        raise click.UsageError(f"{lone[0]} needs --runtime")
+    if expect is not None and generate is None:
+        raise click.UsageError("--expect needs --generate")
+    question = None if generate is None else Question(generate, expect, max_tokens)
+    limits = Limits(time_limit, memory_limit)
+    run = RuntimeRun(runtime, runtime_python, load_only, question, limits) if runtime else None
+    found = verify(bundle, source, run, sample=sample, seed=seed)
     if as_json:
         print_json(found.data())
     else:

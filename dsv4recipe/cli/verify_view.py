@@ -15,7 +15,8 @@ from dsv4recipe.verifier.result import Verification
 def print_verification(found: Verification) -> None:
     """One line per step with what was checked, then its findings; its table behind it."""
     for step in found.steps:
-        click.echo(f"{'ok    ' if step.ok else 'FAILED'}  {step.name}: {'; '.join(step.facts)}")
+        facts = ["; ".join(step.facts)] if step.facts else []
+        click.echo(f"{'ok    ' if step.ok else 'FAILED'}  {': '.join((step.name, *facts))}")
         for finding in step.findings:
             click.echo("\n" + finding.render() + "\n")
         if step.name == "contract" and found.outlooks:

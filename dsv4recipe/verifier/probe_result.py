@@ -11,6 +11,19 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from dsv4recipe.units import human_size
+
+_PACKAGES = {
+    "jang-strict": ("jang", "mlx-lm", "mlx"),
+    "jang": ("jang", "mlx-lm", "mlx"),
+    "vmlx": ("vmlx", "jang", "mlx-lm", "mlx"),
+    "mlx-vlm": ("mlx-vlm", "mlx"),
+    "rapid-mlx": ("rapid-mlx", "mlx-lm", "mlx"),
+    "mlx-lm": ("mlx-lm", "mlx"),
+    "transformers": ("transformers", "torch"),
+}
+"""The packages whose versions say what was run."""
+
 
 class Ended(Enum):
     """How the child process ended."""
@@ -64,25 +77,52 @@ class Overrides:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """A prefill of `tokens` ids without and with cache. Figures are None where logits are not finite."""
+    """A prefill of `tokens` ids with cache and greedy decoding of `decoded` more; `long` where the prompt reaches past
+    the sliding window, the compressors and the indexer's top-k. Figures are None where logits are not finite;
+    `cached_*` compare a short prefill with one without a cache, None where the runtime never runs without."""
 
     tokens: int
+    long: bool
     finite: bool
-    cached_finite: bool
     std: float | None
     argmax: int | None
-    cached_max_delta: float | None
-    cached_same_argmax: bool | None
+    decoded: int = 0
+    decoded_finite: bool = True
+    cached_max_delta: float | None = None
+    cached_same_argmax: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Dense:
-    """Last-position logits against those of a dense float32 model."""
+class Likeness:
+    """Logits against a reference's, over `positions` of one prompt: mean and least cosine, mean KL divergence in nats,
+    the share of positions that prefer the same token."""
 
+    positions: int
     cosine: float
+    worst_cosine: float
+    kl: float
+    top1: float
     max_delta: float
     reference_std: float
-    same_argmax: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model said to a question, in `tokens` tokens; `stopped` where it ended by itself."""
+
+    text: str
+    prompt_tokens: int
+    tokens: int
+    stopped: bool
+    finite: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes of the child's largest resident set, and whether the limit asked for was enforced."""
+
+    limited: bool = False
+    peak: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +130,9 @@ class ProbeResult:
     """All that one child said. `replaced`: runtime functions that a stand-in replaced, so that they were not proved.
 
     `changed`: files that the loader would have rewritten in the bundle (it was given links); `touched`: files of the
-    bundle that did change while it ran. `dense` compares with the source's model, `decoded` with the bundle's own
-    tensors as an independent reader decodes them.
+    bundle that did change while it ran. `parameters` counts those of the model, `misshapen` names those whose tensor
+    has another shape. `dense` compares with the source's model in the runtime's class, `decoded` with the bundle's own
+    tensors as an independent reader decodes them, `reference` with the logits of a file.
     """
 
     bundle: Path
@@ -105,14 +146,21 @@ class ProbeResult:
     failures: tuple[Failure, ...] = ()
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
+    misshapen: tuple[str, ...] = ()
+    parameters: int = 0
     misread: tuple[Misread, ...] = ()
     overrides: Overrides = Overrides()
     modules: tuple[Module, ...] = ()
     kinds: tuple[tuple[str, int], ...] = ()
     dtypes: tuple[tuple[str, str], ...] = ()
     forward: Forward | None = None
-    dense: Dense | None = None
-    decoded: Dense | None = None
+    dense: Likeness | None = None
+    decoded: Likeness | None = None
+    reference: Likeness | None = None
+    answer: Answer | None = None
+    expect: str | None = None
+    memory: Memory = Memory()
+    memory_limit: int | None = None
     replaced: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     touched: tuple[str, ...] = ()
@@ -122,21 +170,38 @@ class ProbeResult:
         """What was run and measured, as short sentences for a person."""
         if self.ended is not Ended.REPORTED:
             return ()
-        named = (name for name in ("jang", "vmlx", "mlx-lm", "mlx") if name != "vmlx" or self.loader == "vmlx")
         versions = dict(self.versions)
-        facts = [", ".join(f"{name} {versions[name]}" for name in named if name in versions)]
+        named = [name for name in _PACKAGES.get(self.loader, ()) if name in versions]
+        facts = [", ".join(f"{name} {versions[name]}" for name in named)]
         if self.loaded:
             facts.append(f"{len(self.missing)} missing, {len(self.unexpected)} unexpected")
             facts.append(", ".join(f"{count} modules {kind}" for kind, count in self.kinds))
+        if self.loaded and not self.forward and not self.failures:
+            facts.append("loaded only, nothing was run")
         if self.forward and self.forward.std is not None:
-            facts.append(f"{self.forward.tokens} tokens run, logits finite, spread {self.forward.std:.3g}")
+            behind = " (past the sliding window and the indexer's top-k)" if self.forward.long else ""
+            facts.append(
+                f"{self.forward.tokens} tokens{behind} and {self.forward.decoded} decoded, logits finite, "
+                f"spread {self.forward.std:.3g}"
+            )
         if self.dense:
-            facts.append(f"against the dense source: cosine {self.dense.cosine:.5f}, off by {self.dense.max_delta:.3g}")
+            facts.append(f"against the dense source: {_alike(self.dense)}")
         if self.decoded:
-            own = self.decoded
-            facts.append(f"against its own tensors, decoded apart: cosine {own.cosine:.6f}, off by {own.max_delta:.3g}")
+            facts.append(f"against its own tensors, decoded apart: {_alike(self.decoded)}")
+        if self.reference:
+            facts.append(f"against the reference: {_alike(self.reference)}")
+        if self.answer:
+            facts.append(f"it said {self.answer.text!r}")
+        if self.memory.peak:
+            facts.append(f"peak memory {human_size(self.memory.peak)}")
+        if self.memory_limit and not self.memory.limited:
+            facts.append("the memory limit was not enforced: this system does not")
         facts += [f"not proved, a stand-in ran instead: {name}" for name in self.replaced]
         return tuple(fact for fact in facts if fact)
+
+
+def _alike(found: Likeness) -> str:
+    return f"cosine {found.cosine:.5f}, KL {found.kl:.2g}, same first choice {found.top1:.0%}"
 
 
 def read_document(
@@ -148,6 +213,8 @@ def read_document(
     detail: str,
     seconds: float,
     touched: tuple[str, ...],
+    memory_limit: int | None = None,
+    expect: str | None = None,
 ) -> ProbeResult:
     """The result for a document of `probe.session.examine`; an empty one gives a result without findings."""
     get = document.get
@@ -164,6 +231,8 @@ def read_document(
         failures=tuple(Failure(**f) for f in get("failures", ())),
         missing=tuple(get("missing", ())),
         unexpected=tuple(get("unexpected", ())),
+        misshapen=tuple(get("misshapen", ())),
+        parameters=get("parameters", 0),
         misread=tuple(
             Misread(m["rule"], m["path"], _setting(m["wrapped"]), _setting(m["packed"])) for m in get("misread", ())
         ),
@@ -172,8 +241,13 @@ def read_document(
         kinds=tuple((get("kinds") or {}).items()),
         dtypes=tuple((get("dtypes") or {}).items()),
         forward=Forward(**document["forward"]) if get("forward") else None,
-        dense=Dense(**document["dense"]) if get("dense") else None,
-        decoded=Dense(**document["decoded"]) if get("decoded") else None,
+        dense=Likeness(**document["dense"]) if get("dense") else None,
+        decoded=Likeness(**document["decoded"]) if get("decoded") else None,
+        reference=Likeness(**document["reference"]) if get("reference") else None,
+        answer=Answer(**document["answer"]) if get("answer") else None,
+        expect=expect,
+        memory=Memory(**get("memory", {})),
+        memory_limit=memory_limit,
         replaced=tuple(get("replaced", ())),
         changed=tuple(get("changed", ())),
         touched=touched,

@@ -9,10 +9,10 @@ from dsv4recipe.bundle.read import read_bundle
 from dsv4recipe.bundle.view import open_bundle
 from dsv4recipe.checkpoint.graph import open_checkpoint
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
-from dsv4recipe.targets import vmlx_sidecar
 from dsv4recipe.verifier.contract import check_any
 from dsv4recipe.verifier.integrity import check_integrity
 from dsv4recipe.verifier.result import Step, Verification
+from dsv4recipe.verifier.runtime_step import RuntimeRun, choices, runtime_steps
 
 if TYPE_CHECKING:
     from dsv4recipe.verifier.numbers import Numbers
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def verify(
     bundle: str | Path,
     source: str | Path | None = None,
-    runtime: str | None = None,
+    runtime: str | RuntimeRun | None = None,
     python: str | Path | None = None,
     *,
     sample: int = 0,
@@ -30,33 +30,27 @@ def verify(
     """Proves a bundle, anyone's: integrity and contract always; with `source` its numbers; with `runtime` its load and
     forward. `sample` compares that many source tensors only, drawn by `seed`; 0 compares all.
 
-    `python` is the interpreter that has the runtime (default: this one); with `source` too, the runtime's logits are
-    compared with those of the decoded source model, where that fits in memory. Raises RecipeError V001 where there is
-    no folder, and what `open_checkpoint` raises for a broken source.
+    `runtime` is a name or "all", with `python` the interpreter that has it, or a `RuntimeRun` that says all there is to
+    say; with `source` too, the runtime's logits are compared with those of the decoded source model, where that fits in
+    memory. Raises RecipeError V001 where there is no folder, V222 for an unknown runtime, and what `open_checkpoint`
+    raises for a broken source.
     """
     root = Path(bundle)
     if not root.is_dir():
         raise RecipeError("V001", "there is no such folder", Where(str(root)))
     contract = check_any(root)
+    run = RuntimeRun(runtime, (str(python),) if python else ()) if isinstance(runtime, str) else runtime
+    chosen = choices(root, contract.runtimes, run) if run else ()
     steps = [check_integrity(root), contract.step]
     numbers = None if source is None else _numbers(root, Path(source), sample, seed)
     if numbers is not None:
         steps.append(numbers.step)
-    if runtime is not None:
+    if run is not None:
         if all(step.ok for step in steps):
-            from dsv4recipe.verifier.runtime import probe_runtime, runtime_findings
-
-            result = probe_runtime(
-                root,
-                runtime,
-                python=None if python is None else Path(python),
-                dense=None if source is None else Path(source),
-                decoded=source is not None and (root / vmlx_sidecar.NAME).is_file(),
-            )
-            steps.append(Step(f"runtime {runtime}", runtime_findings(result), result.facts))
+            steps += runtime_steps(root, None if source is None else Path(source), chosen, run)
         else:
             skipped = Diagnostic("V002", "skipped: the steps before it failed", Where(str(root)), severity="warning")
-            steps.append(Step(f"runtime {runtime}", (skipped,)))
+            steps.append(Step(f"runtime {run.runtime}", (skipped,)))
     rows, roles = (numbers.rows, numbers.by_role()) if numbers else ([], [])
     table = tuple(row.data() for row in rows)
     return Verification(str(root), tuple(steps), contract.runtimes, contract.outlooks, table, tuple(roles))

@@ -20,13 +20,13 @@ from typing import Any
 from dsv4recipe.errors import Diagnostic, RecipeError, Where, did_you_mean
 
 from .probe_result import Ended, ProbeResult, read_document
-from .runtime_findings import runtime_findings
+from .runtimes import RUNTIMES
 
-__all__ = ["LOADERS", "LoaderState", "available_loaders", "probe_runtime", "runtime_findings", "unavailable"]
-
-LOADERS = ("jang-strict", "jang", "vmlx")
+REFERENCE = "transformers"
+"""The loader that is no MLX runtime: transformers' torch implementation, on a source checkpoint."""
+_LOADERS = (*RUNTIMES, REFERENCE)
 _PROBE = Path(__file__).resolve().parent / "probe"
-_PROTOCOL = 1
+_PROTOCOL = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,28 @@ class _Child:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """`prompt` is asked in the bundle's own prompt format and answered greedily in at most `limit` tokens; the answer
+    must hold `expect`, where one is expected."""
+
+    prompt: str
+    expect: str | None = None
+    limit: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`seconds` the child may run; `memory` bytes of address space that it may take, None for no limit. The second is
+    enforced on Linux only, which the result says."""
+
+    seconds: float = 600
+    memory: int | None = None
+
+
+USUAL = Limits()
+
+
 def probe_runtime(
     bundle: Path,
     loader: str,
@@ -58,34 +80,47 @@ def probe_runtime(
     dense: Path | None = None,
     *,
     decoded: bool = False,
-    tokens: int = 12,
-    timeout: float = 600,
+    reference: Path | None = None,
+    tokens: int | None = None,
     seed: int = 0,
     logits: Path | None = None,
+    question: Question | None = None,
+    limits: Limits = USUAL,
 ) -> ProbeResult:
-    """Load `bundle` with `loader` (one of LOADERS) in a child of `python` (this interpreter when None) and run it.
+    """Load `bundle` with `loader` (one of RUNTIMES) in a child of `python` (this interpreter when None) and run it.
 
-    `tokens`: length of the prompt, ids drawn from `seed`. `dense`: a tiny source checkpoint whose dense float32 model
-    is run on the same prompt and compared. `decoded`: the same with the bundle's own tensors, decoded independently of
-    the loader (tiny bundles too). `logits`: where to write the last position's logits, float32 [vocab] .npy.
-    `timeout` in seconds. The bundle is never changed: the runtime works on a folder of links. Loading runs the code
-    of the installed runtime, and vMLX imports the bundle's own encoder: probe bundles that you trust.
+    `tokens`: length of the prompt, ids drawn from `seed`; None for one longer than the sliding window and than what the
+    indexer picks, 0 to load and run nothing. `dense`: a tiny source checkpoint whose float32 model, in the class of
+    the runtime, is run on the same prompt and compared. `decoded`: the same with the bundle's own tensors, decoded
+    independently of the loader (JANG bundles, tiny). `reference`: a file of logits of the same prompt to compare with.
+    `logits`: where to write such a file, float32 [positions, vocab] .npy. With REFERENCE as loader, `bundle` is a
+    source checkpoint, and the logits are those of transformers' torch model. The bundle is never changed: the runtime
+    works on a folder of links. Loading runs the code of the installed runtime, and vMLX and a question import the
+    bundle's own encoder: probe bundles that you trust.
 
     Never raises for what the child does; every end is in the result. Raises RecipeError V222 for an unknown loader
-    and V223 for a prompt of no tokens.
+    and V223 for a prompt of fewer than no tokens.
     """
-    if loader not in LOADERS:
-        raise RecipeError("V222", f"unknown loader {loader!r}", hint=did_you_mean(loader, LOADERS))
-    if tokens < 1:
-        raise RecipeError("V223", f"a prompt of {tokens} tokens", hint="a prompt has at least one token")
+    if loader not in _LOADERS:
+        raise RecipeError("V222", f"unknown runtime {loader!r}", hint=did_you_mean(loader, RUNTIMES))
+    if tokens is not None and tokens < 0:
+        raise RecipeError("V223", f"a prompt of {tokens} tokens", hint="0 loads only, 1 or more are run")
     before = _snapshot(bundle)
     with tempfile.TemporaryDirectory(prefix="dsv4recipe-probe-") as scratch:
-        arguments = [str(bundle.resolve()), "--loader", loader, "--json", "--scratch", scratch]
-        arguments += ["--tokens", str(tokens), "--seed", str(seed)]
-        arguments += ["--dense", str(dense.resolve())] if dense else []
-        arguments += ["--decoded"] if decoded else []
-        arguments += ["--logits", str(logits.resolve())] if logits else []
-        child = _run(python, arguments, timeout)
+        given = {
+            "--scratch": scratch,
+            "--seed": seed,
+            "--tokens": tokens,
+            "--dense": dense and dense.resolve(),
+            "--reference": reference and reference.resolve(),
+            "--logits": logits and logits.resolve(),
+            "--question": question and question.prompt,
+            "--limit": question and question.limit,
+            "--memory": limits.memory,
+        }
+        arguments = [str(bundle.resolve()), "--loader", loader, "--json", *(["--decoded"] if decoded else [])]
+        arguments += [f"{name}={value}" for name, value in given.items() if value is not None]
+        child = _run(python, arguments, limits.seconds)
     after = _snapshot(bundle)
     touched = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
     return read_document(
@@ -96,17 +131,18 @@ def probe_runtime(
         detail=child.detail,
         seconds=child.seconds,
         touched=tuple(touched),
+        memory_limit=limits.memory,
+        expect=question.expect if question else None,
     )
 
 
 def available_loaders(python: Path | None = None, timeout: float = 120) -> tuple[LoaderState, ...]:
-    """Each of LOADERS with the reason why it cannot run under `python` (this interpreter when None)."""
+    """RUNTIMES and REFERENCE, each with the reason why it cannot run under `python` (this interpreter when None)."""
     child = _run(python, ["--available", "--json"], timeout)
     if child.ended is not Ended.REPORTED:
-        return tuple(LoaderState(name, f"{child.ended.value}: {child.detail}".rstrip(": ")) for name in LOADERS)
-    reasons = child.document.get("loaders", {})
-    missing = str(child.document.get("reason") or "the probe does not know it")
-    return tuple(LoaderState(name, str(reasons.get(name, missing))) for name in LOADERS)
+        return tuple(LoaderState(name, f"{child.ended.value}: {child.detail}".rstrip(": ")) for name in _LOADERS)
+    reasons = child.document["loaders"]
+    return tuple(LoaderState(name, str(reasons[name])) for name in _LOADERS)
 
 
 def unavailable(state: LoaderState, python: Path | None = None) -> Diagnostic:
@@ -115,8 +151,8 @@ def unavailable(state: LoaderState, python: Path | None = None) -> Diagnostic:
         "V201",
         f"the loader {state.name} cannot run here: {state.reason}",
         Where(file=str(python or sys.executable)),
-        hint="install the runtime (pip install 'dsv4recipe[runtimes]'; vMLX: pip install vmlx), or name the "
-        "interpreter that has it with --runtime-python",
+        hint="scripts/runtimes makes an environment for each runtime; name the interpreter that has it with "
+        "--runtime-python",
     )
 
 

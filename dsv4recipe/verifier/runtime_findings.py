@@ -1,4 +1,4 @@
-"""Floor 4, verifier (step 4). What a probe's result means to a user: diagnostics V200 to V225. Pure.
+"""Floor 4, verifier (step 4). What a probe's result means to a user: diagnostics V200 to V233. Pure.
 
 Every code is explained in docs/errors/V-runtime.md.
 """
@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dsv4recipe.errors import Diagnostic, Problems, Where
+from dsv4recipe.units import human_size
 
 from .probe_result import Ended, Misread, ProbeResult
+from .runtimes import RUNTIMES
 
 _DECODED = 0.9999  # float16 against float32 of the same numbers: 0.99998 was measured
 _SHOWN = 5  # names per finding; the whole list is in the result
@@ -30,6 +32,7 @@ def runtime_findings(result: ProbeResult, min_cosine: float = 0.5) -> tuple[Diag
         _widths(problems, result, at)
         _failures(problems, result, at)
         _forward(problems, result, at, min_cosine)
+        _answer(problems, result, at)
     _files(problems, result, at)
     return (*problems.errors, *problems.warnings)
 
@@ -45,8 +48,10 @@ def _child_end(problems: Problems, result: ProbeResult, at: Where) -> None:
             problems.error("V202", f"{name} did not end {result.detail}", at, hint)
         case Ended.KILLED:
             hint = (
-                "SIGKILL mostly means that memory ran out: the machine must hold the whole bundle; --dense takes four "
-                "bytes per weight of the source more"
+                f"the memory limit was {human_size(result.memory_limit)}; runtimes end like this where they reach it"
+                if result.memory_limit
+                else "SIGKILL mostly means that memory ran out: the machine must hold the whole bundle; --source takes "
+                "four bytes per weight of a tiny source more"
                 if "SIGKILL" in result.detail
                 else "the runtime crashed; run its own loader on the bundle and report the crash to its makers"
             )
@@ -57,7 +62,7 @@ def _child_end(problems: Problems, result: ProbeResult, at: Where) -> None:
 
 
 def _names(problems: Problems, result: ProbeResult, at: Where) -> None:
-    lenient = result.loader != "jang-strict"
+    lenient = result.loader in RUNTIMES and not RUNTIMES[result.loader].strict
     if result.missing:
         effect = (
             "the loader leaves them at random values without a word, and the model talks nonsense"
@@ -68,8 +73,8 @@ def _names(problems: Problems, result: ProbeResult, at: Where) -> None:
             "V206",
             f"{len(result.missing)} parameters of the model are filled by no tensor: {effect}",
             at,
-            "names on disk are the source's own, without any model. prefix, and prestacked experts are "
-            "layers.N.mlp.switch_mlp.*",
+            "names on disk belong to one runtime or to universal: verify without --runtime says for which this bundle "
+            "is",
             _listed(result.missing),
         )
     if result.unexpected:
@@ -80,6 +85,15 @@ def _names(problems: Problems, result: ProbeResult, at: Where) -> None:
             at,
             "compare the names with the model's; a prefix or a projection's name is most often wrong",
             _listed(result.unexpected),
+        )
+    if result.misshapen:
+        problems.error(
+            "V226",
+            f"{len(result.misshapen)} tensors have another shape than the parameter they fill: the loader refuses the "
+            "bundle",
+            at,
+            "most often an override is missing or wrong, so that the module was wrapped at another width (config.json)",
+            _listed(result.misshapen),
         )
     if result.overrides.missed:
         problems.warn(
@@ -119,6 +133,11 @@ def _widths(problems: Problems, result: ProbeResult, at: Where) -> None:
 def _failures(problems: Problems, result: ProbeResult, at: Where) -> None:
     for failure in result.failures:
         said = f"{failure.kind}: {_short(failure.message)}"
+        if result.memory_limit and ("MemoryError" in failure.kind or "Unable to allocate" in failure.message):
+            hint = "give it more with --memory-limit; address space is counted, which is more than what is in use"
+            limit = human_size(result.memory_limit)
+            problems.error("V232", f"{result.loader} reached the memory limit of {limit}: {said}", at, hint)
+            continue
         match failure.stage:
             case "import":
                 hint = "install the runtime, or name the interpreter that has it with --runtime-python"
@@ -132,8 +151,14 @@ def _failures(problems: Problems, result: ProbeResult, at: Where) -> None:
             case "decoded":
                 hint = "the sidecar must hold signs and codebooks of every width; tiny bundles only"
                 problems.error("V225", f"the bundle's own tensors could not be decoded: {said}", at, hint)
+            case "answer":
+                hint = "it takes tokenizer.json, tokenizer_config.json and encoding/encoding_dsv4.py or a chat template"
+                problems.error("V228", f"the question could not be answered: {said}", at, hint)
+            case "compare" | "reference":
+                hint = "the reference must be of the same prompt and vocabulary"
+                problems.error("V233", f"the logits could not be compared: {said}", at, hint)
             case "dense":
-                hint = "--dense takes the checkpoint that the bundle was built from"
+                hint = "--source takes the checkpoint that the bundle was built from"
                 problems.error("V217", f"the dense model of the source could not be run: {said}", at, hint)
             case "forward":
                 hint = "widths and modes (V208, V210) are the usual cause; a user sees this at the first prompt"
@@ -146,10 +171,10 @@ def _failures(problems: Problems, result: ProbeResult, at: Where) -> None:
 def _forward(problems: Problems, result: ProbeResult, at: Where, min_cosine: float) -> None:
     run = result.forward
     if run is not None:
-        if not (run.finite and run.cached_finite):
-            which = "with cache" if run.finite else "without cache" if run.cached_finite else "with and without cache"
+        if not (run.finite and run.decoded_finite):
+            which = "while it decodes" if run.finite else "of the prompt"
             hint = "a lost mode (mxfp4 read as affine) or scales outside the half type's range do this"
-            problems.error("V212", f"the logits are not finite {which}: a user gets one token for ever", at, hint)
+            problems.error("V212", f"the logits {which} are not finite: a user gets one token for ever", at, hint)
         elif run.cached_same_argmax is False:
             problems.warn(
                 "V214",
@@ -194,6 +219,20 @@ def _forward(problems: Problems, result: ProbeResult, at: Where, min_cosine: flo
             at,
             "this is the installation, not the bundle: serve it with mlx-lm 0.32.0",
         )
+
+
+def _answer(problems: Problems, result: ProbeResult, at: Where) -> None:
+    said = result.answer
+    if said is None or result.expect is None or result.expect in said.text:
+        return
+    ended = "it ended by itself" if said.stopped else "it was cut off: --max-tokens gives it more"
+    problems.error(
+        "V227",
+        f"the answer does not hold {result.expect!r}: it is {_short(said.text)!r}",
+        at,
+        "a bundle that passes every other step and says nonsense has lost its meaning in its numbers: verify --source",
+        (f"{said.tokens} tokens after a prompt of {said.prompt_tokens}; {ended}",),
+    )
 
 
 def _files(problems: Problems, result: ProbeResult, at: Where) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from dsv4recipe.cli.complete import RUNTIMES
+from dsv4recipe.cli.complete import RUNTIMES as COMPLETED
 from dsv4recipe.cli.main import COMMANDS
 from dsv4recipe.recipe.shipped import shipped_recipes
-from dsv4recipe.verifier.runtime import LOADERS
+from dsv4recipe.verifier.runtimes import ALL, RUNTIMES
 from tests.recipes import SOUND, changed
 
 HOUSE = (
@@ -71,7 +71,10 @@ CASES = {
         "plain,first", "plain,routed-experts", "plain,control", "plain,everything-else",
     ],
     "dsv4recipe show broken.yaml --rule ": [],
-    "dsv4recipe verify bundle --runtime ": ["plain,jang", "plain,jang-strict", "plain,vmlx"],
+    "dsv4recipe verify bundle --runtime ": [
+        "plain,all", "plain,jang", "plain,jang-strict", "plain,mlx-lm", "plain,mlx-vlm", "plain,rapid-mlx",
+        "plain,vmlx",
+    ],
 }  # fmt: skip
 
 
@@ -81,7 +84,7 @@ def test_words(folder: Path, line: str) -> None:
 
 
 def test_runtimes_are_those_that_verify_knows() -> None:
-    assert sorted(RUNTIMES) == sorted(LOADERS)
+    assert set(COMPLETED) == {*RUNTIMES, ALL}
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")

@@ -8,7 +8,6 @@ the branch's are held against a table in `test_names`.
 from __future__ import annotations
 
 import json
-import math
 import os
 import subprocess
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dsv4recipe import build, make_plan
@@ -23,16 +23,18 @@ from dsv4recipe.checkpoint.family import Slot
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.plan.model import Plan, PlannedModule
 from dsv4recipe.targets import get
+from dsv4recipe.verifier import probe
 from dsv4recipe.verifier.contract import check_contract
+from dsv4recipe.verifier.probe.likeness import compare
+from dsv4recipe.verifier.probe_result import ProbeResult
+from dsv4recipe.verifier.runtime import probe_runtime
+from dsv4recipe.verifier.runtime_findings import runtime_findings
+from dsv4recipe.verifier.runtimes import RUNTIMES
 from tests.targets.bundles import hollow_bundle, moved
 
-CHILD = Path(__file__).with_name("runtime_child.py")
-VARIABLE = {
-    "mlx-vlm": "DSV4RECIPE_MLX_VLM_PYTHON",
-    "rapid-mlx": "DSV4RECIPE_RAPID_MLX_PYTHON",
-    "jang": "DSV4RECIPE_JANG_PYTHON",
-}
-DIALECT = {"mlx-vlm": get("mlx-vlm"), "rapid-mlx": get("rapid-mlx"), "jang": get("vmlx")}
+CHILD = Path(__file__).with_name("sanitize_child.py")
+PROBE = Path(probe.__file__).parent
+DIALECT = {"mlx-vlm": get("mlx-vlm"), "rapid-mlx": get("rapid-mlx"), "jang-strict": get("vmlx")}
 """The target whose module paths a runtime has."""
 
 BUNDLES = [
@@ -42,22 +44,16 @@ BUNDLES = [
     ("q3-mixed", "rapid-mlx", "rapid-mlx"),
     ("universal", "universal", "mlx-vlm"),
     ("universal", "universal", "rapid-mlx"),
-    ("universal", "universal", "jang"),
+    ("universal", "universal", "jang-strict"),
 ]
 """Recipe, target, and the runtime that loads the bundle."""
 
-TOKENS = 136
-"""Longer than the sliding window of the tiny checkpoint (128) and than what its indexer picks (8 × 4)."""
 
-
-def child(runtime: str, *arguments: str | Path) -> Any:
-    python = os.environ.get(VARIABLE[runtime])
-    if not python:
-        pytest.skip(f'{VARIABLE[runtime]} is not set: eval "$(sh scripts/runtimes)"')
-    command = [python, str(CHILD), runtime, *map(str, arguments)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert ended.returncode == 0, ended.stderr[-2000:]
-    return json.loads(ended.stdout.splitlines()[-1])
+def interpreter(runtime: str) -> Path:
+    variable = RUNTIMES[runtime].variable
+    if variable not in os.environ:
+        pytest.skip(f'{variable} is not set: eval "$(sh scripts/runtimes)"')
+    return Path(os.environ[variable])
 
 
 def placed(plan: Plan, checkpoint: Checkpoint) -> list[tuple[Slot, PlannedModule]]:
@@ -70,27 +66,29 @@ def fused(runtime: str, slot: Slot) -> bool:
     return runtime == "rapid-mlx" and slot.row.role == "routed-expert" and slot.row.projection == "up"
 
 
-@pytest.mark.parametrize(("recipe", "target", "runtime"), [*BUNDLES, ("q4q8", "vmlx", "jang")])
+@pytest.mark.parametrize(("recipe", "target", "runtime"), [*BUNDLES, ("q4q8", "vmlx", "jang-strict")])
 def test_a_full_size_bundle_loads_strictly(
     full: Checkpoint, tmp_path: Path, recipe: str, target: str, runtime: str
 ) -> None:
     """Every name and shape of V4-Flash, with all 256 experts, through the runtime's own loader; no weight is read."""
     plan = make_plan(moved(recipe, target), full)
-    seen = child(runtime, "load", hollow_bundle(plan, full, tmp_path / "bundle"), 0)
-    assert (seen["strict"], seen["missing"], seen["unexpected"], seen["misshapen"]) == (True, [], [], [])
+    bundle = hollow_bundle(plan, full, tmp_path / "bundle")
+    seen = probe_runtime(bundle, runtime, interpreter(runtime), tokens=0)
+    assert [finding.message for finding in runtime_findings(seen)] == []
+    assert (seen.loaded, seen.missing, seen.unexpected, seen.misshapen) == (True, (), (), ())
     loaded = [(slot, module) for slot, module in placed(plan, full) if module.path is not None]
     kept = [(slot, module) for slot, module in loaded if not fused(runtime, slot)]
-    assert seen["parameters"] == sum(len(module.parts) for _, module in kept)  # a loader may drop what has no weights
-    assert seen["quantized"] == {
-        DIALECT[runtime].path(slot): [entry["bits"], entry["group_size"], entry["mode"]]
+    assert seen.parameters == sum(len(module.parts) for _, module in kept)  # a loader may drop what has no weights
+    assert {module.path: (module.bits, module.group_size, module.mode) for module in seen.modules} == {
+        DIALECT[runtime].path(slot): (entry["bits"], entry["group_size"], entry["mode"])
         for slot, module in kept
         if (entry := module.format.quantization())
     }
 
 
 @pytest.fixture(scope="module")
-def run(tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str, str], Any]:
-    """What a runtime says of a recipe's tiny bundle; each is built and run once."""
+def run(tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[ProbeResult, np.ndarray]]:
+    """What a runtime says of a recipe's tiny bundle, and its logits; each is built and run once."""
 
     @cache
     def bundle(recipe: str, target: str) -> Path:
@@ -98,30 +96,39 @@ def run(tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Callable[
         assert check_contract(out, get(target)).findings == ()
         return out
 
-    return cache(lambda recipe, target, runtime: child(runtime, "load", bundle(recipe, target), TOKENS))
+    @cache
+    def result(recipe: str, target: str, runtime: str) -> tuple[ProbeResult, np.ndarray]:
+        logits = tmp_path_factory.mktemp("logits") / "logits.npy"
+        found = probe_runtime(bundle(recipe, target), runtime, interpreter(runtime), logits=logits)
+        return found, np.load(logits)
+
+    return result
+
+
+Run = Callable[[str, str, str], tuple[ProbeResult, np.ndarray]]
 
 
 @pytest.mark.parametrize(("recipe", "target", "runtime"), BUNDLES)
-def test_a_tiny_bundle_runs(run: Callable[[str, str, str], Any], recipe: str, target: str, runtime: str) -> None:
-    seen = run(recipe, target, runtime)
-    assert (seen["strict"], seen["missing"], seen["unexpected"], seen["misshapen"]) == (True, [], [], [])
-    assert seen["finite"]
-    assert all(0.5 < max(abs(value) for value in row) < 100 for row in seen["logits"])
+def test_a_tiny_bundle_runs_past_the_window_and_the_indexer(run: Run, recipe: str, target: str, runtime: str) -> None:
+    seen, logits = run(recipe, target, runtime)
+    assert [finding.message for finding in runtime_findings(seen)] == []
+    assert (seen.loaded, seen.missing, seen.unexpected, seen.misshapen) == (True, (), (), ())
+    assert seen.forward is not None
+    assert (seen.forward.tokens, seen.forward.long, seen.forward.decoded) == (136, True, 4)
+    assert logits.shape == (136, 512)
+    assert np.isfinite(logits).all()
+    assert (logits.std(axis=1) > 0.5).all()
 
 
 @pytest.mark.parametrize("recipe", ["native", "q3-mixed", "universal"])
-def test_a_recipe_gives_the_same_logits_in_two_runtimes(run: Callable[[str, str, str], Any], recipe: str) -> None:
-    first, second = [run(*row)["logits"] for row in BUNDLES if row[0] == recipe and row[2] != "jang"]
-    assert first == second
+def test_a_recipe_gives_the_same_logits_in_two_runtimes(run: Run, recipe: str) -> None:
+    first, second = [run(*row)[1] for row in BUNDLES if row[0] == recipe and row[2] != "jang-strict"]
+    assert np.array_equal(first, second)
 
 
-def test_another_implementation_agrees_on_the_universal_bundle(run: Callable[[str, str, str], Any]) -> None:
-    first, other = (run("universal", "universal", runtime)["logits"] for runtime in ("mlx-vlm", "jang"))
-    assert all(cosine(a, b) > 0.995 for a, b in zip(first, other, strict=True))
-
-
-def cosine(a: list[float], b: list[float]) -> float:
-    return sum(x * y for x, y in zip(a, b, strict=True)) / math.hypot(*a) / math.hypot(*b)
+def test_another_implementation_agrees_on_the_universal_bundle(run: Run) -> None:
+    first, other = (run("universal", "universal", runtime)[1] for runtime in ("mlx-vlm", "jang-strict"))
+    assert compare(first, other)["cosine"] > 0.99
 
 
 @pytest.mark.parametrize("runtime", ["mlx-vlm", "rapid-mlx"])
@@ -147,7 +154,7 @@ def test_the_name_map_is_what_sanitize_does_to_the_source(full: Checkpoint, tmp_
 
 @pytest.mark.parametrize(("target", "runtime"), [("mlx-vlm", "mlx-vlm"), ("rapid-mlx", "rapid-mlx"),
                                                  ("universal", "mlx-vlm"), ("universal", "rapid-mlx"),
-                                                 ("universal", "jang"), ("vmlx", "jang")])  # fmt: skip
+                                                 ("universal", "jang-strict"), ("vmlx", "jang-strict")])  # fmt: skip
 def test_names_on_disk_become_the_paths_of_the_plan(
     full: Checkpoint, tmp_path: Path, target: str, runtime: str
 ) -> None:
@@ -162,7 +169,11 @@ def test_names_on_disk_become_the_paths_of_the_plan(
 
 def renamed(runtime: str, checkpoint: Checkpoint, tensors: list[Any], folder: Path) -> dict[str, list[int]]:
     (folder / "tensors.json").write_text(json.dumps(tensors))
-    result = child(runtime, "rename", checkpoint.folder.root / "config.json", folder / "tensors.json")
+    config = checkpoint.folder.root / "config.json"
+    command = [*map(str, (interpreter(runtime), CHILD, PROBE)), runtime, str(config), str(folder / "tensors.json")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    result = json.loads(ended.stdout.splitlines()[-1])
     return {name: [int(value) for value in values] for name, values in result.items()}
 
 

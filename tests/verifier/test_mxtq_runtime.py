@@ -24,8 +24,9 @@ from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.formats import Mxtq, SourceTensor
 from dsv4recipe.formats.decode import decode_parts, decode_source
 from dsv4recipe.verifier.probe.decoded import decode_mxtq
-from dsv4recipe.verifier.probe_result import Dense, Ended, Failure
-from dsv4recipe.verifier.runtime import probe_runtime, runtime_findings
+from dsv4recipe.verifier.probe_result import Ended, Failure, Likeness
+from dsv4recipe.verifier.runtime import probe_runtime
+from dsv4recipe.verifier.runtime_findings import runtime_findings
 
 RECIPES = ("jangtq2", "jangtq2-per-expert", "jangtq2-k", "jangtq-hash4")
 COSINE = 0.9999
@@ -70,7 +71,7 @@ def child(code: str, home: Path, *arguments: object) -> Any:
 def test_the_loader_runs_what_the_tensors_say(made: Make, recipe: str, loader: str) -> None:
     """Names, routing, widths, seed and sidecar: logits as those of an independent dense decode of the same tensors."""
     needs("vmlx_engine" if loader == "vmlx" else "jang_tools")
-    result = probe_runtime(made(recipe), loader, decoded=True)
+    result = probe_runtime(made(recipe), loader, decoded=True, tokens=12)
     assert [finding.code for finding in runtime_findings(result)] == []
     assert (result.missing, result.unexpected, result.changed) == ((), (), ())
     wide = {"mxtq 2-bit": 3, "mxtq 4-bit": 9} if recipe == "jangtq-hash4" else {"mxtq 2-bit": 12}
@@ -78,7 +79,7 @@ def test_the_loader_runs_what_the_tensors_say(made: Make, recipe: str, loader: s
     assert dict(result.dtypes) == {"embedding": "float16", "hidden": "float16"}
     assert result.decoded is not None
     assert result.decoded.cosine >= COSINE
-    assert result.decoded.same_argmax
+    assert result.decoded.top1 == 1
 
 
 def test_the_independent_decoder_agrees_with_ours(made: Make) -> None:
@@ -97,8 +98,8 @@ def test_the_independent_decoder_agrees_with_ours(made: Make) -> None:
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        ({"decoded": Dense(0.9998, 0.3, 1.0, True)}, [("V224", "error")]),
-        ({"decoded": Dense(0.99991, 0.02, 1.0, True)}, []),
+        ({"decoded": Likeness(12, 0.9998, 0.9, 0.1, 1.0, 0.3, 1.0)}, [("V224", "error")]),
+        ({"decoded": Likeness(12, 0.99991, 0.9999, 0.1, 1.0, 0.02, 1.0)}, []),
         ({"failures": (Failure("decoded", "KeyError", "signs.256.42"),)}, [("V225", "error")]),
         ({"failures": (Failure("decoded", "MemoryError", "too large"),)}, [("V216", "warning")]),
     ],

@@ -8,7 +8,8 @@ import pytest
 
 from dsv4recipe import build, load_recipe, make_plan
 from dsv4recipe.checkpoint.graph import Checkpoint
-from dsv4recipe.verifier.runtime import available_loaders, probe_runtime, runtime_findings
+from dsv4recipe.verifier.runtime import available_loaders, probe_runtime
+from dsv4recipe.verifier.runtime_findings import runtime_findings
 
 RECIPES = ("q4q8", "q4q8-per-expert")
 COSINE = 0.98
@@ -26,7 +27,7 @@ def test_the_runtime_sees_what_was_planned(bundle: Path, tiny_source: Path, load
     state = next(state for state in available_loaders() if state.name == loader)
     if not state.ready:
         pytest.skip(f"{loader}: {state.reason} (scripts/setup dev,runtimes installs it)")
-    result = probe_runtime(bundle, loader, dense=tiny_source)
+    result = probe_runtime(bundle, loader, dense=tiny_source, tokens=12)
     warnings = {"V219"} if loader == "vmlx" else set()
     assert {finding.code for finding in runtime_findings(result, min_cosine=COSINE)} <= warnings
     assert "0 missing, 0 unexpected" in result.facts[1]

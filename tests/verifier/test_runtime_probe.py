@@ -20,9 +20,12 @@ import pytest
 from dsv4recipe.errors import RecipeError
 from dsv4recipe.verifier.probe import gather
 from dsv4recipe.verifier.probe_result import Ended, Forward, Module
-from dsv4recipe.verifier.runtime import LOADERS, available_loaders, probe_runtime, runtime_findings, unavailable
+from dsv4recipe.verifier.runtime import Limits, available_loaders, probe_runtime, unavailable
+from dsv4recipe.verifier.runtime_findings import runtime_findings
+from dsv4recipe.verifier.runtimes import RUNTIMES
 from tests.verifier.mini_bundle import CONFIG, write_bundle, write_source
 
+LOADERS = ("jang-strict", "jang", "vmlx")
 ROUTED = 12  # 4 layers of 3 projections
 NAMED = os.environ.get("DSV4RECIPE_RUNTIME_PYTHON")
 PYTHON = Path(NAMED) if NAMED else None
@@ -68,9 +71,7 @@ def probed(folder, home):
             pytest.skip(reason)
         assert states[loader].ready, reason  # installed and broken is a failure, not a reason to skip
         source = folder / "source" if dense else None
-        result = probe_runtime(
-            folder / name, loader, PYTHON, source, timeout=300, logits=folder / f"{name}-{loader}.npy"
-        )
+        result = probe_runtime(folder / name, loader, PYTHON, source, tokens=12, logits=folder / f"{name}-{loader}.npy")
         assert result.ended is Ended.REPORTED, result.detail
         return result
 
@@ -96,8 +97,8 @@ def test_good_bundle_loads_and_runs_in_every_loader(probed, folder, loader):
     assert dict(result.dtypes) == {"embedding": "float16", "hidden": "float16"}
     logits = np.load(folder / f"good-{loader}.npy")
     assert logits.dtype == np.float32
-    assert logits.shape == (CONFIG["vocab_size"],)
-    assert int(logits.argmax()) == result.forward.argmax
+    assert logits.shape == (12, CONFIG["vocab_size"])
+    assert int(logits[-1].argmax()) == result.forward.argmax
     assert result.forward.cached_max_delta < 0.05 * result.forward.std
 
 
@@ -110,8 +111,8 @@ def test_loaders_agree_on_the_same_bytes(probed, folder):
 
 def test_logits_are_near_the_dense_source(probed):
     dense = probed("good", "jang", True).dense
-    assert dense.cosine > 0.97  # 4-bit experts of uniform FP4 codes: 0.9832 measured
-    assert dense.same_argmax
+    assert dense.cosine > 0.97  # 4-bit experts of uniform FP4 codes: 0.9779 measured
+    assert dense.top1 > 0.75  # 10 of 12 measured
 
 
 def test_home_and_bundle_are_left_alone(probed, folder, home):
@@ -213,7 +214,7 @@ def interpreter(folder, text):
     ],
 )
 def test_a_child_that_goes_wrong_is_one_clear_finding(tmp_path, text, ended, code, said):
-    result = probe_runtime(tmp_path, "jang", interpreter(tmp_path, text), timeout=1)
+    result = probe_runtime(tmp_path, "jang", interpreter(tmp_path, text), limits=Limits(seconds=1))
     assert result.ended is ended
     (only,) = runtime_findings(result)
     assert (only.code, only.severity) == (code, "error")
@@ -225,7 +226,7 @@ def test_an_interpreter_that_is_not_there(tmp_path):
     result = probe_runtime(tmp_path, "jang", tmp_path / "nowhere")
     assert [f.code for f in runtime_findings(result)] == ["V200"]
     states = available_loaders(tmp_path / "nowhere")
-    assert [state.name for state in states] == list(LOADERS)
+    assert [state.name for state in states] == [*RUNTIMES, "transformers"]
     assert not any(state.ready for state in states)
     assert "No such file" in unavailable(states[0], tmp_path / "nowhere").message
 
@@ -245,15 +246,16 @@ def test_unknown_loader_and_empty_prompt_are_refused(tmp_path):
     assert unknown.value.diagnostics[0].code == "V222"
     assert unknown.value.diagnostics[0].hint == 'did you mean "jang-strict"?'
     with pytest.raises(RecipeError) as empty:
-        probe_runtime(tmp_path, "jang", tokens=0)
+        probe_runtime(tmp_path, "jang", tokens=-1)
     assert empty.value.diagnostics[0].code == "V223"
 
 
 @pytest.mark.parametrize(
     ("change", "code", "severity"),
     [
-        ({"forward": Forward(12, False, False, None, None, None, None)}, "V212", "error"),
-        ({"forward": Forward(12, True, True, 1.0, 3, 0.4, False)}, "V214", "warning"),
+        ({"forward": Forward(12, False, False, None, None)}, "V212", "error"),
+        ({"forward": Forward(12, False, True, 1.0, 3, decoded_finite=False)}, "V212", "error"),
+        ({"forward": Forward(12, False, True, 1.0, 3, 4, True, 0.4, False)}, "V214", "warning"),
         ({"dtypes": (("embedding", "float16"), ("hidden", "float32"))}, "V218", "warning"),
         ({"modules": (Module("lm_head", 8, 32, "affine", "holds [8, 64]"),)}, "V208", "error"),
     ],

@@ -27,14 +27,20 @@ if not __package__:  # started by path: become a package, and let no module here
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="probe", description="Load a bundle in the installed runtime and report.")
-    parser.add_argument("bundle", type=Path, nargs="?", help="the bundle's folder")
+    parser.add_argument("bundle", type=Path, nargs="?", help="the bundle's folder (transformers: the source's)")
     parser.add_argument("--available", action="store_true", help="only say which loaders can run here")
-    parser.add_argument("--loader", help="jang-strict, jang or vmlx")
+    parser.add_argument("--loader", help="jang-strict, jang, vmlx, mlx-vlm, rapid-mlx, mlx-lm; or transformers")
     parser.add_argument("--dense", type=Path, help="source checkpoint (tiny): compare with its dense model")
     parser.add_argument("--decoded", action="store_true", help="compare with the bundle's own tensors, decoded (tiny)")
-    parser.add_argument("--tokens", type=int, default=12, help="length of the prompt")
+    parser.add_argument("--reference", type=Path, help="logits (.npy) of the same prompt to compare with")
+    parser.add_argument(
+        "--tokens", type=int, help="length of the prompt (default: beyond window and top-k); 0: load only"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the prompt's token ids")
-    parser.add_argument("--logits", type=Path, help="write the last position's logits here (float32 .npy)")
+    parser.add_argument("--logits", type=Path, help="write the logits of all positions here (float32 .npy)")
+    parser.add_argument("--question", help="have it answered")
+    parser.add_argument("--limit", type=int, default=256, help="tokens of the answer at most")
+    parser.add_argument("--memory", type=int, help="bytes that this process may take")
     parser.add_argument("--scratch", type=Path, help="an empty folder for everything the runtime writes")
     parser.add_argument("--json", action="store_true", help="the document on one line")
     args = parser.parse_args()
@@ -50,24 +56,20 @@ def main() -> int:
     os.dup2(2, 1)  # what runtimes print, in Python or in C, must not mix with the document
     with tempfile.TemporaryDirectory() as own:
         scratch = (args.scratch or Path(own)).resolve()
-        from .environment import isolate
+        from .environment import isolate, limit_memory, peak_memory
 
         isolate(scratch)
-        from .session import available, examine
+        limited = limit_memory(args.memory)
+        from .session import Task, available, examine
 
         if args.available:
             document = available()
         else:
-            document = examine(
-                args.bundle,
-                args.loader,
-                scratch,
-                dense=args.dense,
-                decoded=args.decoded,
-                tokens=args.tokens,
-                seed=args.seed,
-                logits=args.logits,
-            )
+            names = ("dense", "decoded", "tokens", "seed", "logits", "question", "limit")
+            wanted = {name: getattr(args, name) for name in names}
+            references = {"reference": args.reference} if args.reference else {}
+            document = examine(args.loader, Task(args.bundle, scratch, references=references, **wanted))
+        document["memory"] = {"limited": limited, "peak": peak_memory()}
     with os.fdopen(document_fd, "w", encoding="utf-8") as out:
         json.dump(document, out, indent=None if args.json else 1)
         out.write("\n")

@@ -16,8 +16,9 @@ import mlx.core as mx
 import numpy as np
 
 from .contents import Contents
-from .dense import LIMIT
-from .skeleton import Skeleton, build
+from .runtimes import Runtime
+from .skeleton import Skeleton
+from .source import LIMIT
 
 SIDECAR = "jangtq_runtime.safetensors"
 _EXPERT = re.compile(r"\.experts\.(\d+)\.")
@@ -62,8 +63,9 @@ def _experts(contents: Contents, names: list[str], tables: dict[str, Any], seed:
     return mx.array(np.stack(one) if one[0].ndim == 2 else one[0])
 
 
-def decoded_model(bundle: Path, contents: Contents, frame: Skeleton, seed: int) -> Any:
+def decoded_model(runtime: Runtime, bundle: Path, frame: Skeleton, seed: int) -> Any:
     """The bundle's model, every parameter filled (strictly), nothing quantized. Raises MemoryError beyond LIMIT."""
+    contents = frame.contents
     size = 4 * sum(math.prod(shape) for shape in frame.shapes.values())
     if size > LIMIT:
         raise MemoryError(f"the bundle is {size:,} bytes as float32; the comparison takes up to {LIMIT:,}")
@@ -79,7 +81,7 @@ def decoded_model(bundle: Path, contents: Contents, frame: Skeleton, seed: int) 
             weights[f"{path}.weight"] = _experts(contents, names, tables, seed)
     floats = (mx.float16, mx.bfloat16)
     filled = {name: a.astype(mx.float32) if a.dtype in floats else a for name, a in weights.items()}
-    model = build({**contents.config, "quantization": None, "quantization_config": None})
+    model = runtime.build({**contents.config, "quantization": None, "quantization_config": None})
     model.load_weights(list(filled.items()), strict=True)
     model.eval()
     return model

@@ -1,100 +1,24 @@
 """Floor 4, verifier (child side). The runtime's model class filled with the source's own weights, decoded to float32.
 
-An independent reader of the source on purpose: header, FP4 and FP8 decoding share no code with the builder that is
-being judged. Formulas: fact sheet mlx.md 2.2. Tiny checkpoints only: everything is held in float32.
+What the class itself computes without any quantization: the yardstick of a bundle in that runtime.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import struct
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-import numpy as np
 
-from .skeleton import build
-
-LIMIT = 4 << 30  # bytes of float32 weights
-_E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6], np.float32)
-_FP4 = np.concatenate([_E2M1, -_E2M1])
-_TYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I8": "i1", "U8": "u1"}
-_TYPES |= {"F8_E4M3": "u1", "F8_E8M0": "u1"}
+from .runtimes import Runtime
+from .source import decode
 
 
-def _e4m3_table() -> np.ndarray:
-    code = np.arange(256)
-    exponent, mantissa = (code >> 3) & 15, code & 7
-    value = np.where(exponent == 0, mantissa / 8 * 2.0**-6, (1 + mantissa / 8) * 2.0 ** (exponent - 7.0))
-    value[(code & 127) == 127] = np.nan
-    return np.where(code < 128, value, -value).astype(np.float32)
-
-
-_FP8 = _e4m3_table()
-
-
-def _headers(source: Path) -> Iterator[tuple[str, Path, int, dict[str, Any]]]:
-    for file in sorted(source.glob("*.safetensors")):
-        with file.open("rb") as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            header = json.loads(stream.read(length))
-        for name, entry in header.items():
-            if name != "__metadata__":
-                yield name, file, 8 + length, entry
-
-
-def float32_bytes(source: Path) -> int:
-    """Bytes of the source's main block when every weight is a float32 (FP4 pairs count twice)."""
-    return sum(
-        4 * math.prod(entry["shape"]) * (2 if entry["dtype"] == "I8" else 1)
-        for name, _, _, entry in _headers(source)
-        if not name.startswith("mtp.") and not name.endswith(".scale")
-    )
-
-
-def decode(source: Path, tile: tuple[int, int]) -> dict[str, mx.array]:
-    """Source name → array, without the MTP blocks; weights float32, integer tables as they are.
-
-    `tile` is the FP8 scale tile (rows, columns). Raises KeyError for a weight without its scale.
-    """
-    raw = {}
-    for name, file, start, entry in _headers(source):
-        if not name.startswith("mtp."):
-            begin, end = entry["data_offsets"]
-            data = np.fromfile(file, np.uint8, end - begin, offset=start + begin)
-            raw[name] = (entry["dtype"], data.view(_TYPES[entry["dtype"]]).reshape(entry["shape"]))
-    out = {}
-    for name, (dtype, array) in raw.items():
-        if name.endswith(".scale"):
-            continue
-        if dtype in ("I8", "F8_E4M3"):
-            scale = np.exp2(raw[name.removesuffix("weight") + "scale"][1].astype(np.float32) - 127)
-            if dtype == "I8":
-                pair = array.view(np.uint8)
-                value = _FP4[np.stack([pair & 15, pair >> 4], axis=-1)].reshape(len(pair), -1)
-                value = value * np.repeat(scale, 32, axis=1)
-            else:
-                rows, columns = array.shape
-                value = _FP8[array] * np.repeat(np.repeat(scale, tile[0], 0), tile[1], 1)[:rows, :columns]
-        elif dtype == "BF16":
-            value = (array.astype(np.uint32) << 16).view(np.float32)
-        else:
-            value = array.astype(np.float32) if dtype in ("F32", "F16") else array
-        out[name] = mx.array(value)
-    return out
-
-
-def dense_model(source: Path) -> Any:
-    """The source's model, every parameter filled (strictly), nothing quantized."""
-    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
-    size = float32_bytes(source)
-    if size > LIMIT:
-        raise MemoryError(f"the source is {size:,} bytes as float32; the comparison takes up to {LIMIT:,}")
-    tile = (config.get("quantization_config") or {}).get("weight_block_size") or (128, 128)
-    model = build({**config, "quantization_config": None})
-    model.load_weights(list(model.sanitize(decode(source, (tile[0], tile[1]))).items()), strict=True)
+def dense_model(runtime: Runtime, source: Path) -> Any:
+    """The source's model, every parameter filled (strictly), nothing quantized. Raises what `decode` raises."""
+    config, weights = decode(source)
+    model = runtime.build(config)
+    arrays = {name: mx.array(value) for name, value in weights.items()}
+    model.load_weights(list(model.sanitize(arrays).items()), strict=True)
     model.eval()
     return model

@@ -40,6 +40,33 @@ def isolate(scratch: Path) -> None:
     sys.dont_write_bytecode = True
 
 
+def limit_memory(size: int | None) -> bool:
+    """Limits the address space of this process to `size` bytes; whether the system enforces that (Linux does; macOS
+    takes the limit and ignores it, and there a Mac's GPU memory would not count either)."""
+    if size is None or not sys.platform.startswith("linux"):
+        return False
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (size, size))
+    return True
+
+
+def peak_memory() -> int:
+    """Bytes of the largest resident set of this process so far; 0 where the system does not say.
+
+    Linux: not getrusage, which counts what the parent held when it forked.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        peak = next((line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:")), "0")
+        return int(peak) * 1024
+    try:
+        import resource
+    except ImportError:
+        return 0
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # macOS: bytes
+
+
 def linked_view(bundle: Path, scratch: Path) -> Path:
     """A folder in `scratch` of the bundle's own name, real folders, one link per file."""
     bundle = bundle.resolve()

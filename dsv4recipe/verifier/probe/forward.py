@@ -1,56 +1,84 @@
-"""Floor 4, verifier (child side). Token ids, a prefill with and without cache, and what the logits say."""
+"""Floor 4, verifier (child side). A prefill, a few tokens of greedy decoding, and what the logits say."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 
+from .runtimes import Runtime
 
-def token_ids(seed: int, count: int, vocab: int) -> list[int]:
-    """`count` ids below `vocab`, the same on every machine for one seed."""
-    return [int(i) for i in np.random.default_rng(seed).integers(0, vocab, count)]
-
-
-def last_logits(model: Any, ids: list[int], cached: bool = False) -> np.ndarray:
-    """Logits of the last position, float32 [vocab], of one prefill over all ids."""
-    tokens = mx.array([ids], dtype=mx.int32)
-    logits = model(tokens, cache=model.make_cache()) if cached else model(tokens)
-    return np.array(logits[0, -1].astype(mx.float32))
+SHORT = 12
+"""Tokens of the prompt that is run with and without a cache."""
 
 
-def dtypes(model: Any, ids: list[int]) -> dict[str, str]:
-    """Dtype of the embedding's output and of the last hidden state: they differ when half types are mixed.
+@contextmanager
+def _hidden(text: Any) -> Iterator[list[mx.array]]:
+    """Outputs of the transformer below `lm_head` within the block, the last ones last."""
+    kind, seen = type(text.model), []
+    original = kind.__call__
 
-    Builds the graph and evaluates nothing.
+    def kept(self: Any, *args: Any, **kwargs: Any) -> Any:
+        out = original(self, *args, **kwargs)
+        seen.append(out)
+        return out
+
+    kind.__call__ = kept
+    try:
+        yield seen
+    finally:
+        kind.__call__ = original
+
+
+def prefill(runtime: Runtime, model: Any, ids: list[int], cache: Any, every: bool) -> tuple[np.ndarray, dict[str, str]]:
+    """Logits, float32 [positions, vocab], of all positions or of the last alone; dtypes of embedding and hidden state,
+    which differ where half types are mixed.
+
+    Of a class that projects only the last position (jang's), the hidden states of the others are projected here, by
+    its own `lm_head` in float32, as it does.
     """
-    tokens = mx.array([ids], dtype=mx.int32)
-    named = {"embedding": model.model.embed(tokens), "hidden": model.model(tokens)}
-    return {name: str(array.dtype).removeprefix("mlx.core.") for name, array in named.items()}
+    text, tokens = runtime.text(model), mx.array([ids], dtype=mx.int32)
+    embed = getattr(text.model, "embed", None) or text.model.embed_tokens
+    with _hidden(text) as seen:
+        logits = runtime.logits(model, tokens, cache)[0].astype(mx.float32)
+    hidden = seen[-1]
+    named = {"embedding": embed(tokens[:, :1]), "hidden": hidden}
+    if not every:
+        logits = logits[-1:]
+    elif len(logits) < len(ids):
+        before = text.lm_head(hidden[0, : len(ids) - len(logits)].astype(mx.float32)).astype(mx.float32)
+        logits = mx.concatenate([before, logits])
+    dtypes = {name: str(array.dtype).removeprefix("mlx.core.") for name, array in named.items()}
+    return np.array(logits), dtypes
 
 
-def describe(logits: np.ndarray, cached: np.ndarray) -> dict[str, Any]:
-    """Finiteness, spread, and the distance of the cached prefill from the uncached one."""
-    finite = bool(np.isfinite(logits).all())
-    cached_finite = bool(np.isfinite(cached).all())
-    both = finite and cached_finite
+def decode(runtime: Runtime, model: Any, cache: Any, first: int, count: int, stop: frozenset[int] = frozenset()) -> Any:
+    """(token ids, all logits finite) of greedy decoding from a filled cache: `first` was chosen by the prefill; ends
+    before a token of `stop`, and at `count` tokens."""
+    said: list[int] = []
+    token, finite = first, True
+    while len(said) < count and token not in stop:
+        said.append(token)
+        if len(said) == count:
+            break
+        last = runtime.logits(model, mx.array([[token]], dtype=mx.int32), cache)[0, -1].astype(mx.float32)
+        finite = finite and bool(mx.isfinite(last).all())
+        token = int(mx.argmax(last))
+    return said, finite
+
+
+def cache_effect(runtime: Runtime, model: Any, ids: list[int]) -> dict[str, Any]:
+    """The distance of a short prefill with a cache from one without, for a class that runs without."""
+    if not runtime.uncached:
+        return {"cached_max_delta": None, "cached_same_argmax": None}
+    with_cache, without = (prefill(runtime, model, ids[:SHORT], cache, False)[0][0]
+                           for cache in (runtime.text(model).make_cache(), None))  # fmt: skip
+    if not (np.isfinite(with_cache).all() and np.isfinite(without).all()):
+        return {"cached_max_delta": None, "cached_same_argmax": None}
     return {
-        "finite": finite,
-        "cached_finite": cached_finite,
-        "std": float(logits.std()) if finite else None,
-        "argmax": int(logits.argmax()) if finite else None,
-        "cached_max_delta": float(np.abs(logits - cached).max()) if both else None,
-        "cached_same_argmax": bool(logits.argmax() == cached.argmax()) if both else None,
-    }
-
-
-def compare(logits: np.ndarray, reference: np.ndarray) -> dict[str, Any]:
-    """Cosine and largest difference between the bundle's logits and the dense source model's, both finite."""
-    norm = float(np.linalg.norm(logits)) * float(np.linalg.norm(reference))
-    return {
-        "cosine": float(np.dot(logits.astype(np.float64), reference)) / norm if norm else 0.0,
-        "max_delta": float(np.abs(logits - reference).max()),
-        "reference_std": float(reference.std()),
-        "same_argmax": bool(logits.argmax() == reference.argmax()),
+        "cached_max_delta": float(np.abs(with_cache - without).max()),
+        "cached_same_argmax": bool(with_cache.argmax() == without.argmax()),
     }

@@ -1,59 +1,75 @@
 """Floor 4, verifier (child side). One examination from start to end, as one JSON-ready document.
 
 Each stage that fails is written down and the later ones go on where they can: a bundle that does not load still gets
-its lists of names. A further stage (generating text) has its place after `_forward`.
+its lists of names.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from . import torch_reference
 from .environment import linked_view, replaced_in
+from .likeness import compare
+from .prompt import long_enough, token_ids
+from .runtimes import Runtime, config_of, runtimes
 
-PROTOCOL = 1
-PACKAGES = ("mlx", "mlx-lm", "jang", "vmlx", "transformers", "numpy", "torch")
+PROTOCOL = 2
+PACKAGES = ("mlx", "mlx-lm", "jang", "vmlx", "mlx-vlm", "rapid-mlx", "transformers", "numpy", "torch")
+DECODED = 4
+"""Tokens that are decoded behind the prompt."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to do with one bundle. `tokens`: length of the prompt, None for one that reaches every part of the model, 0
+    to load only. `dense`: the tiny source to compare with in the runtime's own class; `decoded`: compare with the
+    bundle's own tensors; `references`: name → file of logits of the same prompt, float32 [positions, vocab]; `logits`:
+    where to write such a file. `question`: have it answered in at most `limit` tokens."""
+
+    bundle: Path
+    scratch: Path
+    dense: Path | None = None
+    decoded: bool = False
+    references: dict[str, Path] = field(default_factory=dict)
+    tokens: int | None = None
+    seed: int = 0
+    logits: Path | None = None
+    question: str | None = None
+    limit: int = 256
 
 
 def available() -> dict[str, Any]:
     """{"loaders": {name: reason why it cannot run, "" when it can}, "versions": …}."""
-    try:
-        from .loaders import IMPORTS
-    except ImportError as error:
-        return {"protocol": PROTOCOL, "loaders": {}, "versions": _versions(), "reason": _said(error)}
+    brings = {name: runtime.bring for name, runtime in runtimes().items()}
     reasons = {}
-    for name, bring in IMPORTS.items():
+    for name, bring in {**brings, torch_reference.NAME: torch_reference.bring}.items():
         try:
             bring()
             reasons[name] = ""
         except Exception as error:  # a broken installation fails in any way it likes
             reasons[name] = _said(error)
-    return {"protocol": PROTOCOL, "loaders": reasons, "versions": _versions(), "reason": ""}
+    return {"protocol": PROTOCOL, "loaders": reasons, "versions": _versions()}
 
 
-def examine(
-    bundle: Path,
-    loader: str,
-    scratch: Path,
-    *,
-    dense: Path | None,
-    decoded: bool,
-    tokens: int,
-    seed: int,
-    logits: Path | None,
-) -> dict[str, Any]:
+def examine(loader: str, task: Task) -> dict[str, Any]:
     """The whole document for one bundle and one loader."""
     report: dict[str, Any] = {"protocol": PROTOCOL, "loader": loader, "versions": _versions(), "failures": []}
     report |= {"loaded": False, "replaced": [], "changed": []}
-    view = linked_view(bundle, scratch)
+    view = linked_view(task.bundle, task.scratch)
     with contextlib.suppress(_StageError):
-        _examine(report, view, loader, dense=dense, decoded=decoded, tokens=tokens, seed=seed, out=logits)
-    report["changed"] = replaced_in(view, bundle)
+        if loader == torch_reference.NAME:
+            _refer(report, task)
+        else:
+            _examine(report, view, runtimes()[loader], task)
+    report["changed"] = replaced_in(view, task.bundle)
     return report
 
 
@@ -81,61 +97,123 @@ class _Stage:
         return True
 
 
-def _examine(
-    report: dict[str, Any],
-    view: Path,
-    loader: str,
-    *,
-    dense: Path | None,
-    decoded: bool,
-    tokens: int,
-    seed: int,
-    out: Path | None,
-) -> None:
+def _examine(report: dict[str, Any], view: Path, runtime: Runtime, task: Task) -> None:
     with _Stage(report, "import", fatal=True):
-        from . import forward, loaders, modules, skeleton
-        from .contents import read_contents
-        from .decoded import decoded_model
-        from .dense import dense_model
-
-        loaders.IMPORTS[loader]()
+        runtime.bring()
+        from . import forward, modules, text
+        from .witness import watched
     with _Stage(report, "read", fatal=True):
-        contents = read_contents(view)
-    with _Stage(report, "names", fatal=True):
-        frame = skeleton.Skeleton(contents)
-        report["missing"], report["unexpected"] = frame.names()
-        report["misread"], report["overrides"] = frame.misread(), frame.overrides()
-        report["rule"] = skeleton.installed_rule()
-        ids = forward.token_ids(seed, tokens, int(contents.config["vocab_size"]))
-    references = {}  # before the loader runs: loaders patch the classes they share with it
-    if dense is not None:
-        with _Stage(report, "dense"):
-            references["dense"] = forward.last_logits(dense_model(dense.resolve()), ids)
-    if decoded:
-        with _Stage(report, "decoded"):
-            model = decoded_model(view, contents, frame, _announced_seed(view))
-            references["decoded"] = forward.last_logits(model, ids)
-            del model
+        config = config_of(view)
+        ids = _prompt(config, task)
+        frame = _replayed(report, view, runtime) if runtime.replayed else None
+    references = _references(report, runtime, frame, view, task, ids)
     with _Stage(report, "load", fatal=True):
-        if contents.tq and loader not in loaders.READS_MXTQ:
+        has_mxtq = frame is not None and bool(frame.contents.tq)
+        if has_mxtq and not runtime.reads_mxtq:
             raise TypeError("MXTQ tensors")
-        report["replaced"] = loaders.prepare(loader, bool(contents.tq))
-        model = loaders.LOADS[loader](view)
+        report["replaced"] = runtime.prepare(has_mxtq)
+        with watched() as seen:
+            try:
+                model = runtime.load(view)
+            finally:
+                report |= {} if runtime.replayed else seen
         report["loaded"] = True
     with _Stage(report, "modules"):
-        report |= modules.quantized_modules(model, frame.shapes)
+        report |= modules.quantized_modules(model, frame.shapes if frame else {})
+    if ids:
+        with _Stage(report, "forward", fatal=True):
+            cache = runtime.text(model).make_cache()
+            every = bool(references) or task.logits is not None
+            logits, report["dtypes"] = forward.prefill(runtime, model, ids, cache, every)
+            finite = bool(np.isfinite(logits).all())
+            said, decoded_finite = forward.decode(runtime, model, cache, int(logits[-1].argmax()), DECODED)
+            report["forward"] = _described(logits, len(ids), long_enough(config), finite) | {
+                "decoded": len(said),
+                "decoded_finite": decoded_finite,
+                **forward.cache_effect(runtime, model, ids),
+            }
+            if task.logits is not None:
+                np.save(task.logits, logits)
+        if finite:
+            with _Stage(report, "compare"):
+                report |= {name: compare(logits, reference) for name, reference in references.items()}
+    if task.question is not None:
+        with _Stage(report, "answer"):
+            report["answer"] = text.answer(runtime, model, view, task.question, task.limit)
+
+
+def _refer(report: dict[str, Any], task: Task) -> None:
+    """The torch reference on a source checkpoint."""
+    with _Stage(report, "import", fatal=True):
+        torch_reference.bring()
+    with _Stage(report, "load", fatal=True):
+        model, names = torch_reference.load(task.bundle, task.scratch)
+        report |= names | {"loaded": True}
     with _Stage(report, "forward", fatal=True):
-        report["dtypes"] = forward.dtypes(model, ids)
-        logits = forward.last_logits(model, ids)
-        report["forward"] = forward.describe(logits, forward.last_logits(model, ids, cached=True))
-        report["forward"]["tokens"] = tokens
-        if out is not None:
-            np.save(out, logits)
-    if np.isfinite(logits).all():
-        report |= {name: forward.compare(logits, reference) for name, reference in references.items()}
+        config = config_of(task.bundle)
+        ids = _prompt(config, task)
+        logits = torch_reference.logits(model, ids)
+        finite = bool(np.isfinite(logits).all())
+        report["forward"] = _described(logits, len(ids), long_enough(config), finite)
+        if task.logits is not None:
+            np.save(task.logits, logits)
 
 
-def _announced_seed(view: Path) -> int:
+def _replayed(report: dict[str, Any], view: Path, runtime: Runtime) -> Any:
+    """The unfilled class against the bundle's names and widths; writes what it finds into the report."""
+    from . import skeleton
+    from .contents import read_contents
+
+    frame = skeleton.Skeleton(read_contents(view), runtime)
+    report["missing"], report["unexpected"] = frame.names()
+    report["parameters"] = frame.parameters
+    report["misread"], report["overrides"] = frame.misread(), frame.overrides()
+    report["rule"] = skeleton.installed_rule()
+    return frame
+
+
+def _references(report: dict[str, Any], runtime: Runtime, frame: Any, view: Path, task: Task, ids: list[int]) -> Any:
+    """Name → logits to compare with. Before the loader runs: loaders patch the classes that they share with these."""
+    from . import forward
+
+    found = {}
+    if task.dense is not None and ids:
+        with _Stage(report, "dense"):
+            from .dense import dense_model
+
+            found["dense"] = _logits(forward, runtime, dense_model(runtime, task.dense.resolve()), ids)
+    if task.decoded and frame is not None and ids:
+        with _Stage(report, "decoded"):
+            from .decoded import decoded_model
+
+            found["decoded"] = _logits(forward, runtime, decoded_model(runtime, view, frame, _seed(view)), ids)
+    for name, path in task.references.items():
+        with _Stage(report, name):
+            found[name] = np.load(path)
+    return found
+
+
+def _logits(forward: Any, runtime: Runtime, model: Any, ids: list[int]) -> np.ndarray:
+    logits: np.ndarray = forward.prefill(runtime, model, ids, runtime.text(model).make_cache(), True)[0]
+    return logits
+
+
+def _prompt(config: dict[str, Any], task: Task) -> list[int]:
+    count = long_enough(config) if task.tokens is None else task.tokens
+    return token_ids(task.seed, count, int((config.get("text_config") or config)["vocab_size"]))
+
+
+def _described(logits: np.ndarray, tokens: int, enough: int, finite: bool) -> dict[str, Any]:
+    return {
+        "tokens": tokens,
+        "long": tokens >= enough,
+        "finite": finite,
+        "std": float(logits[-1].std()) if finite else None,
+        "argmax": int(logits[-1].argmax()) if finite else None,
+    }
+
+
+def _seed(view: Path) -> int:
     """The seed that jang's loader takes."""
     path = view / "jang_config.json"
     text = path.read_text(encoding="utf-8") if path.exists() else "{}"

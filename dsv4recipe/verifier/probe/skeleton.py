@@ -11,6 +11,7 @@ from typing import Any
 import mlx.core as mx
 
 from .contents import Contents
+from .runtimes import Runtime
 from .tree import leaf_modules, parameter_names
 
 Setting = dict[str, Any]  # {"bits": int, "group_size": int, "mode": str}
@@ -26,29 +27,21 @@ def installed_rule() -> str:
     return RULES[1] if hasattr(mlx_lm.utils, "infer_quant_config") else RULES[0]
 
 
-def build(config: dict[str, Any]) -> Any:
-    """An unquantized model of the runtime's registered class. Raises what the class raises."""
-    import jang_tools.dsv4  # noqa: F401 - registers the class
-    from mlx_lm.utils import _get_classes
-
-    model_class, args_class = _get_classes(config)
-    return model_class(args_class.from_dict(config))
-
-
 class Skeleton:
     """Module tree and sanitized tensor names of one bundle.
 
     `shapes`: logical weight shape by path of each module that can be quantized. `weights`: post-sanitize, lazy.
     """
 
-    def __init__(self, contents: Contents):
+    def __init__(self, contents: Contents, runtime: Runtime):
         self.contents = contents
-        self.model = build(contents.config)
+        self.model = runtime.build(contents.config)
         self.weights: dict[str, mx.array] = self.model.sanitize(dict(contents.plain))
         self.shapes: dict[str, tuple[int, ...]] = {
             path: module.weight.shape for path, module in leaf_modules(self.model) if hasattr(module, "to_quantized")
         }
         quantization = contents.config.get("quantization")
+        self.parameters = 0  # of the wrapped model, once `names` has replayed the wrapping
         self.quantization: dict[str, Any] = quantization if isinstance(quantization, dict) else {}
 
     def packed(self, path: str) -> Setting | None:
@@ -127,6 +120,7 @@ class Skeleton:
                 wanted.add(f"{path}.scales")
                 if setting.get("mode", "affine") == "affine":
                     wanted.add(f"{path}.biases")
+        self.parameters = len(wanted)
         unexpected = sorted(set(self.weights) - wanted) + self.contents.stray
         unexpected += sorted(n for path, names in self.contents.tq.items() if path not in self.shapes for n in names)
         return sorted(wanted - set(self.weights)), unexpected
