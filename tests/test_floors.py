@@ -54,6 +54,10 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
+def in_probe(name: str) -> bool:
+    return name == PROBE or name.startswith(f"{PROBE}.")
+
+
 def room(name: str) -> str:
     return name.split(".")[1] if "." in name else ""
 
@@ -82,8 +86,8 @@ def test_no_upward_import(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(MODULES) - FREE))
 def test_rooms_import_only_what_they_may(name: str) -> None:
-    if name.startswith(PROBE):
-        assert not {other for other in imports(name) if other.startswith("dsv4recipe") and not other.startswith(PROBE)}
+    if in_probe(name):
+        assert not {other for other in imports(name) if other.startswith("dsv4recipe") and not in_probe(other)}
         return
     roots = {other.split(".")[0] for other in imports(name)}
     if FLOOR[room(name)] < 5:
@@ -103,7 +107,7 @@ def test_every_module_says_its_floor_and_room() -> None:
 
 
 def test_every_module_imports_alone_without_a_warning() -> None:
-    names = sorted(name for name in MODULES if name != "dsv4recipe.__main__" and not name.startswith(PROBE))
+    names = sorted(name for name in MODULES if name != "dsv4recipe.__main__" and not in_probe(name))
 
     def alone(name: str) -> tuple[str, str]:
         command = [sys.executable, "-W", "error", "-c", f"import {name}"]

@@ -132,7 +132,8 @@ class ProbeResult:
     `changed`: files that the loader would have rewritten in the bundle (it was given links); `touched`: files of the
     bundle that did change while it ran. `parameters` counts those of the model, `misshapen` names those whose tensor
     has another shape. `dense` compares with the source's model in the runtime's class, `decoded` with the bundle's own
-    tensors as an independent reader decodes them, `reference` with the logits of a file.
+    tensors as an independent reader decodes them, `reference` with the logits of a file; `implementation` compares the
+    runtime's class on the source (`dense`) with that file.
     """
 
     bundle: Path
@@ -157,6 +158,7 @@ class ProbeResult:
     dense: Likeness | None = None
     decoded: Likeness | None = None
     reference: Likeness | None = None
+    implementation: Likeness | None = None
     answer: Answer | None = None
     expect: str | None = None
     memory: Memory = Memory()
@@ -244,6 +246,7 @@ def read_document(
         dense=Likeness(**document["dense"]) if get("dense") else None,
         decoded=Likeness(**document["decoded"]) if get("decoded") else None,
         reference=Likeness(**document["reference"]) if get("reference") else None,
+        implementation=Likeness(**document["implementation"]) if get("implementation") else None,
         answer=Answer(**document["answer"]) if get("answer") else None,
         expect=expect,
         memory=Memory(**get("memory", {})),

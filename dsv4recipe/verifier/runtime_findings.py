@@ -14,6 +14,7 @@ from .probe_result import Ended, Misread, ProbeResult
 from .runtimes import RUNTIMES
 
 _DECODED = 0.9999  # float16 against float32 of the same numbers: 0.99998 was measured
+_ANSWER = 1000  # characters of an answer in a message
 _SHOWN = 5  # names per finding; the whole list is in the result
 
 
@@ -48,7 +49,7 @@ def _child_end(problems: Problems, result: ProbeResult, at: Where) -> None:
             problems.error("V202", f"{name} did not end {result.detail}", at, hint)
         case Ended.KILLED:
             hint = (
-                f"the memory limit was {human_size(result.memory_limit)}; runtimes end like this where they reach it"
+                _limit(result.memory_limit)
                 if result.memory_limit
                 else "SIGKILL mostly means that memory ran out: the machine must hold the whole bundle; --source takes "
                 "four bytes per weight of a tiny source more"
@@ -57,8 +58,13 @@ def _child_end(problems: Problems, result: ProbeResult, at: Where) -> None:
             )
             problems.error("V203", f"{name} was killed: {result.detail}", at, hint)
         case _:
-            hint = "check that --runtime-python is a Python 3.11 or later and that its packages import"
+            usual = "check that --runtime-python is a Python 3.11 or later and that its packages import"
+            hint = _limit(result.memory_limit) if result.memory_limit else usual
             problems.error("V204", f"{name} ended without a readable report: {result.detail}", at, hint)
+
+
+def _limit(size: int) -> str:
+    return f"the memory limit was {human_size(size)}; a process may end like this where it reaches it"
 
 
 def _names(problems: Problems, result: ProbeResult, at: Where) -> None:
@@ -228,7 +234,7 @@ def _answer(problems: Problems, result: ProbeResult, at: Where) -> None:
     ended = "it ended by itself" if said.stopped else "it was cut off: --max-tokens gives it more"
     problems.error(
         "V227",
-        f"the answer does not hold {result.expect!r}: it is {_short(said.text)!r}",
+        f"the answer does not hold {result.expect!r}: it is {said.text[:_ANSWER]!r}{' …' * (len(said.text) > _ANSWER)}",
         at,
         "a bundle that passes every other step and says nonsense has lost its meaning in its numbers: verify --source",
         (f"{said.tokens} tokens after a prompt of {said.prompt_tokens}; {ended}",),

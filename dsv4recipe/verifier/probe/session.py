@@ -137,6 +137,8 @@ def _examine(report: dict[str, Any], view: Path, runtime: Runtime, task: Task) -
         if finite:
             with _Stage(report, "compare"):
                 report |= {name: compare(logits, reference) for name, reference in references.items()}
+                if {"dense", "reference"} <= references.keys():
+                    report["implementation"] = compare(references["dense"], references["reference"])
     if task.question is not None:
         with _Stage(report, "answer"):
             report["answer"] = text.answer(runtime, model, view, task.question, task.limit)

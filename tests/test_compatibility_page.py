@@ -1,0 +1,88 @@
+"""docs/compatibility.md is of this version: every pair of recipe and target, no failure, the text of its maker."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from benchmarks import compatibility_page
+from benchmarks.matrix import NOWHERE, Legal, cell, chosen_for, legal
+from dsv4recipe import build
+from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.recipe.shipped import shipped_recipes
+
+PAGE = Path(__file__).parent.parent / "docs" / "compatibility.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+
+
+def table(heading: str) -> list[list[str]]:
+    """Rows of the first table under a heading."""
+    lines = TEXT.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0].splitlines()
+    rows = [[text.strip() for text in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    return rows[2:]
+
+
+RESULTS = table("Recipes in the runtimes")
+
+
+@pytest.fixture(scope="module")
+def cases(tiny: Checkpoint) -> list[Legal]:
+    return list(legal(tiny, shipped_recipes()))
+
+
+def test_every_recipe_is_there_for_every_target_and_every_runtime_of_it(cases: list[Legal]) -> None:
+    planned = [(case, each.runtime.name) for case in cases if case.plan for each in chosen_for(case)]
+    expected = {(case.recipe, case.target, name) for case, name in planned}
+    expected |= {(case.recipe, case.target, "—") for case in cases if case.plan and case.target in NOWHERE}
+    assert {(row[0], row[1], row[2]) for row in RESULTS} == expected
+    assert len(RESULTS) == len(expected)
+
+
+def test_the_refused_pairs_are_those_that_the_planner_refuses(cases: list[Legal]) -> None:
+    refused = [[case.recipe, case.target, ", ".join(case.refused)] for case in cases if not case.plan]
+    assert table("What the plan refuses") == refused
+
+
+def test_nothing_failed_and_nothing_was_skipped_but_by_name() -> None:
+    for recipe, target, runtime, load, unmatched, prompt, source, reference, *_, findings in RESULTS:
+        if runtime == "—":
+            assert load == f"skipped: {NOWHERE[target]}"
+            continue
+        assert load == ("lenient" if runtime in ("jang", "vmlx") else "strict")
+        assert (unmatched, prompt) == ("0 + 0", "136 + 4")
+        assert min(float(source), float(reference)) > 0.8
+        assert findings == ("V219" if runtime == "vmlx" and not recipe.startswith("jangtq") else "—")
+
+
+def test_the_runtimes_agree_with_the_independent_implementation() -> None:
+    rows = table("The runtimes against an independent implementation")
+    assert {row[0] for row in rows} == {"jang", "jang-strict", "vmlx", "mlx-vlm", "rapid-mlx"}
+    assert all(float(row[1]) > 0.99999 and row[4] == "100.0%" for row in rows)
+
+
+@pytest.mark.parametrize("part", ["REFUSED", "DIFFERENCES", "SKIPPED"])
+def test_the_text_is_that_of_its_maker(part: str) -> None:
+    assert getattr(compatibility_page, part) in TEXT
+
+
+def test_a_cell_is_what_it_was(cases: list[Legal], tiny: Checkpoint, tiny_source: Path, tmp_path: Path) -> None:
+    variable = "DSV4RECIPE_RAPID_MLX_PYTHON"
+    if variable not in os.environ:
+        pytest.skip(f'{variable} is not set: eval "$(sh scripts/runtimes)"')
+    (case,) = (case for case in cases if (case.recipe, case.target) == ("q3-mixed", "omlx"))
+    assert case.plan is not None
+    (chosen,) = (each for each in chosen_for(case) if each.runtime.name == "rapid-mlx")
+    row = cell(case, chosen, build(case.plan, tiny, tmp_path / "bundle"), tiny_source, None)
+    (written,) = (row for row in RESULTS if row[:3] == ["q3-mixed", "omlx", "rapid-mlx"])
+    made = compatibility_page._result(row)
+    assert made[:6] == written[:6]
+    assert abs(float(made[6]) - float(written[6])) < 0.002  # another CPU may round otherwise
+
+
+def test_a_page_without_the_reference_says_so(cases: list[Legal]) -> None:
+    refused = [{"recipe": c.recipe, "target": c.target, "refused": list(c.refused)} for c in cases if not c.plan]
+    page = compatibility_page.page(refused, {"skipped": "DSV4RECIPE_TORCH_PYTHON names no interpreter"})
+    assert "* The torch reference: skipped: DSV4RECIPE_TORCH_PYTHON names no interpreter.\n" in page
+    assert compatibility_page.DIFFERENCES not in page
