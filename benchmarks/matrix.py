@@ -24,7 +24,7 @@ from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.synth import synthesize
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.shipped import shipped_recipes
-from dsv4recipe.targets import TARGETS, get
+from dsv4recipe.targets import TARGETS, get, vmlx_sidecar
 from dsv4recipe.verifier.contract import check_contract
 from dsv4recipe.verifier.probe_result import ProbeResult
 from dsv4recipe.verifier.runtime import REFERENCE, probe_runtime
@@ -68,7 +68,10 @@ def cell(case: Legal, chosen: Chosen, bundle: Path, source: Path, reference: Pat
     row: dict[str, Any] = {"recipe": case.recipe, "target": case.target, "runtime": chosen.runtime.name}
     if chosen.skipped is not None:
         return row | {"skipped": chosen.skipped.message.removeprefix("skipped: ")}
-    result = probe_runtime(bundle, chosen.runtime.name, chosen.python, dense=source, reference=reference)
+    packed = (bundle / vmlx_sidecar.NAME).is_file()
+    result = probe_runtime(
+        bundle, chosen.runtime.name, chosen.python, dense=source, decoded=packed, reference=reference
+    )
     return row | seen(result) | {"contract": [f.code for f in check_contract(bundle, get(case.target)).findings]}
 
 

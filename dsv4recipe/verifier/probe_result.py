@@ -94,11 +94,12 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """Logits against a reference's, over `positions` of one prompt: mean and least cosine, mean KL divergence in nats,
-    the share of positions that prefer the same token."""
+    """Logits against a reference's, over `positions` of one prompt: the mean cosine, what nine positions in ten reach,
+    and the least; the mean KL divergence in nats; the share of positions that prefer the same token."""
 
     positions: int
     cosine: float
+    nine_in_ten: float
     worst_cosine: float
     kl: float
     top1: float

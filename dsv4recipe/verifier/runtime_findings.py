@@ -13,7 +13,7 @@ from dsv4recipe.units import human_size
 from .probe_result import Ended, Misread, ProbeResult
 from .runtimes import RUNTIMES
 
-_DECODED = 0.9999  # float16 against float32 of the same numbers: 0.99998 was measured
+_DECODED = 0.9999  # float16 against float32 of the same numbers, at nine positions in ten: 0.99997 measured
 _ANSWER = 1000  # characters of an answer in a message
 _SHOWN = 5  # names per finding; the whole list is in the result
 
@@ -207,11 +207,11 @@ def _forward(problems: Problems, result: ProbeResult, at: Where, min_cosine: flo
             at,
             "decode the tensors and compare each with its source (verify --source) to find the one that is wrong",
         )
-    if result.decoded is not None and result.decoded.cosine < _DECODED:
+    if result.decoded is not None and result.decoded.nine_in_ten < _DECODED:
         problems.error(
             "V224",
-            f"the runtime computes otherwise than the bundle's tensors say: cosine {result.decoded.cosine:.6f} to a "
-            f"model of the decoded tensors, wanted at least {_DECODED:g}",
+            f"the runtime computes otherwise than the bundle's tensors say: nine positions in ten reach a cosine of "
+            f"{result.decoded.nine_in_ten:.6f} to a model of the decoded tensors, wanted at least {_DECODED:g}",
             at,
             "layout, width, seed or sidecar: the contract step names which",
         )

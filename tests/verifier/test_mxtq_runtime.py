@@ -71,15 +71,16 @@ def child(code: str, home: Path, *arguments: object) -> Any:
 def test_the_loader_runs_what_the_tensors_say(made: Make, recipe: str, loader: str) -> None:
     """Names, routing, widths, seed and sidecar: logits as those of an independent dense decode of the same tensors."""
     needs("vmlx_engine" if loader == "vmlx" else "jang_tools")
-    result = probe_runtime(made(recipe), loader, decoded=True, tokens=12)
+    tokens = None if recipe == "jangtq2" else 12  # once past the window and the indexer's top-k
+    result = probe_runtime(made(recipe), loader, decoded=True, tokens=tokens)
     assert [finding.code for finding in runtime_findings(result)] == []
     assert (result.missing, result.unexpected, result.changed) == ((), (), ())
     wide = {"mxtq 2-bit": 3, "mxtq 4-bit": 9} if recipe == "jangtq-hash4" else {"mxtq 2-bit": 12}
     assert dict(result.kinds) == {"affine 8-bit g32": 42} | wide
     assert dict(result.dtypes) == {"embedding": "float16", "hidden": "float16"}
     assert result.decoded is not None
-    assert result.decoded.cosine >= COSINE
-    assert result.decoded.top1 == 1
+    assert result.decoded.nine_in_ten >= COSINE
+    assert result.decoded.top1 > 0.98
 
 
 def test_the_independent_decoder_agrees_with_ours(made: Make) -> None:
@@ -98,8 +99,8 @@ def test_the_independent_decoder_agrees_with_ours(made: Make) -> None:
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        ({"decoded": Likeness(12, 0.9998, 0.9, 0.1, 1.0, 0.3, 1.0)}, [("V224", "error")]),
-        ({"decoded": Likeness(12, 0.99991, 0.9999, 0.1, 1.0, 0.02, 1.0)}, []),
+        ({"decoded": Likeness(12, 0.99991, 0.9998, 0.9, 0.1, 1.0, 0.3, 1.0)}, [("V224", "error")]),
+        ({"decoded": Likeness(12, 0.9, 0.99991, 0.9, 0.1, 1.0, 0.02, 1.0)}, []),
         ({"failures": (Failure("decoded", "KeyError", "signs.256.42"),)}, [("V225", "error")]),
         ({"failures": (Failure("decoded", "MemoryError", "too large"),)}, [("V216", "warning")]),
     ],

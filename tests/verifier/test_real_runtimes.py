@@ -13,7 +13,7 @@ from dsv4recipe.verifier.runtime_findings import runtime_findings
 
 RECIPES = ("q4q8", "q4q8-per-expert")
 COSINE = 0.98
-"""Measured: 0.9873 on this seed, random weights, experts at 4 bits and the rest at 8."""
+"""Measured: 0.9871 over 12 positions on this seed, random weights, experts at 4 bits and the rest at 8."""
 
 
 @pytest.fixture(scope="module", params=RECIPES)

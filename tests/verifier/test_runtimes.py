@@ -184,6 +184,7 @@ def test_likeness_is_of_distributions_and_first_choices() -> None:
     assert (found["positions"], found["top1"]) == (2, 0.5)
     assert found["cosine"] == pytest.approx(0.5)  # orthogonal, and equal
     assert found["worst_cosine"] == 0
+    assert found["nine_in_ten"] == pytest.approx(0.1)  # interpolated between the two
     assert found["kl"] == pytest.approx(np.log(2) / 4 / 2)  # KL of (1, 2, 1)/4 from (1, 1, 2)/4 is log(2)/4
     assert compare(one + 7, one)["kl"] == pytest.approx(0, abs=1e-12)  # a shift changes no distribution
     with pytest.raises(ValueError, match="shape"):
