@@ -38,6 +38,8 @@ class Where:
 NOWHERE = Where()
 
 
+_NOTES = 20
+"""Notes that a rendering shows; JSON has them all."""
 _EXCERPT = 100
 """Characters of a line that a rendering shows; longer lines are cut around the span."""
 
@@ -81,7 +83,9 @@ class Diagnostic:
             pad = " " * len(number)
             source, caret = _excerpt(self.where)
             lines += [f"{pad} |", f"{number} | {source}", f"{pad} | {caret}"]
-        lines += [f"   = {note}" for note in self.notes]
+        lines += [f"   = {note}" for note in self.notes[:_NOTES]]
+        if len(self.notes) > _NOTES:
+            lines.append(f"   = and {len(self.notes) - _NOTES:,} more (--json lists them all)")
         if self.sees:
             lines.append(f"   = you see: {self.sees}")
         if self.hint:

@@ -24,7 +24,7 @@ SMALL = 64 << 20
 
 def side_files(plan: Plan, checkpoint: Checkpoint) -> dict[str, bytes]:
     """Name → content of every file of the bundle that is not a shard and not the manifest."""
-    target = get(plan.target["runtime"])
+    target = get(plan.target["runtime"], plan.source.family)
     root = checkpoint.folder.root
     files = _listing(root)
     side = SideInput(

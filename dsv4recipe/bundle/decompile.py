@@ -16,7 +16,7 @@ from dsv4recipe.plan.expected import expected_checkpoint
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.load import parse_recipe
 from dsv4recipe.recipe.show import data_text
-from dsv4recipe.targets import get
+from dsv4recipe.targets import known
 
 _JSON_LIMIT = 64 << 20
 _CARD_LIMIT = 1 << 20
@@ -32,7 +32,7 @@ def decompile_bundle(root: Path, name: str, model: str = "", runtime: str = "") 
     Raises RecipeError T001 (unknown runtime), P030 to P033 and what `read_bundle` raises.
     """
     if runtime:
-        get(runtime)
+        known(runtime)
     found = read_bundle(root, runtime)
     if runtime and runtime not in found.runtimes:
         hint = f"they are those of {', '.join(found.runtimes)}"

@@ -22,7 +22,7 @@ from dsv4recipe.plan.expected import expected_checkpoint
 from dsv4recipe.plan.make import order_of
 from dsv4recipe.plan.model import Plan, PlannedModule, PlannedShard, PlannedSource
 from dsv4recipe.plan.overrides import quantization
-from dsv4recipe.targets import TARGETS, Target
+from dsv4recipe.targets import Target, running
 
 STRANGER = "stranger"
 """The role of a stored tensor that no module of the family is made of."""
@@ -50,13 +50,14 @@ def observe(view: BundleView, prefer: str = "") -> Observed:
     """The plan that a bundle's headers and config.json show. `prefer` names the runtime to choose where several fit
     alike. Raises RecipeError C010 or C011 for a config.json that is of no known family."""
     checkpoint = expected_checkpoint(view.config, str(view.root / "config.json"))
-    found, strangers = _assign(view, Index(checkpoint.groups))
+    found, strangers = _assign(view, Index(checkpoint))
     groups = sorted((g for g in checkpoint.groups if g.stem in found), key=lambda g: order_of(g.slot))
     absent = tuple(g for g in checkpoint.groups if g.stem not in found)
     seed = view.config.get("mxtq_seed", 42)
     bare = [_module(group, found[group.stem], seed if type(seed) is int else 42) for group in groups]
     overrides = quantization_of(view.config)
-    ranked = sorted(TARGETS.values(), key=lambda target: _misfit(target, groups, bare, overrides, prefer, checkpoint))
+    targets = running(checkpoint.family.name).values()
+    ranked = sorted(targets, key=lambda target: _misfit(target, groups, bare, overrides, prefer, checkpoint))
     best = ranked[0]
     alike = _names_misfit(best, groups, bare, checkpoint)
     modules = tuple(replace(module, path=best.path(group.slot)) for module, group in zip(bare, groups, strict=True))

@@ -11,21 +11,21 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from dsv4recipe.checkpoint.deepseek_v4 import DEEPSEEK_V4
-from dsv4recipe.checkpoint.family import Dims, Family, Slot
+from dsv4recipe.checkpoint.deepseek_v41 import DEEPSEEK_V41
+from dsv4recipe.checkpoint.dims import Dims
+from dsv4recipe.checkpoint.family import Family, Slot
 from dsv4recipe.checkpoint.folder import Folder, open_folder
 from dsv4recipe.checkpoint.header import TensorEntry
 from dsv4recipe.errors import Problems, RecipeError, Where
 from dsv4recipe.formats.base import SourceTensor, Stored
 
-FAMILIES = (DEEPSEEK_V4,)
+FAMILIES = (DEEPSEEK_V4, DEEPSEEK_V41)
 
 _PLAIN: dict[str, Stored] = {"BF16": "bf16", "F16": "f16", "F32": "f32", "I64": "int", "I32": "int", "U8": "int"}
-_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +116,9 @@ def detect_family(config: dict[str, Any], file: str) -> Family:
     )
 
 
-def storage(weight: TensorEntry, scale: TensorEntry | None, tile: tuple[int, int]) -> SourceTensor | str:
-    """How a tensor is stored, by dtype and scale shape and never by name (fact sheet checkpoint.md 4).
+def storage(weight: TensorEntry, scale: TensorEntry | None, tile: tuple[int, ...]) -> SourceTensor | str:
+    """How a tensor is stored, by dtype and scale shape and never by name (fact sheet checkpoint.md 4). `tile` is the
+    scale tile that the config gives FP8 matrices, or the table this tensor.
 
     Returns the reason as text where the pair fits no known encoding.
     """
@@ -161,7 +162,7 @@ def make_checkpoint(folder: Folder) -> Checkpoint:
             if beside is not None:
                 scale_file, scale = beside
                 seen_scales += 1
-        source = storage(found[1], scale, dims.tile)
+        source = storage(found[1], scale, expected.slot.row.tile or dims.tile)
         if isinstance(source, str):
             problems.add("C024", expected.name, source)
             continue
@@ -209,7 +210,7 @@ def _report_strangers(entries: dict[str, Any], family: Family, dims: Dims, probl
 
 
 class _Listing:
-    """Collects findings per code; a thousand missing experts are one finding with examples."""
+    """Collects findings per code and reason; a thousand missing experts are one finding that names them all."""
 
     def __init__(self, folder: Folder):
         self.folder = folder
@@ -221,10 +222,7 @@ class _Listing:
     def raise_if_any(self) -> None:
         problems = Problems()
         for (code, reason), names in sorted(self.found.items()):
-            shown = tuple(islice(names, 1, _SHOWN))
-            more = (f"and {len(names) - _SHOWN:,} more",) if len(names) > _SHOWN else ()
             count = "" if len(names) == 1 else f" ({len(names):,} tensors)"
-            problems.error(
-                code, f"{names[0]}: {reason}{count}", Where(str(self.folder.root), subject=names[0]), notes=shown + more
-            )
+            where = Where(str(self.folder.root), subject=names[0])
+            problems.error(code, f"{names[0]}: {reason}{count}", where, notes=names[1:])
         problems.raise_if_any()

@@ -1,8 +1,9 @@
 """Floor 1, checkpoint. Synthetic checkpoints with the real names, dtypes, shapes and shards. Writes one new folder.
 
-Shards as the releases have them (fact sheet checkpoint.md section 9): the embedding, one per layer, the head with the
-last norm, one per MTP stage. Inside a shard the order is that of the safetensors package's writer, without
-metadata: with that, all headers of V4-Flash together are as long as the real ones, 7,663,144 bytes.
+Shards as the V4 releases have them (fact sheet checkpoint.md section 9): the embedding, one per layer, the head with
+the last norm, one per MTP stage; then, where there is one, the vision tower (V4.1's own map is not known). Inside a
+shard the order is that of the safetensors package's writer, without metadata: with that, all headers of V4-Flash
+together are as long as the real ones, 7,663,144 bytes.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import shutil
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from dsv4recipe.checkpoint.deepseek_v4 import DEEPSEEK_V4
-from dsv4recipe.checkpoint.family import Dims, ExpectedTensor
+from dsv4recipe.checkpoint.dims import Dims
+from dsv4recipe.checkpoint.family import ExpectedTensor, Family
+from dsv4recipe.checkpoint.graph import detect_family
 from dsv4recipe.checkpoint.header import header_bytes
 from dsv4recipe.checkpoint.strict_json import reason
 from dsv4recipe.checkpoint.synth_config import synth_config
@@ -65,15 +67,23 @@ def synthesize(
     headers_only: bool = False,
     seed: int = 0,
 ) -> Synthetic:
-    """Writes a synthetic checkpoint to the new folder `out`.
+    """Writes a synthetic checkpoint of a release to the new folder `out`, as `synthesize_config` does.
+
+    Raises RecipeError C051 for wrong wishes too.
+    """
+    return synthesize_config(out, synth_config(release, preset, layers, experts), headers_only, seed)
+
+
+def synthesize_config(out: Path, config: dict[str, Any], headers_only: bool = False, seed: int = 0) -> Synthetic:
+    """Writes a synthetic checkpoint of any config.json of a known family to the new folder `out`.
 
     `headers_only` leaves holes for the data: files of full length that take no space. Values follow from `seed` and
-    the tensor's name. The folder appears under its name when it is complete. Raises RecipeError: C051 wrong wishes,
+    the tensor's name. The folder appears under its name when it is complete. Raises RecipeError: C010, C011 the config,
     C052 `out` exists, C053 the disk.
     """
-    config = synth_config(release, preset, layers, experts)
-    dims = DEEPSEEK_V4.dims_of(config, "config.json")
-    shards = shard_pieces(dims)
+    family = detect_family(config, "config.json")
+    dims = family.dims_of(config, "config.json")
+    shards = shard_pieces(family, dims)
     total = sum(piece.nbytes for shard in shards for piece in shard)
     if out.exists() or out.is_symlink():
         raise RecipeError("C052", f"{out} exists", Where(str(out)), "choose another name or remove it first")
@@ -100,20 +110,22 @@ def synthesize(
     return Synthetic(out, len(weight_map), total, len(shards), headers_only)
 
 
-def shard_pieces(dims: Dims) -> tuple[tuple[Piece, ...], ...]:
+def shard_pieces(family: Family, dims: Dims) -> tuple[tuple[Piece, ...], ...]:
     """The stored tensors of each shard in file order."""
-    shards: list[list[Piece]] = [[] for _ in range(dims.layers + dims.stages + 2)]
-    for tensor in DEEPSEEK_V4.expected(dims):
+    shards: list[list[Piece]] = [[] for _ in range(dims.layers + dims.stages + 3)]
+    for tensor in family.expected(dims):
         layer = tensor.slot.layer
-        if layer is None:
+        if tensor.slot.block == "vision":
+            number = -1
+        elif layer is None:
             number = 0 if tensor.name == "embed.weight" else dims.layers + 1
         else:
             number = 1 + layer if layer < dims.layers else 2 + layer
-        shards[number] += stored_pieces(tensor, dims.tile)
-    return tuple(tuple(sorted(shard, key=lambda p: (_ORDER.index(p.dtype), p.name))) for shard in shards)
+        shards[number] += stored_pieces(tensor)
+    return tuple(tuple(sorted(shard, key=lambda p: (_ORDER.index(p.dtype), p.name))) for shard in shards if shard)
 
 
-def stored_pieces(tensor: ExpectedTensor, tile: tuple[int, int]) -> tuple[Piece, ...]:
+def stored_pieces(tensor: ExpectedTensor) -> tuple[Piece, ...]:
     """A logical tensor as the checkpoint stores it: one plain tensor, or a weight and its scale."""
     if tensor.stored in _PLAIN:
         return (Piece(tensor.name, _PLAIN[tensor.stored], tensor.shape, tensor),)
@@ -122,7 +134,7 @@ def stored_pieces(tensor: ExpectedTensor, tile: tuple[int, int]) -> tuple[Piece,
     if tensor.stored == "fp4":
         weight = Piece(tensor.name, "I8", (rows, columns // 2), tensor)
         return weight, Piece(scale, "F8_E8M0", (rows, columns // 32), tensor, True)
-    tiles = (-(-rows // tile[0]), -(-columns // tile[1]))
+    tiles = (-(-rows // tensor.tile[0]), -(-columns // tensor.tile[1]))
     return Piece(tensor.name, "F8_E4M3", tensor.shape, tensor), Piece(scale, "F8_E8M0", tiles, tensor, True)
 
 
@@ -146,7 +158,7 @@ def _write_shard(path: Path, pieces: tuple[Piece, ...], dims: Dims, seed: int | 
 def _write_tensor(stream: BinaryIO, tensor: ExpectedTensor, place: dict[str, int], dims: Dims, seed: int) -> None:
     data = place[tensor.name]
     scale = place.get(tensor.name.removesuffix("weight") + "scale", 0)
-    for codes, scales in blocks(tensor, seed, dims.experts, dims.tile):
+    for codes, scales in blocks(tensor, seed, dims.experts):
         stream.seek(data)
         data += stream.write(codes)
         if scales:

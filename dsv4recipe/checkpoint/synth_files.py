@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from dsv4recipe.checkpoint.dims import text_section
+
 BOS, EOS, PAD, USER, ASSISTANT = (
     "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜▁pad▁｜>", "<｜User｜>", "<｜Assistant｜>",
 )  # fmt: skip
@@ -76,11 +78,12 @@ def tokenizer(vocab: int) -> dict[str, Any]:
 
 def side_files(config: dict[str, Any], index: dict[str, Any], sparse: bool) -> dict[str, str]:
     """Relative path → text of every file that is not a shard."""
-    vocab = config["vocab_size"]
+    text = text_section(config)
+    vocab, stages = text["vocab_size"], len(text["compress_ratios"]) - text["num_hidden_layers"]
     card = _CARD.format(
-        layers=config["num_hidden_layers"],
-        stages=len(config["compress_ratios"]) - config["num_hidden_layers"],
-        experts=config["n_routed_experts"],
+        layers=text["num_hidden_layers"],
+        stages=stages,
+        experts=text["n_routed_experts"],
         vocab=vocab,
         tensors=len(index["weight_map"]),
         size=index["metadata"]["total_size"],
@@ -88,7 +91,7 @@ def side_files(config: dict[str, Any], index: dict[str, Any], sparse: bool) -> d
     )
     generation = {"bos_token_id": 0, "eos_token_id": 1, "do_sample": True, "temperature": 1.0, "top_p": 1.0}
     tokens = {"bos_token": BOS, "eos_token": EOS, "pad_token": PAD, "add_bos_token": False, "add_eos_token": False}
-    limits = {"model_max_length": config["max_position_embeddings"], "tokenizer_class": "PreTrainedTokenizerFast"}
+    limits = {"model_max_length": text["max_position_embeddings"], "tokenizer_class": "PreTrainedTokenizerFast"}
     documents = {
         "config.json": config,
         "generation_config.json": {"_from_model_config": True} | generation,
@@ -96,5 +99,8 @@ def side_files(config: dict[str, Any], index: dict[str, Any], sparse: bool) -> d
         "tokenizer.json": tokenizer(vocab),
         "tokenizer_config.json": tokens | limits,
     }
+    drafter = {key: value for key, value in text.items() if key.startswith("dspark_")}
+    if drafter and stages:
+        documents["inference/config.json"] = {"n_mtp_layers": stages} | drafter
     texts = {name: json.dumps(value, indent=2, ensure_ascii=False) + "\n" for name, value in documents.items()}
     return texts | {"LICENSE": _LICENSE, "README.md": card, "encoding/encoding_dsv4.py": _ENCODING}

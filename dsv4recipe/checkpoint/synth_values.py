@@ -21,6 +21,8 @@ Bytes = NDArray[np.uint8]
 
 _BLOCK = 1 << 18
 """Elements worked on at a time: they stay in the processor's cache."""
+_HEIGHT = 128
+"""Rows worked on at a time are a multiple of an FP8 tile's, or of this."""
 _POOL_ROWS = 2048
 _POOLED = 1 << 20
 """FP4 tensors of more elements take their rows from one pool of rows per width: encoding every expert of a slice
@@ -88,7 +90,7 @@ def fp4(values: Floats) -> tuple[Bytes, Bytes]:
     return codes[:, 0::2] | (codes[:, 1::2] << 4), (exponent + 127).astype(np.uint8)
 
 
-def fp8(values: Floats, tile: tuple[int, int]) -> tuple[Bytes, Bytes]:
+def fp8(values: Floats, tile: tuple[int, ...]) -> tuple[Bytes, Bytes]:
     """[rows, columns], multiples of the tile → E4M3 codes of that shape and one E8M0 scale per tile."""
     rows, columns = values.shape
     tiles = values.reshape(rows // tile[0], tile[0], columns // tile[1], tile[1])
@@ -123,16 +125,17 @@ def hash_table(draw: Draw, shape: tuple[int, ...], experts: int) -> NDArray[np.i
 
 def _spread(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
     """(mean, standard deviation) of a tensor: small ones as a working model has them, matrices by fan-in."""
-    if name.endswith("norm.weight"):
+    if name.endswith(("norm.weight", "norm1.weight", "norm2.weight", "engram.q_weight", "engram.k_weight")):
         return 1.0, 0.05
     if name.endswith("_scale"):
         return 0.1, 0.0
-    if name.endswith(("_base", "attn_sink", "gate.bias", ".ape")):
+    if name.endswith(("_base", "attn_sink", ".bias", ".bias_vl", ".ape")):
         return 0.0, 0.1
-    return 0.0, 1.0 if name == "embed.weight" else float(shape[-1]) ** -0.5
+    unit = name.endswith("embed.weight") or name.startswith("image_")
+    return 0.0, 1.0 if unit else float(shape[-1]) ** -0.5
 
 
-def blocks(tensor: ExpectedTensor, seed: int, experts: int, tile: tuple[int, int]) -> Iterator[tuple[bytes, bytes]]:
+def blocks(tensor: ExpectedTensor, seed: int, experts: int) -> Iterator[tuple[bytes, bytes]]:
     """The stored bytes of a logical tensor as (data, scale data) in pieces; the scale is b"" for a plain one."""
     draw = Draw(seed, tensor.name)
     if tensor.stored == "int":
@@ -145,12 +148,13 @@ def blocks(tensor: ExpectedTensor, seed: int, experts: int, tile: tuple[int, int
         return
     mean, std = _spread(tensor.name, tensor.shape)
     width = int(np.prod(tensor.shape[1:]))
-    step = max(1, _BLOCK // (width * tile[0])) * tile[0]
+    height = tensor.tile[0] if tensor.tile else _HEIGHT
+    step = max(1, _BLOCK // (width * height)) * height
     for first in range(0, tensor.shape[0], step):
         count = min(step, tensor.shape[0] - first)
         values = draw.normal((count, width), std)
         if tensor.stored in ("fp4", "fp8"):
-            codes, scales = fp4(values) if tensor.stored == "fp4" else fp8(values, tile)
+            codes, scales = fp4(values) if tensor.stored == "fp4" else fp8(values, tensor.tile)
             yield codes.tobytes(), scales.tobytes()
             continue
         values += np.float32(mean)

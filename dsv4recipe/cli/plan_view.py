@@ -44,7 +44,8 @@ def print_plan(plan: Plan) -> None:
         if len(entries) > len(paths):
             words += f", {len(entries) - len(paths)} entries under disk stems"
         click.echo(f"config.json: {top['bits']}-bit {top['mode']} g{top['group_size']} globally; overrides for {words}")
-    for name, size in get(plan.target["runtime"]).sidecar((m.source, m.format) for m in plan.modules).items():
+    target = get(plan.target["runtime"], plan.source.family)
+    for name, size in target.sidecar((m.source, m.format) for m in plan.modules).items():
         click.echo(f"sidecar {name}: {human_size(size)} of signs and codebooks")
     for who, count in plan.dropped.items():
         click.echo(f"dropped by {who}: {count:,} tensors")

@@ -34,7 +34,8 @@ def command(plan: str, output: Path, numbers: Path | None, source: Path | None, 
     measured = None
     if numbers is not None:
         measured = read_numbers(numbers.read_text(encoding="utf-8"), str(numbers), side.plan)
-    findings = () if side.folder is None else check_contract(side.folder, get(side.plan.target["runtime"])).findings
+    target = get(side.plan.target["runtime"], side.plan.source.family)
+    findings = () if side.folder is None else check_contract(side.folder, target).findings
     page = render_page(side.plan, measured, findings, side.notes)
     output.write_bytes(page.encode())
     if as_json:

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import click
 
+from dsv4recipe.checkpoint.releases import RELEASES
+from dsv4recipe.checkpoint.synth_config import PRESETS
 from dsv4recipe.cli.arguments import json_option
 from dsv4recipe.units import counted, human_size
 
 
 @click.command("synth")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--release", default="v4-flash", show_default=True, type=click.Choice(["v4-flash", "v4-pro"]))
-@click.option("--preset", default="tiny", show_default=True, type=click.Choice(["tiny", "slice", "full"]))
+@click.option("--release", default="v4-flash", show_default=True, type=click.Choice(RELEASES))
+@click.option("--preset", default="tiny", show_default=True, type=click.Choice(PRESETS))
 @click.option("--layers", type=click.IntRange(1, 1024), help="Main layers (default: the preset's).")
 @click.option("--experts", type=click.IntRange(1, 4096), help="Routed experts per layer (default: the preset's).")
 @click.option("--headers-only", is_flag=True, help="Complete headers, holes instead of data.")

@@ -63,7 +63,7 @@ def decompile(plan: Plan, checkpoint: Checkpoint, about: About, file: str) -> De
         name=about.name,
         summary=about.summary,
         license=about.license,
-        source=Source(model, plan.source.revision or about.revision, plan.source.family),
+        source=Source(model, plan.source.revision or about.revision, (plan.source.family,)),
         target=_target(plan),
         rules=tuple(_rules(plan, checkpoint)),
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dsv4recipe.checkpoint.family import Slot
-from dsv4recipe.checkpoint.graph import Group
-from dsv4recipe.targets import TARGETS
+from dsv4recipe.checkpoint.graph import Checkpoint, Group
+from dsv4recipe.targets import running
 
 _EXPERT = re.compile(r"\.experts\.(\d+|\{0-\d+\})\.")
 _PARTS = (".weight", ".scales", ".biases", ".scale", ".tq_packed", ".tq_norms", ".tq_bits")
@@ -22,19 +22,18 @@ class Names:
     disk: tuple[tuple[str, str], ...]
 
 
-def names_everywhere(slot: Slot) -> dict[str, Names]:
-    """The names of a slot in every target of the registry."""
+def names_everywhere(slot: Slot, family: str) -> dict[str, Names]:
+    """The names of a slot in every target that runs its family."""
     return {
         name: Names(target.path(slot), tuple((each, target.disk_stem(slot, each)) for each in target.expert_layouts))
-        for name, target in TARGETS.items()
+        for name, target in running(family).items()
     }
 
 
-def aliases(slot: Slot) -> tuple[str, ...]:
-    """Every stem under which a bundle or a config of any dialect may name the slot; `{E}` stands for an expert. The
-    paths of MTP stages are their source stems, for no runtime renames them."""
+def aliases(slot: Slot, family: str) -> tuple[str, ...]:
+    """Every stem under which a bundle or a config of any dialect may name the slot; `{E}` stands for an expert."""
     found = [slot.stem]
-    for target in TARGETS.values():
+    for target in running(family).values():
         found += [target.disk_stem(slot, layout) for layout in target.expert_layouts]
         found += [key for keys in target.lookups(slot) for key in keys]
         found += target.keys(slot)
@@ -42,12 +41,12 @@ def aliases(slot: Slot) -> tuple[str, ...]:
 
 
 class Index:
-    """Groups by any of their names."""
+    """A checkpoint's groups by any of their names."""
 
-    def __init__(self, groups: Iterable[Group]) -> None:
+    def __init__(self, checkpoint: Checkpoint) -> None:
         self.groups: dict[str, Group] = {}
-        for group in groups:
-            for alias in aliases(group.slot):
+        for group in checkpoint.groups:
+            for alias in aliases(group.slot, checkpoint.family.name):
                 self.groups.setdefault(alias, group)
 
     def stem(self, stem: str) -> tuple[Group, int | None] | None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dsv4recipe.checkpoint.family import Dims, ExpectedTensor
+from dsv4recipe.checkpoint.family import ExpectedTensor
 from dsv4recipe.checkpoint.folder import Folder
 from dsv4recipe.checkpoint.graph import Checkpoint, Group, Tensor, detect_family
 from dsv4recipe.checkpoint.header import TensorEntry
@@ -28,12 +28,11 @@ def expected_checkpoint(config: Mapping[str, Any], file: str) -> Checkpoint:
     dims = family.dims_of(dict(config), file)
     members: dict[str, list[Tensor]] = {}
     for expected in family.expected(dims):
-        tensor = Tensor(expected.name, expected.slot, _source(expected, dims), "", _NOWHERE, "", None)
+        tensor = Tensor(expected.name, expected.slot, _source(expected), "", _NOWHERE, "", None)
         members.setdefault(expected.slot.stem, []).append(tensor)
     groups = tuple(Group(stem, each[0].slot, each[0].source, tuple(each)) for stem, each in members.items())
     return Checkpoint(Folder(Path(file).parent, dict(config), "", ()), family, dims, groups)
 
 
-def _source(expected: ExpectedTensor, dims: Dims) -> SourceTensor:
-    tile = dims.tile if expected.stored == "fp8" else ()
-    return SourceTensor(expected.stored, expected.shape, _DTYPES[expected.stored], tile)
+def _source(expected: ExpectedTensor) -> SourceTensor:
+    return SourceTensor(expected.stored, expected.shape, _DTYPES[expected.stored], expected.tile)

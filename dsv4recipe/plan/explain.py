@@ -80,15 +80,16 @@ def explain(recipe: Recipe, checkpoint: Checkpoint, name: str) -> Explanation:
 
     Raises RecipeError P040 (no dialect has the name; the nearest are named), and what `make_plan` raises.
     """
-    found = Index(checkpoint.groups).find(name)
+    found = Index(checkpoint).find(name)
     if found is None:
         raise _unknown(name, checkpoint)
     group, expert = found
     plan = make_plan(recipe, checkpoint)
+    target = get(recipe.target.runtime, checkpoint.family.name)
     winner, losers = _verdicts(recipe, checkpoint, group)
     module = next((each for each in plan.modules if each.sources == group.names), None)
     shard = next((s.file for s in plan.shards if module is not None and module.disk in s.modules), "")
-    keys = () if module is None else (*get(recipe.target.runtime).keys(group.slot), *_stems(module, expert))
+    keys = () if module is None else (*target.keys(group.slot), *_stems(module, expert))
     return Explanation(
         name=name,
         group=group,
@@ -99,7 +100,7 @@ def explain(recipe: Recipe, checkpoint: Checkpoint, name: str) -> Explanation:
         shard=shard,
         overrides={key: plan.overrides[key] for key in dict.fromkeys(keys) if key in plan.overrides},
         globals_=_globals(plan),
-        names=names_everywhere(group.slot),
+        names=names_everywhere(group.slot, checkpoint.family.name),
         chain=chain_of(plan_graph(plan, checkpoint), group.stem),
     )
 
@@ -118,7 +119,7 @@ def _verdicts(recipe: Recipe, checkpoint: Checkpoint, group: Group) -> tuple[Ver
         why = "target.mtp: drop takes every MTP tensor before a rule is tried"
         return None, [Verdict(rule.id, rule.where, why) for rule in recipe.rules]
     sets = checkpoint.family.layer_sets(checkpoint.dims)
-    path_of = get(recipe.target.runtime).path
+    path_of = get(recipe.target.runtime, checkpoint.family.name).path
     winner: Verdict | None = None
     losers = []
     for rule in recipe.rules:
@@ -164,9 +165,9 @@ def _list(layers: Sequence[int] | frozenset[int]) -> str:
 
 
 def _unknown(name: str, checkpoint: Checkpoint) -> RecipeError:
-    known = Index(checkpoint.groups).groups
+    known = Index(checkpoint).groups
     place = _EXPERT.search(name)
-    one = Index(checkpoint.groups).find(_EXPERT.sub(".experts.0.", name)) if place else None
+    one = Index(checkpoint).find(_EXPERT.sub(".experts.0.", name)) if place else None
     if one is not None and place is not None:
         message = f"{one[0].stem} has experts 0 to {one[0].experts - 1}, not {place[1]}"
         return RecipeError("P040", message, hint="name one of them, or {E} for all")

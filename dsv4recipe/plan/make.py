@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dsv4recipe.checkpoint.family import Dims, Slot
+from dsv4recipe.checkpoint.dims import Dims
+from dsv4recipe.checkpoint.family import Slot
 from dsv4recipe.checkpoint.graph import Checkpoint, Group
-from dsv4recipe.errors import Problems
+from dsv4recipe.checkpoint.releases import RELEASES, release_model
+from dsv4recipe.errors import Problems, RecipeError
 from dsv4recipe.formats import Part
 from dsv4recipe.plan.model import Plan, PlannedModule, PlannedSource
 from dsv4recipe.plan.overrides import quantization
@@ -15,7 +17,7 @@ from dsv4recipe.plan.shards import pack_shards
 from dsv4recipe.recipe.model import Recipe
 from dsv4recipe.recipe.show import recipe_data
 from dsv4recipe.targets import Claim, Target, get
-from dsv4recipe.targets.legality import check_claims, check_family, check_layout
+from dsv4recipe.targets.legality import check_claims, check_family, check_layout, check_source
 
 
 def make_plan(recipe: Recipe, checkpoint: Checkpoint) -> Plan:
@@ -24,11 +26,17 @@ def make_plan(recipe: Recipe, checkpoint: Checkpoint) -> Plan:
     Raises RecipeError with every problem at once: unknown runtime (T001), a target that cannot take the recipe (T0xx),
     tensors claimed by no rule, rules that match nothing (P0xx).
     """
-    target = get(recipe.target.runtime, recipe.where)
+    family = checkpoint.family.name
     problems = Problems()
-    check_family(target, recipe, checkpoint.family.name, problems)
+    check_family(recipe, family, problems)
+    try:
+        target = get(recipe.target.runtime, family, recipe.place("target.runtime"))
+    except RecipeError as error:
+        raise RecipeError.of((*problems.errors, *error.diagnostics)) from None
     problems.raise_if_any()
-    check_layout(target, recipe, problems)
+    check_source(target, recipe, checkpoint, problems)
+    problems.raise_if_any()
+    check_layout(target, recipe, checkpoint.dims, problems)
     claims, dropped = resolve(recipe, checkpoint, target, problems)
     check_claims(target, recipe, claims, problems)
     problems.raise_if_any()
@@ -39,9 +47,8 @@ def make_plan(recipe: Recipe, checkpoint: Checkpoint) -> Plan:
     return Plan(
         recipe=recipe_data(recipe),
         source=PlannedSource(
-            model=recipe.source.model,
-            revision=recipe.source.revision,
-            family=checkpoint.family.name,
+            *_model(recipe, checkpoint.dims),
+            family=family,
             config_digest=checkpoint.folder.config_digest,
             header_digest=checkpoint.folder.header_digest,
             tensors=checkpoint.folder.tensors,
@@ -54,6 +61,16 @@ def make_plan(recipe: Recipe, checkpoint: Checkpoint) -> Plan:
         overrides=quantization(target, modules, keys),
         dropped=dropped,
     )  # fmt: skip
+
+
+def _model(recipe: Recipe, dims: Dims) -> tuple[str, str]:
+    """Repository and revision of the checkpoint: what the recipe says, unless it names one release and the checkpoint
+    has the dimensions of another. Of that one no revision is known."""
+    said = recipe.source.model
+    found = release_model(dims)
+    if found in ("", said) or said not in {release.model for release in RELEASES.values()}:
+        return said, recipe.source.revision
+    return found, ""
 
 
 def order_of(slot: Slot) -> tuple[int, int]:

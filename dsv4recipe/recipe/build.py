@@ -23,13 +23,17 @@ def build(draft: Draft) -> Recipe:
         name=plain(header["name"]),
         summary=plain(header["summary"]),
         license=plain(header["license"]),
-        source=Source(source["model"], source.get("revision", ""), source["family"]),
+        source=Source(source["model"], source.get("revision", ""), _family(source["family"])),
         target=Target(target["runtime"], target["experts"], target["mtp"], parse_size(target["shard-size"]), half),
         rules=rules,
         where=header["name"].where,
         origins=(*origins, *((rule.id, rule.where.file) for rule in rules)),
         fields=tuple(field for key in HEADER for field in _header_places(draft, key)),
     )
+
+
+def _family(value: str | list[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
 
 
 def _header_places(draft: Draft, key: str) -> list[tuple[str, Any]]:

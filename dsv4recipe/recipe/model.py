@@ -11,14 +11,20 @@ from dsv4recipe.formats import Format
 ROLES = (
     "routed-expert", "shared-expert", "attention", "compressor", "indexer", "embedding", "lm-head", "mtp-projection",
     "router", "router-bias", "hash-table", "hyper-connection", "attention-sink", "position-bias", "norm",
+    "markov-head", "confidence-head", "engram-table", "engram", "engram-gate", "vision", "aligner", "image-token",
+    "bias",
 )  # fmt: skip
-"""Every role a tensor of the family can have (fact sheet checkpoint.md section 5)."""
+"""Every role a tensor of the family can have (fact sheet checkpoint.md sections 5 and 7)."""
 
 PROJECTIONS = (
     "gate", "up", "down", "wq_a", "wq_b", "wkv", "wo_a", "wo_b", "wgate", "weights_proj", "e_proj", "h_proj",
+    "wk", "main_proj", "markov_w1", "markov_w2",
 )  # fmt: skip
 
-LAYER_SETS = ("hash", "dense-context", "compress-ratio-4", "compress-ratio-128", "mlx-lm-more-bits")
+LAYER_SETS = (
+    "hash", "dense-context", "compress-ratio-4", "compress-ratio-128", "mlx-lm-more-bits", "compress-ratio-1",
+    "compress-ratio-2", "kv-source", "index-source", "engram",
+)  # fmt: skip
 """Names of layer sets; the family resolves them from config.json (fact sheet checkpoint.md section 4)."""
 
 KEEP = ("source", "float32", "bfloat16", "float16")
@@ -66,11 +72,12 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The checkpoint the recipe was written for. `revision` is a 40-digit commit, or ""."""
+    """The checkpoint the recipe was written for, and the families that its rules fit. `revision` is a 40-digit commit,
+    or ""."""
 
     model: str
     revision: str
-    family: str
+    family: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

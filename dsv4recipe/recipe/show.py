@@ -26,7 +26,9 @@ _BARE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]*(?: [A-Za-z0-9._/+()-][A-Za-z0-
 
 def recipe_data(recipe: Recipe) -> dict[str, Any]:
     """The recipe as JSON-like data that is itself a valid recipe: no positions, no `extends`, defaults spelled out."""
-    source = {"model": recipe.source.model, "revision": recipe.source.revision, "family": recipe.source.family}
+    families = list(recipe.source.family)
+    family = families if len(families) > 1 else families[0]
+    source = {"model": recipe.source.model, "revision": recipe.source.revision, "family": family}
     if not recipe.source.revision:
         del source["revision"]
     target = recipe.target

@@ -14,7 +14,7 @@ from dsv4recipe.recipe.show import data_text
 from dsv4recipe.report.heat import BITS, bits_map, rmse_map, runs, step
 from dsv4recipe.report.numbers import Measured
 from dsv4recipe.report.patterns import patterns
-from dsv4recipe.targets import TARGETS
+from dsv4recipe.targets import running
 
 Row = dict[str, Any]
 
@@ -68,7 +68,7 @@ def _outside(module: PlannedModule) -> Row:
 
 
 def _sidecar(plan: Plan) -> list[tuple[str, int]]:
-    target = TARGETS.get(str(plan.target.get("runtime")))
+    target = running(plan.source.family).get(str(plan.target.get("runtime")))
     return sorted(target.sidecar((m.source, m.format) for m in plan.modules).items()) if target else []
 
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dsv4recipe.checkpoint.family import Dims, Slot
+from dsv4recipe.checkpoint.dims import Dims
+from dsv4recipe.checkpoint.family import Slot
 from dsv4recipe.checkpoint.graph import Group
 from dsv4recipe.formats import Format, Part, SourceTensor
 from dsv4recipe.recipe.model import Rule
@@ -66,17 +67,23 @@ def no_extra_parts(fmt: Format, stacked: bool) -> tuple[Part, ...]:  # noqa: ARG
 
 @dataclass(frozen=True)
 class Target:
-    """One runtime as data.
+    """One runtime as data, for the `families` that it runs under these names; a runtime that runs another family under
+    other names has a target for it.
 
     `names` gives its module paths, `also` those of other runtimes that load the same bundle. `disk_stem` names a module
     on disk. `runs` maps a role to the kinds of format the runtime runs there ("" for every other role); `halves` (the
     advised one first) are the half types it takes; `float32_roles` stay in their source's float32. `overrides` is
     "differing" (only modules that differ from the global entry) or "all"; `stem_overrides` repeats each entry under its
-    disk stem. `mtp` says what may become of MTP stages. `tied` lists projections that share one format per layer, and
-    `tied_error` whether the runtime breaks without, or is only slower. `row_groups` maps a projection to the dimension
-    that splits its rows into a leading axis on disk. `laws` names what the contract asks beyond the laws of all.
-    `sidecar` gives the tensor files beside the shards that the formats call for, with their payload bytes; `first` the
-    kind of format of which the first shard must hold a stack, where there is one.
+    disk stem. `mtp` says what may become of MTP stages, `stages` of which kinds of stage a bundle may keep, `mtp_paths`
+    whether the runtime has modules for them. `tied` lists projections that share one format per layer, and `tied_error`
+    whether the runtime breaks without, or is only slower. `row_groups` maps a projection to the dimension that splits
+    its rows into a leading axis on disk. `laws` names what the contract asks beyond the laws of all. `sidecar` gives
+    the tensor files beside the shards that the formats call for, with their payload bytes; `first` the kind of format
+    of which the first shard must hold a stack, where there is one.
+
+    By beginnings of source patterns: `skips` are tensors that the loader passes over; `lacks` those that it has no
+    module for and does not take in a bundle, with what a recipe's `match` says of them; `refuses` those without which
+    the model is another one, with the reason why the runtime cannot run them.
     """
 
     name: str
@@ -101,9 +108,13 @@ class Target:
     mtp_paths: bool = False
     sidecar: Callable[[Iterable[tuple[SourceTensor, Format]]], Mapping[str, int]] = no_sidecar
     first: str = ""
+    stages: tuple[str, ...] = ("classic", "dspark")
+    skips: tuple[str, ...] = ()
+    lacks: Mapping[str, str] = field(default_factory=dict)
+    refuses: Mapping[str, str] = field(default_factory=dict)
 
     def path(self, slot: Slot) -> str | None:
-        """The post-sanitize path of what a slot becomes; None where the runtime drops it (MTP)."""
+        """The post-sanitize path of what a slot becomes; None where the runtime has no module for it."""
         return self.names.path(slot.stem) if self._loads(slot) else None
 
     def keys(self, slot: Slot) -> tuple[str, ...]:
@@ -118,13 +129,23 @@ class Target:
             return ()
         return tuple(dict.fromkeys(names.lookups(slot.stem) for names in (self.names, *self.also)))
 
+    def absent(self, slot: Slot) -> bool:
+        """Whether the runtime has no module for the slot and loads no bundle that holds it."""
+        return slot.row.pattern.startswith(tuple(self.lacks))
+
+    def skipped(self, slot: Slot) -> bool:
+        """Whether the loader passes over what a bundle holds of the slot."""
+        return slot.row.pattern.startswith(self.skips)
+
     def groups(self, slot: Slot, dims: Dims) -> int:
         """Into how many leading groups the rows of a matrix are split on disk; 0 if they are not."""
         name = self.row_groups.get(slot.row.projection)
-        return int(getattr(dims, name)) if name and slot.block == "main" else 0
+        return int(getattr(dims, name)) if name and self._loads(slot) else 0
 
     def _loads(self, slot: Slot) -> bool:
-        return slot.block != "mtp" or self.mtp_paths
+        if slot.block == "mtp" and not self.mtp_paths:
+            return False
+        return not self.absent(slot) and not self.skipped(slot)
 
 
 @dataclass(frozen=True, slots=True)

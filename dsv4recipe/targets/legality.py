@@ -8,26 +8,39 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+from dsv4recipe.checkpoint.dims import Dims
+from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import Problems
 from dsv4recipe.formats import Affine, Keep, Mxtq
 from dsv4recipe.formats.base import HALF_DTYPES
 from dsv4recipe.recipe.model import Recipe
+from dsv4recipe.targets import running
 from dsv4recipe.targets.base import Claim, Target
 
 
-def check_family(target: Target, recipe: Recipe, family: str, problems: Problems) -> None:
-    """Recipe, checkpoint and runtime speak of one family."""
-    if recipe.source.family != family:
-        message = f"the recipe is for family {recipe.source.family}, the checkpoint is {family}"
-        hint = "choose a recipe for this family, or change source.family"
+def check_family(recipe: Recipe, family: str, problems: Problems) -> None:
+    """The recipe is written for the checkpoint's family."""
+    if family not in recipe.source.family:
+        message = f"the recipe is for family {' and '.join(recipe.source.family)}, the checkpoint is {family}"
+        hint = "choose a recipe for this family, or add it to source.family"
         problems.error("T002", message, recipe.place("source.family"), hint)
-    if family not in target.families:
-        hint = f"it runs: {', '.join(target.families)}"
-        place = recipe.place("target.runtime")
-        problems.error("T003", f"{target.name} does not run family {family}", place, hint)
 
 
-def check_layout(target: Target, recipe: Recipe, problems: Problems) -> None:
+def check_source(target: Target, recipe: Recipe, checkpoint: Checkpoint, problems: Problems) -> None:
+    """The checkpoint against the runtime: parts that it cannot do without, and cannot run."""
+    for beginning, reason in target.refuses.items():
+        found = [group for group in checkpoint.groups if group.slot.row.pattern.startswith(beginning)]
+        if found:
+            others = ", ".join(
+                name for name, other in running(checkpoint.family.name).items() if beginning not in other.refuses
+            )
+            hint = f"a runtime that has it: {others}" if others else ""
+            notes = tuple(group.names for group in found)
+            message = f"{target.name} does not run this checkpoint: {reason}"
+            problems.error("T007", message, recipe.place("target.runtime"), hint, notes)
+
+
+def check_layout(target: Target, recipe: Recipe, dims: Dims, problems: Problems) -> None:
     """The recipe's target section against the runtime."""
     asked, name = recipe.target, target.name
     if asked.experts not in target.expert_layouts:
@@ -39,12 +52,19 @@ def check_layout(target: Target, recipe: Recipe, problems: Problems) -> None:
     if asked.mtp not in target.mtp:
         hint = f"write `mtp: {target.mtp[0]}`"
         problems.error("T006", f"{name} loads no MTP stage from its main bundle", recipe.place("target.mtp"), hint)
+    kind = "dspark" if dims.dspark else "classic"
+    if asked.mtp == "keep" and asked.mtp in target.mtp and dims.stages and kind not in target.stages:
+        message = f"{name} runs {' and '.join(target.stages)} MTP stages; those of this checkpoint are {kind}"
+        problems.error("T006", message, recipe.place("target.mtp"), "write `mtp: drop`")
 
 
 def check_claims(target: Target, recipe: Recipe, claims: Sequence[Claim], problems: Problems) -> None:
     """Every claim, and every pair of projections that the runtime ties."""
     told: set[tuple[str, str]] = set()
+    _check_absent(target, claims, problems)
     for claim in claims:
+        if target.absent(claim.group.slot):
+            continue
         for code, reason, hint in _reasons(target, recipe, claim):
             if (claim.rule.id, reason) in told:
                 continue
@@ -92,6 +112,21 @@ _EXACT = {
     "fp4": "`format: {mxfp4: {}}` copies the bits exactly, where the runtime runs it; or `keep: float32`",
     "fp8": "`format: {mxfp8: {}}` copies the bits exactly, where the runtime runs it; or an 8-bit affine format",
 }
+
+
+def _check_absent(target: Target, claims: Sequence[Claim], problems: Problems) -> None:
+    """Nothing is kept that the runtime has no module for; one finding per rule."""
+    kept: dict[str, list[Claim]] = defaultdict(list)
+    for claim in claims:
+        if target.absent(claim.group.slot):
+            kept[claim.rule.id].append(claim)
+    for name, found in kept.items():
+        patterns = [claim.group.slot.row.pattern for claim in found]
+        matches = dict.fromkeys(m for b, m in target.lacks.items() if any(p.startswith(b) for p in patterns))
+        message = f"rule '{name}' keeps {len(found):,} tensors that {target.name} has no module for and does not load"
+        hint = f"leave them out by rules before it, with `drop: true` for `match: {'` and `match: '.join(matches)}`"
+        place = found[0].rule.where
+        problems.error("T017", message, place, hint, notes=tuple(claim.group.names for claim in found))
 
 
 def _check_tied(target: Target, claims: Sequence[Claim], problems: Problems) -> None:

@@ -1,7 +1,7 @@
 """Floor 2, targets. Name maps: from a family's source stems to a runtime's module paths. Pure.
 
-A map is two tables of whole dotted segments, longest first: one for globals, one for what follows `layers.N.`. What no
-row renames keeps its own name under `root`.
+A map is two tables of whole dotted segments, longest first: one for globals, one for what follows `layers.N.` or
+`mtp.N.`. What no row renames keeps its own name under `root`.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class NameMap:
     """`root` is the prefix of everything below the model, "model."; `globals_` maps whole stems; `layer` maps leading
-    dotted segments after `layers.N.` to their replacement. `wrapper` is what a runtime puts around the whole model
+    dotted segments after `layers.N.` to their replacement; MTP stages stay under `mtp.N.`, and stems that begin with a
+    segment of `outside` as they are. `wrapper` is what a runtime puts around the whole model
     ("language_model."): it is part of its module paths, and not of names on disk."""
 
     root: str
     globals_: dict[str, str]
     layer: dict[str, str]
     wrapper: str = ""
+    outside: tuple[str, ...] = ()
 
     def path(self, stem: str) -> str:
-        """The post-sanitize module or parameter path of a source stem of the main block.
+        """The post-sanitize module or parameter path of a source stem.
 
         "layers.3.ffn.experts.{E}.w1" → "model.layers.3.mlp.switch_mlp.gate_proj".
         """
@@ -29,10 +31,12 @@ class NameMap:
 
     def inner(self, stem: str) -> str:
         """The path without the wrapper: the name a tensor has on disk where names are post-sanitize."""
-        if not stem.startswith("layers."):
-            return self.globals_.get(stem, self.root + stem)
-        _, number, rest = stem.split(".", 2)
-        return f"{self.root}layers.{number}.{rename(rest, self.layer)}"
+        head, _, below = stem.partition(".")
+        if head in ("layers", "mtp"):
+            number, _, rest = below.partition(".")
+            root = self.root if head == "layers" else ""
+            return f"{root}{head}.{number}.{rename(rest, self.layer)}"
+        return stem if head in self.outside else self.globals_.get(stem, self.root + stem)
 
     def lookups(self, stem: str) -> tuple[str, ...]:
         """The keys under which the runtime looks for a module's quantization entry; the first that is there wins.

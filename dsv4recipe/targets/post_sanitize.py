@@ -28,6 +28,7 @@ def class_names(attention_hyper: str, feed_forward_hyper: str, wrapper: str = ""
             "ffn.gate.bias": "ffn.gate.e_score_correction_bias",
             **{f"hc_attn_{part}": f"{attention_hyper}.{part}" for part in _HYPER},
             **{f"hc_ffn_{part}": f"{feed_forward_hyper}.{part}" for part in _HYPER},
+            **{f"hc_head_{part}": f"hc_head.{part}" for part in _HYPER},
             **{f"ffn.experts.{{E}}.{w}": f"ffn.switch_mlp.{name}" for w, name in PROJECTION_OF.items()},
             **{f"ffn.shared_experts.{w}": f"ffn.shared_experts.{name}" for w, name in PROJECTION_OF.items()},
         },
@@ -39,20 +40,24 @@ PR1192 = class_names("attn_hc", "ffn_hc")
 """mlx-lm#1192, and its heirs oMLX and Rapid-MLX; mlx-vlm wraps it."""
 
 
-def named_as_loaded(names: NameMap) -> Callable[[Slot, str], str]:
-    """`disk_stem` of a runtime whose names on disk are its own module paths."""
+def named_as_loaded(names: NameMap, stages: bool = False) -> Callable[[Slot, str], str]:
+    """`disk_stem` of a runtime whose names on disk are its own module paths, those of MTP stages too if it runs
+    `stages`."""
 
     def disk_stem(slot: Slot, experts: str) -> str:  # noqa: ARG001 - experts are always stacked
-        return slot.stem if slot.block == "mtp" else names.inner(slot.stem)
+        return names.inner(slot.stem) if slot.block != "mtp" or stages else slot.stem
 
     return disk_stem
 
 
 def runs(matrix: tuple[str, ...], routed: tuple[str, ...] = ("affine", "mxfp4")) -> dict[str, tuple[str, ...]]:
     """`Target.runs` of a class in which every linear module takes `matrix` and whose router is a bare array."""
-    linear = ("attention", "compressor", "indexer", "shared-expert", "embedding", "lm-head", "mtp-projection")
-    return {"routed-expert": routed, **dict.fromkeys(linear, matrix), "": ("keep",)}
+    return {"routed-expert": routed, **dict.fromkeys(_LINEAR, matrix), "": ("keep",)}
 
+
+_LINEAR = (
+    "attention", "compressor", "indexer", "shared-expert", "embedding", "lm-head", "mtp-projection", "markov-head",
+)  # fmt: skip
 
 CONTROL = ("hyper-connection", "attention-sink", "router-bias")
 """What the class keeps in float32 when it casts a model; position biases (`ape`) it casts (mlx.md 3.2)."""

@@ -17,6 +17,9 @@ COPIED = (
     "tokenizer.model",
     "special_tokens_map.json",
     "chat_template.jinja",
+    "engram_token_map.json",
+    "preprocessor_config.json",
+    "processor_config.json",
     "LICENSE",
     "LICENSE.txt",
 )
@@ -74,15 +77,22 @@ def mlx_config(side: SideInput, eos: list[int]) -> dict[str, Any]:
     return config
 
 
-def plain_side_files(side: SideInput) -> tuple[SideFile, ...]:
-    """The companions of a stock MLX bundle: config, stop tokens, tokenizer, encoding folder.
+def without_stages(config: dict[str, Any]) -> dict[str, Any]:
+    """The config of a bundle that has dropped its MTP stages."""
+    if "text_config" in config:
+        return config | {"text_config": config["text_config"] | {"num_nextn_predict_layers": 0}}
+    return config | {"num_nextn_predict_layers": 0}
+
+
+def plain_side_files(side: SideInput, **more: Any) -> tuple[SideFile, ...]:
+    """The companions of a stock MLX bundle: config (and `more` keys of it), stop tokens, tokenizer, encoding folder.
 
     Raises RecipeError T020 or T021 where the source lacks a file or token.
     """
     eos = token_ids(side, EOS_TOKENS)
-    config = mlx_config(side, eos)
+    config = mlx_config(side, eos) | more
     if side.mtp == "drop":
-        config["num_nextn_predict_layers"] = 0
+        config = without_stages(config)
     return (
         SideFile("config.json", dump(config)),
         SideFile("generation_config.json", dump({**load(side, "generation_config.json"), "eos_token_id": eos})),

@@ -67,6 +67,7 @@ VMLX = Target(
         "embedding": _MATRIX,
         "lm-head": _MATRIX,
         "mtp-projection": _MATRIX,
+        "markov-head": _MATRIX,
         "": ("keep",),
     },
     float32_roles=("hyper-connection", "attention-sink", "router-bias", "position-bias"),

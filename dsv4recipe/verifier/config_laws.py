@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dsv4recipe.bundle.view import BundleView
+from dsv4recipe.checkpoint.dims import text_section
 from dsv4recipe.errors import Diagnostic, Where, did_you_mean
 from dsv4recipe.formats.affine import BITS, GROUP_SIZES
 from dsv4recipe.targets import TARGETS, Target
@@ -67,7 +68,8 @@ def every_override_hits(view: BundleView, picture: Picture, target: Target) -> F
     another known runtime do no harm: it is how one config serves several."""
     quantized = [module for module in picture.modules.values() if module.quantized]
     paths = {key for module in quantized for keys in module.lookups for key in keys}
-    others = {key for module in quantized for other in TARGETS.values() for key in other.keys(module.slot)}
+    dialects = [other for other in TARGETS if set(other.families) & set(target.families)]
+    others = {key for module in quantized for other in dialects for key in other.keys(module.slot)}
     stems = {stem for module in quantized for stem in module.stems} if target.stem_overrides else set()
     for key in _overrides(view):
         if key in paths or key in stems or key in others:
@@ -146,5 +148,5 @@ def stop_tokens(view: BundleView, picture: Picture, target: Target) -> Findings:
 def config_keys(view: BundleView, picture: Picture, target: Target) -> Findings:
     """What no runtime can guess: rope scaling, the swiglu limit, the kind of every layer (rule 15)."""
     for key in ("rope_scaling", "swiglu_limit", "compress_ratios"):
-        if not view.config.get(key):
+        if not text_section(view.config).get(key):
             yield Diagnostic("V130", f"config.json has lost {key}", _config(view, key), "copy it from the source")

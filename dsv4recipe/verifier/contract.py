@@ -89,7 +89,7 @@ def check_any(bundle: Path) -> Contract:
         names, fact = _runtimes(view)
         family = _family(view)
         seen = outlooks(view, family)
-        held = [_held(view, family, findings, get(name), seen) for name in names]
+        held = [_held(view, family, findings, get(name, family.name), seen) for name in names]
     except RecipeError as error:
         return Contract(Step("contract", tuple(told(error.diagnostics))))
     best = min(held, key=lambda step: sum(finding.severity == "error" for finding in step.findings))
@@ -101,7 +101,7 @@ def _runtimes(view: BundleView) -> tuple[tuple[str, ...], tuple[str, ...]]:
     recipe = (read_manifest(view.root) or {}).get("recipe")
     target = recipe.get("target") if isinstance(recipe, dict) else None
     named = str(target.get("runtime")) if isinstance(target, dict) else ""
-    if named in TARGETS:
+    if named in {target.name for target in TARGETS}:
         return (named,), ()
     seen = observe(view)
     words = " and ".join(filter(None, (", ".join(seen.runtimes[:-1]), seen.runtimes[-1])))

@@ -94,11 +94,13 @@ def look(view: BundleView, family: Family, target: Target) -> Picture:
     single: dict[str, str] = {}
     for expected in family.expected(dims):
         slot = expected.slot
+        if target.absent(slot):
+            continue
         path = target.path(slot)
         name = path or slot.stem
         module = modules.get(name)
         if module is None:
-            experts = dims.experts if slot.expert is not None else 0
+            experts = dims.experts_in(slot.block) if slot.expert is not None else 0
             module = modules[name] = SeenModule(
                 slot, path, expected.shape, experts, target.groups(slot, dims), target.lookups(slot)
             )

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from math import prod
 
 from dsv4recipe.bundle.view import BundleView
+from dsv4recipe.checkpoint.dims import text_section
 from dsv4recipe.checkpoint.header import TensorEntry
 from dsv4recipe.errors import Diagnostic, Where
 from dsv4recipe.targets import Target, vmlx_sidecar
@@ -41,11 +42,11 @@ def nothing_missing(view: BundleView, picture: Picture, target: Target) -> Findi
     """Every module that the config calls for is there; a whole MTP block may be absent."""
     has_mtp = any(module.stems for module in picture.modules.values() if module.slot.block == "mtp")
     for module in picture.modules.values():
-        if module.stems or (module.slot.block == "mtp" and not has_mtp):
+        if module.stems or target.skipped(module.slot) or (module.slot.block == "mtp" and not has_mtp):
             continue
         message = f"{module.name}: not in the bundle; {target.name} would run it on random weights"
         yield Diagnostic("V102", message, Where(str(view.root), subject=module.name), "build the bundle again")
-    announced = view.config.get("num_nextn_predict_layers")
+    announced = text_section(view.config).get("num_nextn_predict_layers")
     if announced and not has_mtp:
         message = f"config.json announces {announced} MTP layer(s), the bundle holds none"
         where = Where(str(view.root / "config.json"), subject="num_nextn_predict_layers")

@@ -47,7 +47,7 @@ def random_recipe(rng: random.Random, layers: int) -> Recipe:
         shard_size=rng.choice((500_000, 1_000_000, 5_000_000)),
         half=half,
     )
-    return Recipe("random", "Random.", "mit", Source("org/model", "", "deepseek_v4"), target, tuple(rules))
+    return Recipe("random", "Random.", "mit", Source("org/model", "", ("deepseek_v4",)), target, tuple(rules))
 
 
 def random_plan(rng: random.Random, checkpoint: Checkpoint) -> Plan:

@@ -11,7 +11,7 @@ from dsv4recipe.plan.chain import chain_of, plan_graph
 from dsv4recipe.plan.explain import Explanation, explain
 from dsv4recipe.plan.make import make_plan
 from dsv4recipe.recipe.load import parse_recipe
-from dsv4recipe.targets import TARGETS
+from dsv4recipe.targets import running
 from tests.recipes import changed, with_first_rule
 
 
@@ -39,10 +39,10 @@ def test_every_name_of_a_module_finds_it(name: str, expert: int | None, tiny: Ch
 def test_every_name_of_every_target_finds_its_group(tiny: Checkpoint) -> None:
     from dsv4recipe.plan.dialects import Index
 
-    index = Index(tiny.groups)
+    index = Index(tiny)
     for group in tiny.groups:
         names = [tensor.name for tensor in group.members]
-        for target in TARGETS.values():
+        for target in running("deepseek_v4").values():
             names += [target.disk_stem(group.slot, layout) for layout in target.expert_layouts]
             names += [path for path in (target.path(group.slot),) if path]
         for name in names:

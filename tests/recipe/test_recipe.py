@@ -75,7 +75,7 @@ def test_the_contracts_example() -> None:
         name="q4q8",
         summary="4-bit affine routed experts, 8-bit affine elsewhere, group size 32.",
         license="mit",
-        source=Source("deepseek-ai/DeepSeek-V4-Flash", "6e763230a9d263eca2023f1d4a5ce1bfe126cf48", "deepseek_v4"),
+        source=Source("deepseek-ai/DeepSeek-V4-Flash", "6e763230a9d263eca2023f1d4a5ce1bfe126cf48", ("deepseek_v4",)),
         target=Target("vmlx", "stacked", "keep", 5 * 2**30, "float16"),
         rules=(
             Rule("routed-experts", Match(role=("routed-expert",)), Affine(4, 32, "float16", "minmax")),
@@ -175,13 +175,18 @@ def some(words: tuple[str, ...]) -> Any:
     return st.lists(st.sampled_from(words), max_size=3, unique=True).map(tuple)
 
 
+def some_families() -> Any:
+    families = ("deepseek_v4", "deepseek_v41")
+    return st.lists(st.sampled_from(families), min_size=1, max_size=2, unique=True).map(tuple)
+
+
 MATCH = st.builds(
     Match,
     role=some(ROLES),
     projection=some(PROJECTIONS),
     layers=st.sets(st.integers(0, 1023), max_size=6).map(sorted).map(tuple),
     layer_sets=some(LAYER_SETS),
-    block=some(("main", "mtp")),
+    block=some(("main", "mtp", "vision")),
     stored=some(("fp4", "fp8", "bf16", "f16", "f32", "int")),
     tensor=st.lists(st.text("abc.*?{}#:&!|>%@`'\"\\ -0", min_size=1, max_size=20), max_size=3, unique=True).map(tuple),
     module=some(("model.*", "[0-2].w1", "*")),
@@ -204,7 +209,7 @@ RECIPES = st.builds(
     name=NAME,
     summary=WORDS,
     license=st.sampled_from(["mit", "apache-2.0"]),
-    source=st.builds(Source, WORDS.filter(bool), REVISION, st.just("deepseek_v4")),
+    source=st.builds(Source, WORDS.filter(bool), REVISION, some_families()),
     target=st.builds(
         Target,
         st.sampled_from(["vmlx", "llama.cpp"]),

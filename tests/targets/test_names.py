@@ -6,7 +6,9 @@ import pytest
 
 from dsv4recipe.checkpoint.family import Slot
 from dsv4recipe.checkpoint.graph import Checkpoint
-from dsv4recipe.targets import TARGETS, get
+from dsv4recipe.targets import get, running
+
+FAMILY = "deepseek_v4"
 
 SPELLINGS = {
     "embed.weight": ("model.embed_tokens", "model.embed"),
@@ -43,13 +45,13 @@ def slot_of(checkpoint: Checkpoint, name: str) -> Slot:
     return slot
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", running(FAMILY))
 def test_every_tensor_has_one_path_and_one_place_on_disk(full: Checkpoint, name: str) -> None:
-    target = get(name)
+    target = get(name, FAMILY)
     slots = [group.slot for group in full.groups]
-    paths = [path for slot in slots if (path := target.path(slot)) is not None]
+    paths = [path for slot in slots if slot.block == "main" and (path := target.path(slot)) is not None]
     assert len(paths) == len(set(paths)) == 1328
-    assert all(target.path(slot) is None for slot in slots if slot.block == "mtp")
+    assert {target.path(slot) is None for slot in slots if slot.block == "mtp"} == {name != "rapid-mlx"}
     for layout in target.expert_layouts:
         assert len({target.disk_stem(slot, layout) for slot in slots}) == len(slots)
 
@@ -58,18 +60,17 @@ def test_every_tensor_has_one_path_and_one_place_on_disk(full: Checkpoint, name:
 def test_paths_are_spelled_as_each_runtime_spells_them(full: Checkpoint, source: str) -> None:
     slot = slot_of(full, source)
     plain, jang = SPELLINGS[source]
-    assert {get(name).path(slot) for name in ("rapid-mlx", "omlx", "universal")} == {plain}
-    assert get("vmlx").path(slot) == jang
-    assert get("mlx-vlm").path(slot) == "language_model." + plain
+    assert {get(name, FAMILY).path(slot) for name in ("rapid-mlx", "omlx", "universal")} == {plain}
+    assert get("vmlx", FAMILY).path(slot) == jang
+    assert get("mlx-vlm", FAMILY).path(slot) == "language_model." + plain
     branch = plain.replace("attn_hc.", "hc_attn.").replace("ffn_hc.", "hc_ffn.")
-    assert get("mlx-lm-fork").path(slot) == branch
-    assert [get(name).disk_stem(slot, "stacked") for name in ("mlx-vlm", "rapid-mlx", "omlx", "mlx-lm-fork")] == [
-        plain, plain, plain, branch,
-    ]  # fmt: skip
+    assert get("mlx-lm-fork", FAMILY).path(slot) == branch
+    heirs = ("mlx-vlm", "rapid-mlx", "omlx", "mlx-lm-fork")
+    assert [get(name, FAMILY).disk_stem(slot, "stacked") for name in heirs] == [plain, plain, plain, branch]
 
 
 def test_the_universal_bundle_has_source_names_and_keys_in_every_dialect(full: Checkpoint) -> None:
-    universal = get("universal")
+    universal = get("universal", FAMILY)
     gate = slot_of(full, "layers.3.ffn.experts.0.w1.weight")
     assert universal.disk_stem(gate, "stacked") == "layers.3.ffn.switch_mlp.gate_proj"
     assert universal.disk_stem(slot_of(full, "layers.3.hc_ffn_scale"), "stacked") == "layers.3.hc_ffn_scale"
@@ -84,4 +85,4 @@ def test_the_universal_bundle_has_source_names_and_keys_in_every_dialect(full: C
 def test_mlx_vlm_also_finds_entries_without_its_wrapper(full: Checkpoint) -> None:
     slot = slot_of(full, "layers.3.attn.wkv.weight")
     inner = "layers.3.attn.wkv"
-    assert get("mlx-vlm").lookups(slot) == ((f"language_model.model.{inner}", f"model.{inner}", inner),)
+    assert get("mlx-vlm", FAMILY).lookups(slot) == ((f"language_model.model.{inner}", f"model.{inner}", inner),)

@@ -34,7 +34,11 @@ from tests.targets.bundles import hollow_bundle, moved
 
 CHILD = Path(__file__).with_name("sanitize_child.py")
 PROBE = Path(probe.__file__).parent
-DIALECT = {"mlx-vlm": get("mlx-vlm"), "rapid-mlx": get("rapid-mlx"), "jang-strict": get("vmlx")}
+DIALECT = {
+    "mlx-vlm": get("mlx-vlm", "deepseek_v4"),
+    "rapid-mlx": get("rapid-mlx", "deepseek_v4"),
+    "jang-strict": get("vmlx", "deepseek_v4"),
+}
 """The target whose module paths a runtime has."""
 
 BUNDLES = [
@@ -93,7 +97,7 @@ def run(tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     @cache
     def bundle(recipe: str, target: str) -> Path:
         out = build(make_plan(moved(recipe, target), tiny), tiny, tmp_path_factory.mktemp("tiny") / recipe)
-        assert check_contract(out, get(target)).findings == ()
+        assert check_contract(out, get(target, "deepseek_v4")).findings == ()
         return out
 
     @cache

@@ -14,7 +14,7 @@ from dsv4recipe.errors import Diagnostic
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.model import Recipe
 from dsv4recipe.recipe.shipped import recipe_path, shipped_recipes
-from dsv4recipe.targets import TARGETS
+from dsv4recipe.targets import running
 from tests.targets.bundles import moved
 
 
@@ -107,7 +107,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("recipe", REFUSED)
-@pytest.mark.parametrize("runtime", TARGETS)
+@pytest.mark.parametrize("runtime", running("deepseek_v4"))
 def test_a_recipe_moves_by_changing_its_runtime_or_says_why_not(tiny: Checkpoint, recipe: str, runtime: str) -> None:
     codes = REFUSED[recipe].get(runtime, set())
     if not codes:
@@ -121,7 +121,7 @@ def test_a_recipe_moves_by_changing_its_runtime_or_says_why_not(tiny: Checkpoint
 
 
 @pytest.mark.parametrize("recipe", shipped_recipes())
-@pytest.mark.parametrize("runtime", TARGETS)
+@pytest.mark.parametrize("runtime", running("deepseek_v4"))
 def test_what_the_hints_say_is_what_helps(tiny: Checkpoint, recipe: str, runtime: str) -> None:
     """Follow every `write …` of the refusals: what is then left, if anything, is about formats, rule by rule."""
     now = moved(recipe, runtime)

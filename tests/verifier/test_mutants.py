@@ -66,7 +66,7 @@ def step(mutant: Mutant, bundle: Path, source: Checkpoint) -> Step:
     if mutant.step == "numbers":
         return check_numbers(open_bundle(bundle)[0], read_bundle(bundle), source).step
     if mutant.code == "V132":
-        return check_contract(bundle, get("omlx"))
+        return check_contract(bundle, get("omlx", "deepseek_v4"))
     return check_any(bundle).step
 
 

@@ -29,7 +29,7 @@ def sound(tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 
 def findings(bundle: Path) -> list[tuple[str, str, str]]:
-    return [(f.code, f.severity, f.message) for f in check_contract(bundle, get("vmlx")).findings]
+    return [(f.code, f.severity, f.message) for f in check_contract(bundle, get("vmlx", "deepseek_v4")).findings]
 
 
 @pytest.mark.parametrize("recipe", [*RECIPES, "two-group-sizes"])

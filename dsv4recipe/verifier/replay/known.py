@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dsv4recipe.targets import TARGETS
+from dsv4recipe.targets import running
 from dsv4recipe.verifier.replay import rules, sanitize
 from dsv4recipe.verifier.replay.model import Loader
 
+TARGETS = running("deepseek_v4")
 _BIASES = ("weight", "scales", "biases")
 
 MLX_VLM = Loader("mlx-vlm", "0.7.10", TARGETS["mlx-vlm"], ("mlx-vlm", "universal"), sanitize.mlx_vlm,
@@ -33,4 +34,4 @@ STRICT_31 = replace(STRICT_32, name="jang's class, mlx-lm 0.31", rule=rules.else
 LENIENT = replace(STRICT_32, name="jang's class, strict=False", strict=False)
 
 LOADERS = (MLX_VLM, RAPID, OMLX, FORK_31, FORK_32, JANG, VMLX, STRICT_31, STRICT_32, LENIENT)
-"""In the order of the table; a stock mlx-lm has no class for the family at all."""
+"""In the order of the table, all of V4; a stock mlx-lm has no class for it at all, and V4.1 is not replayed yet."""

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dsv4recipe.bundle.view import BundleView
-from dsv4recipe.checkpoint.family import Dims, Family
-from dsv4recipe.targets import TARGETS
+from dsv4recipe.checkpoint.dims import Dims
+from dsv4recipe.checkpoint.family import Family
 from dsv4recipe.units import counted
 from dsv4recipe.verifier.replay import rules, sanitize
 from dsv4recipe.verifier.replay.audit import audit, indexed, jang_group
-from dsv4recipe.verifier.replay.known import LOADERS
+from dsv4recipe.verifier.replay.known import LOADERS, TARGETS
 from dsv4recipe.verifier.replay.model import (
     GARBAGE,
     LOADS,
@@ -32,14 +32,19 @@ from dsv4recipe.verifier.replay.model import (
 )
 from dsv4recipe.verifier.seen import Picture, SeenModule, look
 
-MATRIX = ("routed-expert", "attention", "compressor", "indexer", "shared-expert", "embedding", "lm-head")
+MATRIX = (
+    "routed-expert", "attention", "compressor", "indexer", "shared-expert", "embedding", "lm-head", "mtp-projection",
+    "markov-head",
+)  # fmt: skip
 """Roles whose modules MLX can quantize; the router is a bare array in every class (mlx.md 1.1)."""
 
 _MXTQ = (".tq_packed", ".tq_norms", ".tq_bits")
 
 
 def outlooks(view: BundleView, family: Family) -> tuple[Outlook, ...]:
-    """What would happen in every known loader, and in stock mlx-lm."""
+    """What would happen in every known loader, and in stock mlx-lm; () for a family that none of them is known for."""
+    if family.name not in TARGETS["vmlx"].families:
+        return ()
     dims = family.dims_of(dict(view.config), str(view.root / "config.json"))
     disk, picture = sanitize.collapse(view.tensors), look(view, family, TARGETS["vmlx"])
     no_class = Outlook("mlx-lm 0.31, 0.32", "", UNSUPPORTED, ("a class for V4.1 alone",))
@@ -122,7 +127,7 @@ class _Replay:
         read = self.disk if not self.loader.by_index else indexed(self.view, self.disk)
         renamed: Given = {}
         for name, tensor in read.items():
-            new = None if _dropped(name, self.dims) else self.loader.rename(name)
+            new = None if _dropped(name, self.dims) else self._renamed(name)
             if new is not None:
                 renamed[new] = tensor
         if self.loader.mxtq:
@@ -135,6 +140,14 @@ class _Replay:
         if self.loader.target.names.wrapper:
             found = {sanitize.wrapped(name): tensor for name, tensor in found.items()}
         return found
+
+    @property
+    def _drafts(self) -> bool:
+        """Whether the class has modules for the MTP stages of this bundle: Rapid-MLX asks config.json."""
+        return self.dims.stage in self.loader.target.mtp_paths and bool(self.view.config.get("dspark_num_layers"))
+
+    def _renamed(self, name: str) -> str | None:
+        return sanitize.stage(name) if self._drafts and name.startswith("mtp.") else self.loader.rename(name)
 
     def _hydrated(self, renamed: Given) -> Given:
         """MXTQ groups become the plain weight of their module: jang and vMLX put a module of their own in its place."""
@@ -181,7 +194,7 @@ class _Replay:
         wanted: dict[str, tuple[int, ...]] = {}
         for module in self.picture.modules.values():
             path = self.loader.target.path(module.slot)
-            if path is None:
+            if path is None or (module.slot.block == "mtp" and not self._drafts):
                 continue
             if module.slot.row.role not in MATRIX or len(module.shape) != 2:
                 named = ".weight" if module.slot.row.pattern.endswith(".weight") else ""
@@ -252,8 +265,10 @@ class _Replay:
 
     def _fuse(self, section: Mapping[str, Any], given: Given, wanted: dict[str, tuple[int, ...]]) -> None:
         """Rapid-MLX joins gate and up, row behind row, where the config says they are alike; else it cannot."""
-        for layer in range(self.dims.layers):
-            gate, up = (f"model.layers.{layer}.ffn.switch_mlp.{p}_proj" for p in ("gate", "up"))
+        blocks = [f"model.layers.{layer}" for layer in range(self.dims.layers)]
+        blocks += [f"mtp.{stage}" for stage in range(self.dims.stages)]
+        for block in blocks:
+            gate, up = (f"{block}.ffn.switch_mlp.{p}_proj" for p in ("gate", "up"))
             if rules.whole(section.get(gate) or section) != rules.whole(section.get(up) or section):
                 continue
             for suffix in (".weight", ".scales", ".biases"):

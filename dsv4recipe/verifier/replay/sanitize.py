@@ -16,7 +16,7 @@ from dsv4recipe.verifier.replay.model import Given, Stored
 
 _SINGLE = re.compile(r"\.experts\.(\d+)\.")
 _MATRICES = "|".join((*PROJECTION_OF, *PROJECTION_OF.values()))
-_STACK = re.compile(rf"(model\.layers\.\d+\.(?:ffn|mlp))\.experts\.\{{E\}}\.({_MATRICES})\.(\w+)")
+_STACK = re.compile(rf"((?:model\.layers|mtp)\.\d+\.(?:ffn|mlp))\.experts\.\{{E\}}\.({_MATRICES})\.(\w+)")
 _HC = re.compile(r"\.hc_(attn|ffn)_(fn|base|scale)")
 _SHARED = re.compile(r"\.shared_experts\.(w[123])\.")
 _TOP = {
@@ -54,6 +54,11 @@ def collapse(tensors: Mapping[str, Mapping[str, TensorEntry]]) -> Given:
 def pr1192(name: str) -> str | None:
     """mlx-lm#1192, Rapid-MLX, oMLX."""
     return None if name.startswith("mtp.") or ".confidence_head." in name else _as_class(name, _TOP, r".\1_hc.\2")
+
+
+def stage(name: str) -> str | None:
+    """Rapid-MLX, a tensor of a DSpark stage that it has modules for; it has no confidence head."""
+    return None if ".confidence_head." in name else _as_class(name, {}, r".\1_hc.\2").replace(".hc_head_", ".hc_head.")
 
 
 def fork(name: str) -> str | None:

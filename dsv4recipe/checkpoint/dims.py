@@ -1,0 +1,243 @@
+"""Floor 1, checkpoint. The numbers of a config.json that decide names and shapes, and how they are read. Pure.
+
+Source: fact sheet checkpoint.md sections 2, 4 and 5. Nothing here asks for a release's name: what a checkpoint has
+follows from keys that are there (`dspark_block_size`, `vision_config`, `engram_layer_ids`) and from lengths of lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dsv4recipe.errors import Problems, Where
+
+TILES = ((128, 128), (32, 32))
+"""Scale tiles of FP8 matrices that releases use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vision:
+    """The vision tower and the aligner that leads from it into the model."""
+
+    blocks: int
+    hidden: int
+    inter: int
+    patch: int
+    downsample: int
+
+
+@dataclass(frozen=True)
+class Dims:
+    """The numbers of one config.json that decide names and shapes. Symbols: fact sheet checkpoint.md section 5.
+
+    `stages` counts MTP stages, `targets` the layers that DSpark stages read (0: the stages are classic), `engrams` maps
+    a layer to the rows of its table. `tile` is the scale tile of FP8 matrices.
+    """
+
+    hidden: int
+    vocab: int
+    heads: int
+    head_dim: int
+    q_lora: int
+    o_groups: int
+    o_lora: int
+    inter: int
+    shared: int
+    experts: int
+    topk: int
+    hc: int
+    index_heads: int
+    index_dim: int
+    layers: int
+    stages: int
+    hash_layers: int
+    ratios: tuple[int, ...]
+    tile: tuple[int, int]
+    mtp_experts: int
+    targets: int = 0
+    markov_rank: int = 0
+    kv_sources: frozenset[int] = frozenset()
+    index_sources: frozenset[int] = frozenset()
+    engrams: Mapping[int, int] = field(default_factory=dict)
+    engram_dim: int = 0
+    engram_columns: int = 0
+    vision: Vision | None = None
+
+    @property
+    def mix(self) -> int:
+        """Rows of a hyper-connection matrix: (2 + C)·C for C residual streams."""
+        return (2 + self.hc) * self.hc
+
+    @property
+    def dspark(self) -> bool:
+        """Whether the MTP stages are DSpark's."""
+        return self.targets > 0
+
+    def ratio(self, layer: int) -> int:
+        """Compress ratio of a layer; MTP stages are numbered after the main layers."""
+        return self.ratios[layer]
+
+    def width(self, layer: int, dim: int) -> int:
+        """Compressor width of V4: windows overlap at ratio 4, which doubles it."""
+        return 2 * dim if self.ratio(layer) == 4 else dim
+
+    def experts_in(self, block: str) -> int:
+        """Routed experts of each layer of a block."""
+        return self.mtp_experts if block == "mtp" else self.experts
+
+
+def text_section(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The part of a config.json that describes the language model: `text_config` where there is one (V4.1)."""
+    section = config.get("text_config")
+    return section if isinstance(section, dict) else config
+
+
+@dataclass(slots=True)
+class ConfigReader:
+    """Reads numbers from a section of config.json within bounds, collecting what is missing or absurd (C010)."""
+
+    section: Mapping[str, Any]
+    file: str
+    problems: Problems
+    prefix: str = ""
+
+    def refuse(self, key: str, reason: str) -> None:
+        name = self.prefix + key
+        self.problems.error("C010", f"config.json: {name} {reason}", Where(self.file, subject=name))
+
+    def number(self, key: str, low: int = 1, high: int = 1 << 24, default: int | None = None) -> int:
+        value = self.section.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            found = "is missing" if value is None else f"is {value!r}"
+            self.refuse(key, f"{found}; a whole number from {low} to {high:,} is needed")
+            return low
+        return value
+
+    def numbers(self, key: str, allowed: tuple[int, ...] = (), high: int = 1 << 40) -> tuple[int, ...]:
+        """A list of numbers out of `allowed`, or from 0 to `high`."""
+        value = self.section.get(key)
+        fits = isinstance(value, list) and len(value) <= 4096
+        fits = fits and all(type(v) is int and (v in allowed if allowed else 0 <= v <= high) for v in value or ())
+        if not fits:
+            what = ", ".join(map(str, allowed)) if allowed else f"whole numbers up to {high:,}"
+            self.refuse(key, f"must be a list of {what}")
+            return ()
+        return tuple(value or ())
+
+    def layers(self, key: str, count: int) -> frozenset[int]:
+        """A list of main layers; none where the key is absent."""
+        return frozenset(self.numbers(key, high=count - 1)) if key in self.section else frozenset()
+
+
+def read_dims(config: Mapping[str, Any], file: str, ratios: tuple[int, ...], tile: tuple[int, int]) -> Dims:
+    """The dimensions of a config.json. `ratios` are the compress ratios that the family knows (() for any), `tile` its
+    usual FP8 tile, for a config (a bundle's) that no longer says it.
+
+    Raises RecipeError C010 naming every missing or absurd key.
+    """
+    problems = Problems()
+    section = text_section(config)
+    read = ConfigReader(section, file, problems, "" if section is config else "text_config.")
+    layers = read.number("num_hidden_layers", high=1024)
+    per_layer = read.numbers("compress_ratios", ratios, high=1 << 16)
+    stages = len(per_layer) - layers
+    if per_layer and not 0 <= stages <= 64:
+        has = f"has {len(per_layer)} entries for {layers} layers; one per layer and one per MTP stage are needed"
+        read.refuse("compress_ratios", has)
+    inter = read.number("moe_intermediate_size")
+    experts = read.number("n_routed_experts", high=65536)
+    dspark = "dspark_block_size" in section
+    dims = Dims(
+        hidden=read.number("hidden_size"),
+        vocab=read.number("vocab_size"),
+        heads=read.number("num_attention_heads", high=4096),
+        head_dim=read.number("head_dim", high=65536),
+        q_lora=read.number("q_lora_rank"),
+        o_groups=read.number("o_groups", high=4096),
+        o_lora=read.number("o_lora_rank"),
+        inter=inter,
+        shared=inter * read.number("n_shared_experts", high=64),
+        experts=experts,
+        topk=read.number("num_experts_per_tok", high=4096),
+        hc=read.number("hc_mult", high=64),
+        index_heads=read.number("index_n_heads", high=4096),
+        index_dim=read.number("index_head_dim", high=65536),
+        layers=layers,
+        stages=max(0, stages),
+        hash_layers=read.number("num_hash_layers", low=0, high=1024, default=0),
+        ratios=per_layer,
+        tile=_tile(config, file, problems, tile),
+        mtp_experts=read.number("dspark_n_routed_experts", high=65536, default=experts),
+        targets=len(read.numbers("dspark_target_layer_ids", high=layers - 1)) if dspark else 0,
+        markov_rank=read.number("dspark_markov_rank") if dspark else 0,
+        kv_sources=read.layers("kv_source_layer_ids", layers),
+        index_sources=read.layers("index_source_layer_ids", layers),
+        vision=_vision(config, file, problems),
+        **_engrams(read, layers),
+    )
+    if dims.heads * dims.head_dim % dims.o_groups:
+        read.refuse("o_groups", "does not divide num_attention_heads × head_dim")
+    if dspark and not dims.targets:
+        read.refuse("dspark_target_layer_ids", "names no layer; DSpark stages read at least one")
+    problems.raise_if_any()
+    return dims
+
+
+def _engrams(read: ConfigReader, layers: int) -> dict[str, Any]:
+    """Engram tables: rows per layer, width, and the columns that a token's n-grams fetch together."""
+    on = read.numbers("engram_layer_ids", high=layers - 1) if "engram_layer_ids" in read.section else ()
+    if not on:
+        return {}
+    rows = read.numbers("engram_num_embeddings")
+    if len(rows) != len(on) or not all(rows):
+        read.refuse("engram_num_embeddings", f"must hold the rows of {len(on)} tables, one per engram layer")
+    width = read.number("engram_head_dim", high=65536)
+    grams = read.number("engram_max_ngram_size", low=2, high=64) - 1
+    columns = grams * read.number("engram_n_heads", high=4096) * width
+    return {"engrams": dict(zip(on, rows, strict=False)), "engram_dim": width, "engram_columns": columns}
+
+
+def _vision(config: Mapping[str, Any], file: str, problems: Problems) -> Vision | None:
+    section = config.get("vision_config")
+    if not isinstance(section, dict) or not section:
+        return None
+    read = ConfigReader(section, file, problems, "vision_config.")
+    return Vision(
+        blocks=read.number("num_hidden_layers", high=1024),
+        hidden=read.number("hidden_size"),
+        inter=read.number("intermediate_size"),
+        patch=read.number("patch_size", high=1024),
+        downsample=read.number("downsample_ratio", high=64),
+    )
+
+
+def _tile(config: Mapping[str, Any], file: str, problems: Problems, usual: tuple[int, int]) -> tuple[int, int]:
+    """`quantization_config.weight_block_size`. A bundle's config describes its own tensors there instead."""
+    section = config.get("quantization_config")
+    if not isinstance(section, dict) or "weight_block_size" not in section:
+        return usual
+    given = section["weight_block_size"]
+    for tile in TILES:
+        if given == list(tile):
+            return tile
+    reason = f"is {given!r}; this version reads {' and '.join(str(list(tile)) for tile in TILES)}"
+    ConfigReader(section, file, problems, "quantization_config.").refuse("weight_block_size", reason)
+    return usual
+
+
+def layer_sets(dims: Dims) -> dict[str, frozenset[int]]:
+    """The named layer sets of a config, main layers only. `mlx-lm-more-bits` is the rule of mlx-lm's mixed recipes:
+    i < n//8, i ≥ 7n//8 or (i − n//8) mod 3 = 2 (fact sheets checkpoint.md 4 and mlx.md 1.5)."""
+    layers = range(dims.layers)
+    eighth = dims.layers // 8
+    more = (n for n in layers if n < eighth or n >= 7 * dims.layers // 8 or (n - eighth) % 3 == 2)
+    return {
+        "hash": frozenset(n for n in layers if n < dims.hash_layers),
+        "dense-context": frozenset(n for n in layers if dims.ratio(n) == 0),
+        **{f"compress-ratio-{r}": frozenset(n for n in layers if dims.ratio(n) == r) for r in (1, 2, 4, 128)},
+        "kv-source": dims.kv_sources,
+        "index-source": dims.index_sources,
+        "engram": frozenset(dims.engrams),
+        "mlx-lm-more-bits": frozenset(more),
+    }
