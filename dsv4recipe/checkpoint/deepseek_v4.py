@@ -81,7 +81,6 @@ _BLOCK = (
     *shared.ROUTER,
     *shared.on(_not_hashed, shared.ROUTER_BIAS),
     *shared.on(_hashed, _HASH_TABLE),
-    *shared.ROUTER_BIAS_OF_IMAGES,
     *shared.EXPERTS,
     *shared.HYPER_CONNECTIONS,
 )
@@ -100,6 +99,5 @@ DEEPSEEK_V4 = Family(
         *_HC_HEAD,
         *shared.in_layers_and_stages(_BLOCK),
         *shared.in_stages(_STAGE),
-        *shared.VISION,
     ),
 )

@@ -1,4 +1,4 @@
-"""Floor 1, checkpoint. The releases that this version knows, as config.json: for `synth`, and to name checkpoints. Pure.
+"""Floor 1, checkpoint. The releases that this version knows, as config.json, for `synth` and for names. Pure.
 
 What a checkpoint holds is never decided here, but by its own config and headers.
 Source of the values: fact sheet checkpoint.md sections 1 and 2. 0731's and V4.1's lists follow from their layer counts.

@@ -145,7 +145,7 @@ class Target:
     def _loads(self, slot: Slot) -> bool:
         if slot.block == "mtp" and not self.mtp_paths:
             return False
-        return not self.absent(slot) and not self.skipped(slot)
+        return not slot.row.pattern.startswith((*self.skips, *self.lacks, *self.refuses))
 
 
 @dataclass(frozen=True, slots=True)

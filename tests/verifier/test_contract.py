@@ -42,9 +42,7 @@ def planned(checkpoint: Checkpoint, recipe: str, target: str, mtp: str) -> Plan 
         return None
 
 
-def test_no_shipped_recipe_raises_an_alarm_in_any_target(
-    tiny_for: Callable[[str], Checkpoint], tmp_path: Path
-) -> None:
+def test_no_shipped_recipe_raises_an_alarm_in_any_target(tiny_for: Callable[[str], Checkpoint], tmp_path: Path) -> None:
     """The contract has no finding, and the replay of every loader of that target says that it loads: also without the
     manifest, when the runtime is known by the names alone. V4.1 has no replay, and mlx-lm refuses what they hold."""
     proven = set()
