@@ -156,7 +156,7 @@ def engram_rows(tables: int, buckets: int, least: int, heads: int) -> list[int]:
     taken: set[int] = set()
     rows = []
     for _ in range(tables):
-        sizes = []
+        sizes: list[int] = []
         for bucket in range(buckets):
             size = least if bucket % heads == 0 else sizes[-1] + 1
             while size in taken or not _prime(size):

@@ -10,14 +10,14 @@ from typing import Any
 from dsv4recipe.checkpoint.releases import RELEASES, copied, dict_section
 from dsv4recipe.errors import RecipeError, did_you_mean
 
-_TINY = {
+_TINY: dict[str, Any] = {
     "vocab_size": 512, "hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4, "head_dim": 128,
     "q_lora_rank": 128, "o_lora_rank": 128, "o_groups": 2, "moe_intermediate_size": 128, "n_routed_experts": 8,
     "num_experts_per_tok": 2, "index_n_heads": 4, "index_head_dim": 128, "index_topk": 8, "dspark_noise_token_id": 9,
     "dspark_markov_rank": 128,
 }  # fmt: skip
 
-_TINY_V41 = {
+_TINY_V41: dict[str, Any] = {
     "num_hidden_layers": 6, "candidate_topk_blocks": 2, "candidate_block_size": 4, "engram_layer_ids": [1],
     "engram_max_ngram_size": 3, "engram_vocab_size": 64, "engram_n_heads": 2, "engram_head_dim": 64,
     "engram_compressed_vocab_size": 512, "dspark_n_routed_experts": 4, "dspark_num_experts_per_tok": 2,

@@ -28,19 +28,9 @@ from dsv4recipe.targets import get
 from dsv4recipe.verifier.contract import check_contract
 from dsv4recipe.verifier.runtimes import RUNTIMES
 
-TEXT_ONLY = """
-recipe: 1
-extends: native
-name: native-text
-target: {runtime: mlx-lm, experts: stacked, mtp: drop, shard-size: 5GiB, half: bfloat16}
-rules:
-  - id: images
-    match: {block: vision}
-    drop: true
-  - id: router-of-images
-    match: {tensor: "*.gate.bias_vl"}
-    drop: true
-"""
+PAGE = (Path(__file__).parents[2] / "docs" / "family.md").read_text(encoding="utf-8")
+TEXT_ONLY = PAGE.split("```yaml\n")[1].split("```")[0]
+"""The recipe for mlx-lm that docs/family.md shows."""
 TOKENS = 136
 CHILD = Path(__file__).with_name("release_child.py")
 VARIABLE = {name: RUNTIMES[name].variable for name in ("mlx-vlm", "rapid-mlx")}
