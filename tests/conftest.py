@@ -11,6 +11,7 @@ import pytest
 
 from dsv4recipe import build, load_recipe, make_plan, open_checkpoint
 from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.checkpoint.releases import RELEASES
 from dsv4recipe.checkpoint.synth import synthesize
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.load import parse_recipe
@@ -34,6 +35,22 @@ def tiny_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny(tiny_source: Path) -> Checkpoint:
     return open_checkpoint(tiny_source)
+
+
+@pytest.fixture(scope="session")
+def tiny_for(tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Checkpoint]:
+    """A tiny checkpoint, with data, of the release that a shipped recipe is written for."""
+    made = {"v4-flash": tiny}
+
+    def checkpoint(recipe: str) -> Checkpoint:
+        model = load_recipe(recipe).source.model
+        release = next(name for name, release in RELEASES.items() if release.model == model)
+        if release not in made:
+            out = tmp_path_factory.mktemp("synthetic") / release
+            made[release] = open_checkpoint(synthesize(out, release).root)
+        return made[release]
+
+    return checkpoint
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,9 +36,12 @@ def unruled(plan: Plan) -> list[object]:
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
-def test_headers_show_the_plan_of_our_own_bundles(name: str, tiny: Checkpoint, tmp_path: Path) -> None:
-    plan = make_plan(load_recipe(name), tiny)
-    bundle = build(plan, tiny, tmp_path / "bundle")
+def test_headers_show_the_plan_of_our_own_bundles(
+    name: str, tiny_for: Callable[[str], Checkpoint], tmp_path: Path
+) -> None:
+    source = tiny_for(name)
+    plan = make_plan(load_recipe(name), source)
+    bundle = build(plan, source, tmp_path / "bundle")
     shown = seen(bundle, plan.target["runtime"])
     assert unruled(shown) == unruled(plan)
     assert (shown.overrides, shown.dropped) == (plan.overrides, plan.dropped)
@@ -199,10 +203,13 @@ def test_no_byte_is_lost_whatever_headers_show(tiny: Checkpoint, tmp_path: Path)
         assert diff(shown, shown).empty
 
 
-def test_no_name_means_two_modules(tiny: Checkpoint) -> None:
+@pytest.mark.parametrize("recipe", ["q4q8", "native-dspark", "q3-mixed-v41"])
+def test_no_name_means_two_modules(recipe: str, tiny_for: Callable[[str], Checkpoint]) -> None:
+    """In V4-Flash, 0731 and V4.1."""
     from dsv4recipe.plan.dialects import aliases
 
+    checkpoint = tiny_for(recipe)
     owner: dict[str, str] = {}
-    for group in tiny.groups:
-        for alias in aliases(group.slot):
+    for group in checkpoint.groups:
+        for alias in aliases(group.slot, checkpoint.family.name):
             assert owner.setdefault(alias, group.stem) == group.stem, alias

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,9 +45,10 @@ def again(bundle: Path, checkpoint: Checkpoint) -> tuple[Recipe, Plan]:
 
 
 @pytest.mark.parametrize("name", shipped_recipes())
-def test_every_shipped_recipe_comes_back(name: str, tiny: Checkpoint, tmp_path: Path) -> None:
-    plan = make_plan(load_recipe(name), tiny)
-    recipe, replanned = again(build(plan, tiny, tmp_path / "bundle"), tiny)
+def test_every_shipped_recipe_comes_back(name: str, tiny_for: Callable[[str], Checkpoint], tmp_path: Path) -> None:
+    source = tiny_for(name)
+    plan = make_plan(load_recipe(name), source)
+    recipe, replanned = again(build(plan, source, tmp_path / "bundle"), source)
     assert same_but_for_words(replanned, plan)
     assert diff(replanned, plan).empty
     assert len(recipe.rules) <= len(load_recipe(name).rules) + 1
