@@ -74,6 +74,11 @@ class Dims:
         """Whether the MTP stages are DSpark's."""
         return self.targets > 0
 
+    @property
+    def stage(self) -> str:
+        """The kind of the MTP stages: "classic" or "dspark"."""
+        return "dspark" if self.dspark else "classic"
+
     def ratio(self, layer: int) -> int:
         """Compress ratio of a layer; MTP stages are numbered after the main layers."""
         return self.ratios[layer]

@@ -41,13 +41,14 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Slot:
     """What a source tensor name means. `layer` numbers MTP stages after the main layers; None for what is in no layer.
-    `number` is the one in the name."""
+    `number` is the one in the name, `stage` the kind of MTP stage it is in: "classic", "dspark", or ""."""
 
     row: Row
     block: str
     layer: int | None
     number: int | None
     expert: int | None
+    stage: str = ""
 
     @property
     def stem(self) -> str:
@@ -133,7 +134,7 @@ class Family:
         row = self.by_pattern.get(pattern)
         if row is None or not row.on(dims, layer or 0) or (expert or 0) >= dims.experts_in(row.block):
             return None
-        return Slot(row, row.block, layer, number, expert)
+        return Slot(row, row.block, layer, number, expert, _stage(row, dims))
 
     def expected(self, dims: Dims) -> Iterator[ExpectedTensor]:
         """Every logical tensor of a config: what has no number, then main layers, MTP stages, vision blocks."""
@@ -148,15 +149,21 @@ class Family:
                         yield from _tensors(row, dims, layer, number)
 
 
+def _stage(row: Row, dims: Dims) -> str:
+    return dims.stage if row.block == "mtp" else ""
+
+
 def _tensors(row: Row, dims: Dims, layer: int | None, number: int | None) -> Iterator[ExpectedTensor]:
     """The tensors of a row in one layer: one, or one per expert."""
     shape = row.shape(dims, layer or 0)
     tile = (row.tile or dims.tile) if row.stored == "fp8" else ()
+    stage = _stage(row, dims)
     name = row.pattern.replace("{N}", str(number))
     if "{E}" not in name:
-        yield ExpectedTensor(name, row.stored, shape, Slot(row, row.block, layer, number, None), tile)
+        slot = Slot(row, row.block, layer, number, None, stage)
+        yield ExpectedTensor(name, row.stored, shape, slot, tile)
         return
     before, after = name.split("{E}")
     for expert in range(dims.experts_in(row.block)):
-        slot = Slot(row, row.block, layer, number, expert)
+        slot = Slot(row, row.block, layer, number, expert, stage)
         yield ExpectedTensor(f"{before}{expert}{after}", row.stored, shape, slot, tile)

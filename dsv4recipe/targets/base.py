@@ -75,7 +75,7 @@ class Target:
     advised one first) are the half types it takes; `float32_roles` stay in their source's float32. `overrides` is
     "differing" (only modules that differ from the global entry) or "all"; `stem_overrides` repeats each entry under its
     disk stem. `mtp` says what may become of MTP stages, `stages` of which kinds of stage a bundle may keep, `mtp_paths`
-    whether the runtime has modules for them. `tied` lists projections that share one format per layer, and `tied_error`
+    for which kinds the runtime has modules. `tied` lists projections that share one format per layer, and `tied_error`
     whether the runtime breaks without, or is only slower. `row_groups` maps a projection to the dimension that splits
     its rows into a leading axis on disk. `laws` names what the contract asks beyond the laws of all. `sidecar` gives
     the tensor files beside the shards that the formats call for, with their payload bytes; `first` the kind of format
@@ -105,7 +105,7 @@ class Target:
     tied_error: bool = True
     row_groups: Mapping[str, str] = field(default_factory=dict)
     laws: tuple[str, ...] = ()
-    mtp_paths: bool = False
+    mtp_paths: tuple[str, ...] = ()
     sidecar: Callable[[Iterable[tuple[SourceTensor, Format]]], Mapping[str, int]] = no_sidecar
     first: str = ""
     stages: tuple[str, ...] = ("classic", "dspark")
@@ -143,7 +143,7 @@ class Target:
         return int(getattr(dims, name)) if name and self._loads(slot) else 0
 
     def _loads(self, slot: Slot) -> bool:
-        if slot.block == "mtp" and not self.mtp_paths:
+        if slot.block == "mtp" and slot.stage not in self.mtp_paths:
             return False
         return not slot.row.pattern.startswith((*self.skips, *self.lacks, *self.refuses))
 

@@ -52,7 +52,7 @@ def check_layout(target: Target, recipe: Recipe, dims: Dims, problems: Problems)
     if asked.mtp not in target.mtp:
         hint = f"write `mtp: {target.mtp[0]}`"
         problems.error("T006", f"{name} loads no MTP stage from its main bundle", recipe.place("target.mtp"), hint)
-    kind = "dspark" if dims.dspark else "classic"
+    kind = dims.stage
     if asked.mtp == "keep" and asked.mtp in target.mtp and dims.stages and kind not in target.stages:
         message = f"{name} runs {' and '.join(target.stages)} MTP stages; those of this checkpoint are {kind}"
         problems.error("T006", message, recipe.place("target.mtp"), "write `mtp: drop`")

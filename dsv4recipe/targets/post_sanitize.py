@@ -40,12 +40,12 @@ PR1192 = class_names("attn_hc", "ffn_hc")
 """mlx-lm#1192, and its heirs oMLX and Rapid-MLX; mlx-vlm wraps it."""
 
 
-def named_as_loaded(names: NameMap, stages: bool = False) -> Callable[[Slot, str], str]:
-    """`disk_stem` of a runtime whose names on disk are its own module paths, those of MTP stages too if it runs
-    `stages`."""
+def named_as_loaded(names: NameMap, stages: tuple[str, ...] = ()) -> Callable[[Slot, str], str]:
+    """`disk_stem` of a runtime whose names on disk are its own module paths, those of MTP stages too where
+    it has modules for their kind (`stages`)."""
 
     def disk_stem(slot: Slot, experts: str) -> str:  # noqa: ARG001 - experts are always stacked
-        return names.inner(slot.stem) if slot.block != "mtp" or stages else slot.stem
+        return names.inner(slot.stem) if slot.block != "mtp" or slot.stage in stages else slot.stem
 
     return disk_stem
 

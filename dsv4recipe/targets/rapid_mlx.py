@@ -31,7 +31,7 @@ def _stages(side: SideInput) -> int:
 RAPID_MLX = Target(
     name="rapid-mlx",
     names=PR1192,
-    disk_stem=named_as_loaded(PR1192, stages=True),
+    disk_stem=named_as_loaded(PR1192, stages=("dspark",)),
     halves=("bfloat16", "float16"),
     runs=runs(("affine", "mxfp8", "keep")),
     stem_overrides=False,
@@ -39,7 +39,7 @@ RAPID_MLX = Target(
     tied=("gate", "up"),
     tied_error=False,
     row_groups={"wo_a": "o_groups"},
-    mtp_paths=True,
+    mtp_paths=("dspark",),
     stages=("dspark",),
     skips=("mtp.{N}.confidence_head.",),
     **(SHARED | {"mtp": ("drop", "keep")}),
