@@ -2,8 +2,8 @@
 
     python release_child.py RUNTIME BUNDLE TOKENS
 
-Beyond what the probe of `verify` does: Rapid-MLX's drafter, and mlx-vlm's image tower and Engram tables. Prints one JSON
-document on stdout. RUNTIME: mlx-vlm, rapid-mlx, jang, mlx-lm. Imports nothing of this project.
+Beyond what the probe of `verify` does: Rapid-MLX's drafter, and mlx-vlm's image tower and Engram tables. Prints one
+JSON document on stdout. RUNTIME: mlx-vlm, rapid-mlx, jang, mlx-lm. Imports nothing of this project.
 """
 
 from __future__ import annotations
