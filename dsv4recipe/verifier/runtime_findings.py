@@ -229,7 +229,12 @@ def _forward(problems: Problems, result: ProbeResult, at: Where, min_cosine: flo
 
 def _answer(problems: Problems, result: ProbeResult, at: Where) -> None:
     said = result.answer
-    if said is None or result.expect is None or result.expect in said.text:
+    if said is None:
+        return
+    if not said.finite:
+        hint = "the prompt of the proof is random ids: this one is words, and its logits overflow"
+        problems.error("V212", "the logits of the answer are not finite: what it says is arbitrary", at, hint)
+    if result.expect is None or result.expect in said.text:
         return
     ended = "it ended by itself" if said.stopped else "it was cut off: --max-tokens gives it more"
     problems.error(

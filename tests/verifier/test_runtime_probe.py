@@ -19,7 +19,7 @@ import pytest
 
 from dsv4recipe.errors import RecipeError
 from dsv4recipe.verifier.probe import gather
-from dsv4recipe.verifier.probe_result import Ended, Forward, Module
+from dsv4recipe.verifier.probe_result import Answer, Ended, Forward, Module
 from dsv4recipe.verifier.runtime import Limits, available_loaders, probe_runtime, unavailable
 from dsv4recipe.verifier.runtime_findings import runtime_findings
 from dsv4recipe.verifier.runtimes import RUNTIMES
@@ -255,6 +255,7 @@ def test_unknown_loader_and_empty_prompt_are_refused(tmp_path):
     [
         ({"forward": Forward(12, False, False, None, None)}, "V212", "error"),
         ({"forward": Forward(12, False, True, 1.0, 3, decoded_finite=False)}, "V212", "error"),
+        ({"answer": Answer("45", 8, 1, True, False), "expect": "45"}, "V212", "error"),
         ({"forward": Forward(12, False, True, 1.0, 3, 4, True, 0.4, False)}, "V214", "warning"),
         ({"dtypes": (("embedding", "float16"), ("hidden", "float32"))}, "V218", "warning"),
         ({"modules": (Module("lm_head", 8, 32, "affine", "holds [8, 64]"),)}, "V208", "error"),
