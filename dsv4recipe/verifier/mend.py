@@ -16,7 +16,7 @@ from dsv4recipe.bundle.view import BundleView, open_bundle
 from dsv4recipe.errors import Diagnostic, Problems, Where
 from dsv4recipe.formats import Affine, Mxfp4, Mxfp8
 from dsv4recipe.plan.overrides import quantization
-from dsv4recipe.targets import get
+from dsv4recipe.targets import running
 
 _TWIN = "quantization_config"
 
@@ -75,7 +75,8 @@ def _section(seen: Observed) -> dict[str, Any]:
     slots = {group.names: group.slot for group in seen.checkpoint.groups}
     quantized = [m for m in seen.plan.modules if isinstance(m.format, Affine | Mxfp4 | Mxfp8)]
     found: dict[str, Any] = {}
-    for target in map(get, seen.runtimes):
+    targets = running(seen.checkpoint.family.name)
+    for target in (targets[name] for name in seen.runtimes):
         keys = {module.disk: target.keys(slots[module.sources]) for module in quantized}
         found = quantization(target, quantized, keys) | found
     return found

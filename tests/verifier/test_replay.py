@@ -10,6 +10,7 @@ import os
 import random
 import re
 import subprocess
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,19 +36,25 @@ ENTRY = {"bits": 4, "group_size": 32, "mode": "affine"}
 
 
 @pytest.fixture(scope="module")
-def bundles(tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Every shipped recipe as it is, then random spoils of them."""
+def bundles(
+    tiny: Checkpoint, tiny_for: Callable[[str], Checkpoint], tmp_path_factory: pytest.TempPathFactory
+) -> list[Path]:
+    """Every shipped recipe of V4 as it is, then random spoils of them."""
     root, rng = tmp_path_factory.mktemp("replay"), random.Random(11)
     text = changed("{affine: {bits: 4, group-size: 32}}", "{affine: {bits: 3, group-size: 64}}")
-    plans = [make_plan(load_recipe(name), tiny) for name in shipped_recipes()]
-    plans += [make_plan(parse_recipe(text, "recipe.yaml"), tiny)]
+    sources = {name: tiny_for(name) for name in shipped_recipes()}
+    sources = {name: source for name, source in sources.items() if source.family.name == "deepseek_v4"}
+    plans = [(make_plan(load_recipe(name), source), source.config) for name, source in sources.items()]
+    plans += [(make_plan(parse_recipe(text, "recipe.yaml"), tiny), tiny.config)]
     made = []
     for number in range(COUNT):
-        plan = plans[number % len(plans)]
+        plan, config = plans[number % len(plans)]
         rows, section = foreign.tensors_of(plan), dict(plan.overrides)
         for _ in range(0 if number < len(plans) else rng.randrange(1, 4)):
             rows, section = _spoil(rng, rows, section)
-        kept = {k: v for k, v in tiny.config.items() if k != "quantization_config"}
+        kept = {k: v for k, v in config.items() if k != "quantization_config"}
+        if "dspark_block_size" in kept:
+            kept["dspark_num_layers"] = 3
         out = foreign.write(root / str(number), rows, {**kept, "quantization": section})
         jang = {"weight_format": "affine", "quantization": {"group_size": section.get("group_size", 64)}}
         (out / "jang_config.json").write_text(json.dumps(jang if rng.random() < 0.7 else {}))
