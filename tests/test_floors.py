@@ -15,7 +15,7 @@ import dsv4recipe
 ROOT = Path(dsv4recipe.__file__).parent
 FLOOR = {
     "errors": 0, "units": 0, "version": 0,
-    "formats": 1, "recipe": 1, "checkpoint": 1,
+    "formats": 1, "recipe": 1, "checkpoint": 1, "importance": 1,
     "targets": 2,
     "plan": 3, "bundle": 3,
     "builder": 4, "verifier": 4, "report": 4,

@@ -1,0 +1,101 @@
+"""Floor 1, importance. An importance file as data: one non-negative number per input column of a matrix. Pure.
+
+The number is the mean square of what went into that column during calibration, so Σ_j w_j·(x_j − x̂_j)² is what a
+matrix's output errs by. Only the ratios of one matrix's numbers mean anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsv4recipe.importance.names import entry_names
+
+Floats = NDArray[np.float32]
+
+LEAST = 2.0**-16
+"""Weight, beside a mean of 1 to 2, of a column that nothing went into: it decides nothing, but it counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedImportance:
+    """What a plan keeps of the file it was made with: `sha256` of its bytes, `format`, and how many matrices
+    calibration never reached (their columns count alike)."""
+
+    sha256: str
+    format: str
+    unseen: int
+
+    def data(self) -> dict[str, Any]:
+        return {"sha256": self.sha256, "format": self.format, "unseen": self.unseen}
+
+
+@dataclass(frozen=True, slots=True)
+class Importance:
+    """A file that was read. `entries` are float32 per entry name, flat, the matrices of a stack one after another.
+
+    `format` is "imatrix-dat" or "imatrix-gguf"; `datasets` and `chunks` are what the file says of its calibration.
+    """
+
+    file: str
+    sha256: str
+    format: str
+    entries: Mapping[str, Floats]
+    unseen: int = 0
+    datasets: tuple[str, ...] = ()
+    chunks: int = 0
+
+    @property
+    def planned(self) -> PlannedImportance:
+        return PlannedImportance(self.sha256, self.format, self.unseen)
+
+    def columns(self, tensor: str, width: int) -> Floats:
+        """float32 [width] for a source tensor such as "layers.3.ffn.experts.17.w1.weight", ready for an encoder: see
+        `column_weights`. Only where `problem` found none."""
+        found = self._find(tensor)
+        assert found is not None
+        values, expert = found
+        return column_weights(values if expert is None else values[expert * width : (expert + 1) * width])
+
+    def problem(self, tensors: Iterable[str], width: int, experts: int) -> str:
+        """Why the file does not serve the `tensors` of a module, all `width` columns wide; "" if it does. `experts` is
+        the size of their stack, 0 for a tensor of its own."""
+        for tensor in tensors:
+            found = self._find(tensor)
+            if found is None:
+                tried = [name for name, _ in entry_names(tensor)]
+                return f"{tensor}: no entry {' or '.join(dict.fromkeys(tried))}"
+            values, expert = found
+            wanted = width if expert is None else width * experts
+            if len(values) != wanted:
+                return f"{tensor}: its entry has {len(values):,} numbers, {wanted:,} columns are wanted"
+            own = values if expert is None else values[expert * width : (expert + 1) * width]
+            if not np.isfinite(own).all():
+                return f"{tensor}: column {int(np.isfinite(own).argmin())} is {own[np.isfinite(own).argmin()]}"
+            if (own < 0).any():
+                return f"{tensor}: column {int((own < 0).argmax())} is negative"
+            if not own.any():
+                return f"{tensor}: every column is 0"
+        return ""
+
+    def _find(self, tensor: str) -> tuple[Floats, int | None] | None:
+        for name, expert in entry_names(tensor):
+            if name in self.entries:
+                return self.entries[name], expert
+        return None
+
+
+def column_weights(values: Floats) -> Floats:
+    """`values` scaled by a power of two to a mean of 1 to 2, none below `LEAST`.
+
+    The scaling changes no ratio; a quantizer that is given numbers of 1e-30 loses its own arithmetic (fact sheet
+    ds4_gguf.md 6.4). The sum is exact (`math.fsum`), so the same numbers come out on every machine.
+    """
+    mean = math.fsum(values.tolist()) / len(values)
+    scaled = np.ldexp(values.astype(np.float64), 1 - math.frexp(mean)[1])
+    return np.maximum(scaled, LEAST).astype(np.float32)

@@ -1,0 +1,63 @@
+"""Floor 1, importance. Source tensor names ↔ GGUF tensor names of the matrices of a DeepSeek-V4. Pure.
+
+Source: fact sheet ds4_gguf.md sections 2 and 2.1. Of a stack of experts the GGUF holds one tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+GLOBALS = {"embed": "token_embd", "head": "output"}
+
+BLOCK = {
+    "attn.wq_a": "attn_q_a",
+    "attn.wq_b": "attn_q_b",
+    "attn.wkv": "attn_kv",
+    "attn.wo_a": "attn_output_a",
+    "attn.wo_b": "attn_output_b",
+    "attn.compressor.wkv": "attn_compressor_kv",
+    "attn.compressor.wgate": "attn_compressor_gate",
+    "attn.indexer.wq_b": "indexer.attn_q_b",
+    "attn.indexer.weights_proj": "indexer.proj",
+    "attn.indexer.compressor.wkv": "indexer_compressor_kv",
+    "attn.indexer.compressor.wgate": "indexer_compressor_gate",
+    "ffn.gate": "ffn_gate_inp",
+    "ffn.experts.{E}.w1": "ffn_gate_exps",
+    "ffn.experts.{E}.w2": "ffn_down_exps",
+    "ffn.experts.{E}.w3": "ffn_up_exps",
+    "ffn.shared_experts.w1": "ffn_gate_shexp",
+    "ffn.shared_experts.w2": "ffn_down_shexp",
+    "ffn.shared_experts.w3": "ffn_up_shexp",
+    "e_proj": "e_proj",
+    "h_proj": "h_proj",
+}
+"""Matrices of a layer or prediction stage, below `layers.{N}.` or `mtp.{N}.` → below `blk.{N}.` or `mtp.{N}.`."""
+
+
+def gguf_name(tensor: str) -> tuple[str, int | None]:
+    """("blk.3.ffn_gate_exps.weight", 17) of "layers.3.ffn.experts.17.w1.weight"; no expert: None. ("", None) for
+    what is no matrix of the family."""
+    head, *rest = tensor.removesuffix(".weight").split(".")
+    if not rest:
+        found = GLOBALS.get(head, "")
+        return (f"{found}.weight" if found else "", None)
+    number, *path = rest
+    expert = None
+    if path[:2] == ["ffn", "experts"] and len(path) == 4 and path[2].isdecimal():
+        expert, path[2] = int(path[2]), "{E}"
+    found = BLOCK.get(".".join(path), "")
+    prefix = {"layers": "blk", "mtp": "mtp"}.get(head)
+    return (f"{prefix}.{number}.{found}.weight", expert) if found and prefix else ("", None)
+
+
+def entry_names(tensor: str) -> Iterator[tuple[str, int | None]]:
+    """Where the columns of a source tensor may stand in a file, in the order they are looked up: (entry, expert), the
+    expert where the entry holds those of a whole stack one after another. llama.cpp writes whole stacks; ds4 reads
+    `.expert.N` and `.expert_N` too; a tensor's own name is the most exact."""
+    yield tensor, None
+    name, expert = gguf_name(tensor)
+    if name and expert is not None:
+        yield f"{name}.expert.{expert}", None
+        yield f"{name}.expert_{expert}", None
+    if name:
+        yield name, expert
