@@ -12,6 +12,7 @@ from dsv4recipe.formats.base import FLOAT_DTYPES, Part, SourceTensor, divides
 
 BITS = (2, 3, 4, 5, 6, 8)
 GROUP_SIZES = (32, 64, 128)
+FITS = ("minmax", "mse", "exact")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +20,15 @@ class Affine:
     """`bits` per code, one (scale, bias) per `group_size` columns, both stored as `scales`.
 
     `scales` is "bfloat16", "float16" or "float32". `fit` names how scale and bias are chosen: "minmax" is the rule
-    of `mx.quantize` on the CPU.
+    of `mx.quantize` on the CPU; "mse" the least squared error after rounding, weighted by column where `importance` is
+    "file"; "exact" none at all, or the build stops.
     """
 
     bits: int
     group_size: int
     scales: str
     fit: str = "minmax"
+    importance: str = "none"
 
     @property
     def kind(self) -> str:
@@ -43,14 +46,20 @@ class Affine:
         )
 
     def problem(self, source: SourceTensor) -> str:
+        if self.fit not in FITS:
+            return f"affine has no fit {self.fit!r}, only {', '.join(FITS)}"
+        if self.fit == "exact" and source.stored != "fp4":
+            return f"fit: exact is for FP4 sources, whose values lie on a grid; this one is {source.stored}"
+        if self.importance != "none" and self.fit != "mse":
+            return f"importance weighs errors for fit: mse; fit: {self.fit} has no use for it"
         return divides(source, self.group_size, "affine")
 
-    def lossless(self, source: SourceTensor) -> bool:  # noqa: ARG002 - minmax is never exact for all data
-        return False
+    def lossless(self, source: SourceTensor) -> bool:  # noqa: ARG002 - the encoder sees to it
+        return self.fit == "exact"
 
     def quantization(self) -> dict[str, Any] | None:
         return {"bits": self.bits, "group_size": self.group_size, "mode": "affine"}
 
     def spec(self) -> dict[str, Any]:
-        parameters = {"bits": self.bits, "group-size": self.group_size, "scales": self.scales, "fit": self.fit}
-        return {"affine": parameters}
+        spec = {"bits": self.bits, "group-size": self.group_size, "scales": self.scales, "fit": self.fit}
+        return {"affine": spec if self.importance == "none" else spec | {"importance": self.importance}}

@@ -84,6 +84,11 @@ class Format(Protocol):
         ...
 
 
+def wants_importance(fmt: Format) -> bool:
+    """Whether the encoder of `fmt` weighs errors by an importance file. Formats without the parameter never do."""
+    return getattr(fmt, "importance", "none") == "file"
+
+
 def divides(source: SourceTensor, group: int, what: str) -> str:
     """The usual legality of a grouped format: a matrix whose rows hold whole groups."""
     if len(source.shape) != 2:

@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsv4recipe.formats.affine import Affine
-from dsv4recipe.formats.base import Format, SourceTensor
+from dsv4recipe.formats.base import Format, SourceTensor, wants_importance
 from dsv4recipe.formats.codebooks import block_scales, boundaries, hadamard_blocks, signs
 from dsv4recipe.formats.decode import INTEGERS, Bytes, Floats, decode_rows, raw, rows_of
 from dsv4recipe.formats.keep import Keep
-from dsv4recipe.formats.kernels import affine, casts, mxtq
+from dsv4recipe.formats.kernels import affine, casts, fit, mxtq
 from dsv4recipe.formats.kernels import source as source_kernels
+from dsv4recipe.formats.lattices import seeds
 from dsv4recipe.formats.microscaling import Mxfp4, Mxfp8
 from dsv4recipe.formats.mxtq import Mxtq
 
@@ -45,8 +46,17 @@ class BadValue(ValueError):  # noqa: N818 - a value, not a mistake of the progra
         self.reason = reason
 
 
+class NotExact(BadValue):
+    """A group that an exact format cannot hold exactly. Its first column is named."""
+
+
 def encode(
-    fmt: Format, source: SourceTensor, weight: Bytes, scale: Bytes | None, empty: Empty = np.empty
+    fmt: Format,
+    source: SourceTensor,
+    weight: Bytes,
+    scale: Bytes | None,
+    empty: Empty = np.empty,
+    importance: Floats | None = None,
 ) -> tuple[NDArray[Any], ...]:
     """One C-contiguous array per `fmt.parts(source)`, in that order and of those shapes.
 
@@ -55,15 +65,21 @@ def encode(
     weight: uint8 [bytes], whole rows as stored; scale: their raw E8M0 bytes, uint8, None for plain tensors.
     `source.shape` is the logical shape of just those rows; FP8 rows start at a tile boundary, the last tile may be
     partial. Arrays hold uint32 words, uint16 bits for BF16 and F16, float32, uint8, or integers as stored.
-    Raises BadValue for NaN, Inf and overflow; ValueError where the format cannot take this source.
+    `importance` float32 [columns], finite and positive, is what `wants_importance` formats weigh errors with.
+    Raises BadValue for NaN, Inf and overflow, and where an exact format is not; ValueError where the format cannot
+    take this source, or importance is missing, of another width, or not wanted.
     """
     weight, scale = raw(source, weight, scale)
     problem = fmt.problem(source)
     if problem:
         raise ValueError(problem)
+    if wants_importance(fmt) != (importance is not None):
+        raise ValueError(f"{fmt.kind} with importance {'and none given' if importance is None else 'that it ignores'}")
+    if importance is not None and (importance.shape != source.shape[-1:] or importance.dtype != np.float32):
+        raise ValueError(f"importance of {importance.dtype} {importance.shape} for {source.shape[-1]} columns")
     match fmt:
         case Affine():
-            return _affine(fmt, source, weight, scale, empty)
+            return _affine(fmt, source, weight, scale, empty, importance)
         case Mxtq():
             return _mxtq(fmt, source, weight, scale, empty)
         case Mxfp4() | Mxfp8():
@@ -128,34 +144,53 @@ def _arrays(fmt: Format, source: SourceTensor, empty: Empty) -> list[NDArray[Any
 
 
 def _affine(
-    fmt: Affine, source: SourceTensor, weight: Bytes, scale: Bytes | None, empty: Empty
+    fmt: Affine, source: SourceTensor, weight: Bytes, scale: Bytes | None, empty: Empty, importance: Floats | None
 ) -> tuple[NDArray[Any], ...]:
-    if fmt.fit != "minmax":
-        raise ValueError(f"affine has no encoder for fit {fmt.fit!r}, only for minmax")
-    parts = fmt.parts(source)
+    dtype = fmt.parts(source)[1].dtype
     words, scales, biases = _arrays(fmt, source, empty)
     rows, columns = source.shape
     spans = _spans(rows, columns)
-    unrounded = np.empty((2, spans[0][1] if spans else 0, columns // fmt.group_size), np.float32)
+    # Scales and biases: two to store and two to choose codes with; minmax stores the latter.
+    chosen = np.empty((4, spans[0][1] if spans else 0, columns // fmt.group_size), np.float32)
     decoded: Iterator[tuple[int, Floats]] = iter(())
     if source.stored == "fp4" and scale is not None:
         _check_codes(source, weight, scale)
         packed, exponents = weight.reshape(rows, columns // 2), scale.reshape(rows, columns // 32)
     else:
         decoded = _blocks(source, weight, scale)
+    fitted, first = (fmt.fit != "minmax"), 2 if fmt.fit == "minmax" else 0
     for start, stop in spans:
-        s, z = unrounded[0, : stop - start], unrounded[1, : stop - start]
-        out = words[start:stop]
+        part, four = slice(start, stop), chosen[:, : stop - start]
         if source.stored == "fp4":
-            affine.quantize_fp4(packed[start:stop], exponents[start:stop], fmt.bits, fmt.group_size, out, s, z)
+            if fitted:
+                _fit_fp4(fmt, dtype, packed[part], exponents[part], importance, start, four)
+            affine.quantize_fp4(
+                packed[part], exponents[part], fmt.bits, fmt.group_size, words[part], four[2], four[3], fitted
+            )
         else:
-            affine.quantize_f32(next(decoded)[1], fmt.bits, fmt.group_size, out, s, z)
-        for what, values, stored in (("scale", s, scales), ("bias", z, biases)):
-            beyond = narrow(values, parts[1].dtype, stored[start:stop])
+            block = next(decoded)[1]
+            if fitted:
+                weights = np.ones(columns, np.float32) if importance is None else importance
+                fit.fit_f32(block, weights, fmt.bits, fmt.group_size, dtype, four)
+            affine.quantize_f32(block, fmt.bits, fmt.group_size, words[part], four[2], four[3], fitted)
+        for what, values, stored in (("scale", four[first], scales), ("bias", four[first + 1], biases)):
+            beyond = narrow(values, dtype, stored[part])
             if beyond >= 0:
                 row, group = divmod(beyond, values.shape[1])
                 raise BadValue(start + row, group * fmt.group_size, f"the group's {what} overflows {fmt.scales}")
     return words, scales, biases
+
+
+def _fit_fp4(
+    fmt: Affine, dtype: str, packed: Bytes, exponents: Bytes, importance: Floats | None, start: int, four: Floats
+) -> None:
+    """Scales and biases of rows `start`… → `four`, as the fit kernel gives them. Raises NotExact."""
+    lattices = seeds(fmt.bits) if fmt.fit == "mse" else None
+    other = fit.fit_fp4(packed, exponents, importance, fmt.bits, fmt.group_size, dtype, lattices, four)
+    if other >= 0:
+        row, group = divmod(other, four.shape[2])
+        reason = f"{fmt.bits}-bit codes with {fmt.scales} scales do not hold these {fmt.group_size} values exactly"
+        raise NotExact(start + row, group * fmt.group_size, reason)
 
 
 def _mxtq(

@@ -14,8 +14,10 @@ from dsv4recipe.formats.mxtq import Mxtq
 def from_spec(spec: dict[str, Any]) -> Format:
     """The inverse of `Format.spec()`. Raises ValueError for anything else."""
     match spec:
-        case {"affine": {"bits": int(bits), "group-size": int(group), "scales": str(scales), "fit": str(fit)}}:
-            return Affine(bits, group, scales, fit)
+        case {"affine": {"bits": int(bits), "group-size": int(group), "scales": str(scales), "fit": str(fit), **rest}}:
+            importance = rest.pop("importance", "none")
+            if not rest:
+                return Affine(bits, group, scales, fit, str(importance))
         case {"mxfp4": {}}:
             return Mxfp4()
         case {"mxfp8": {}}:

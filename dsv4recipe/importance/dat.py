@@ -48,7 +48,7 @@ def read_dat(data: bytes) -> tuple[dict[str, Floats], tuple[str, ...], int]:
         values = np.frombuffer(read.take(4 * count, name), "<f4")
         if name in entries:
             raise ValueError(f"it has two entries {name}")
-        entries[name] = values / np.float32(calls) if calls > 1 else values
+        entries[name] = np.divide(values, max(calls, 1), dtype=np.float32)
     if not entries:
         raise ValueError("it has no entries")
     if read.at == len(data):

@@ -14,7 +14,8 @@ def label(fmt: Format) -> str:
     """A format as people say it: "affine 4-bit g32", "mxfp4", "mxtq 2-bit", "F32"."""
     if isinstance(fmt, Affine):
         fit = "" if fmt.fit == "minmax" else f" {fmt.fit}"
-        return f"affine {fmt.bits}-bit g{fmt.group_size}{fit}"
+        weighted = "" if fmt.importance == "none" else " by importance"
+        return f"affine {fmt.bits}-bit g{fmt.group_size}{fit}{weighted}"
     if isinstance(fmt, Mxtq):
         return f"mxtq {fmt.bits}-bit"
     return fmt.dtype if isinstance(fmt, Keep) else fmt.kind

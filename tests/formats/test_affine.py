@@ -88,5 +88,5 @@ def test_codes_decode_to_within_half_a_step() -> None:
 
 def test_an_unknown_fit_is_refused() -> None:
     source, weight, _ = plain(weights("normal", (1, 64)), "f32")
-    with pytest.raises(ValueError, match="no encoder for fit 'mse'"):
-        encode(Affine(4, 32, "float32", "mse"), source, weight, None)
+    with pytest.raises(ValueError, match="no fit 'best'"):
+        encode(Affine(4, 32, "float32", "best"), source, weight, None)

@@ -176,7 +176,7 @@ def _pack_words(eights, bits, blocks, words):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _rows_f32(rows, bits, group_size, words, scales, biases):  # type: ignore[no-untyped-def]
+def _rows_f32(rows, bits, group_size, fitted, words, scales, biases):  # type: ignore[no-untyped-def]
     blocks = rows.shape[1] // 32
     per_group = group_size // 32
     groups = blocks // per_group
@@ -192,8 +192,9 @@ def _rows_f32(rows, bits, group_size, words, scales, biases):  # type: ignore[no
     codes = eights.view(np.uint8)
     for r in range(rows.shape[0]):
         row = rows[r]
-        _extremes(row, factors, blocks, quarter, least, most, low, high)
-        _fit(low, high, per_group, levels, groups, scales[r], biases[r])
+        if not fitted:
+            _extremes(row, factors, blocks, quarter, least, most, low, high)
+            _fit(low, high, per_group, levels, groups, scales[r], biases[r])
         _spread(scales[r], biases[r], per_group, groups, low, high)
         _codes(row, factors, blocks, low, high, levels, codes)
         _pack_words(eights, bits, blocks, words[r])
@@ -210,7 +211,7 @@ def _twice_fp4(code):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _rows_fp4(packed, exponents, powers, bits, group_size, words, scales, biases):  # type: ignore[no-untyped-def]
+def _rows_fp4(packed, exponents, powers, bits, group_size, fitted, words, scales, biases):  # type: ignore[no-untyped-def]
     blocks = exponents.shape[1]
     per_group = group_size // 32
     groups = blocks // per_group
@@ -228,8 +229,9 @@ def _rows_fp4(packed, exponents, powers, bits, group_size, words, scales, biases
             row[2 * j + 1] = _twice_fp4(np.uint8(source[j] >> np.uint8(4)))
         for block in range(blocks):
             factors[block] = powers[exponents[r, block]] * _HALF
-        _extremes(row, factors, blocks, quarter, least, most, low, high)
-        _fit(low, high, per_group, levels, groups, scales[r], biases[r])
+        if not fitted:
+            _extremes(row, factors, blocks, quarter, least, most, low, high)
+            _fit(low, high, per_group, levels, groups, scales[r], biases[r])
         _spread(scales[r], biases[r], per_group, groups, low, high)
         _codes(row, factors, blocks, low, high, levels, codes)
         _pack_words(eights, bits, blocks, words[r])
@@ -238,16 +240,25 @@ def _rows_fp4(packed, exponents, powers, bits, group_size, words, scales, biases
 Array = np.ndarray
 
 
-def quantize_f32(rows: Array, bits: int, group_size: int, words: Array, scales: Array, biases: Array) -> None:
+def quantize_f32(
+    rows: Array, bits: int, group_size: int, words: Array, scales: Array, biases: Array, fitted: bool = False
+) -> None:
     """rows float32 [n, in], finite → words uint32 [n, in·bits/32], scales, biases float32 [n, in/group_size].
 
-    Scale and bias are the unrounded ones the codes were chosen with.
+    Scale and bias are the unrounded ones the codes were chosen with; `fitted`: those that are given.
     """
-    _rows_f32(rows, bits, group_size, words, scales, biases)
+    _rows_f32(rows, bits, group_size, fitted, words, scales, biases)
 
 
 def quantize_fp4(
-    packed: Array, exponents: Array, bits: int, group_size: int, words: Array, scales: Array, biases: Array
+    packed: Array,
+    exponents: Array,
+    bits: int,
+    group_size: int,
+    words: Array,
+    scales: Array,
+    biases: Array,
+    fitted: bool = False,
 ) -> None:
     """packed uint8 [n, in/2], exponents uint8 [n, in/32] whose values are finite in float32 → as `quantize_f32`."""
-    _rows_fp4(packed, exponents, E8M0, bits, group_size, words, scales, biases)
+    _rows_fp4(packed, exponents, E8M0, bits, group_size, fitted, words, scales, biases)
