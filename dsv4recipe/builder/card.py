@@ -40,6 +40,7 @@ def card(plan: Plan, library: str, recipe_text: str) -> str:
             f"* Runtime: {plan.target['runtime']}; experts {plan.target['experts']}; MTP {plan.target['mtp']}.",
             f"* Tensors: {human_size(plan.tensor_bytes)}, {plan.bits_per_weight} bits per weight, in "
             f"{counted(len(plan.shards), 'shard')} (computed before the build, and exactly what the files hold).",
+            *_weighed(plan),
             "* Quality: not measured.",
             "",
             "## What each tensor became",
@@ -58,3 +59,9 @@ def card(plan: Plan, library: str, recipe_text: str) -> str:
             "",
         ]
     )
+
+
+def _weighed(plan: Plan) -> list[str]:
+    if plan.importance is None:
+        return []
+    return [f"* Errors weighed by an importance file ({plan.importance.format}), sha256 `{plan.importance.sha256}`."]

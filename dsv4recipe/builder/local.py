@@ -14,6 +14,7 @@ from dsv4recipe.builder.arena import Arena
 from dsv4recipe.builder.journal import Entry
 from dsv4recipe.builder.shard import OpenShard, ShardTask
 from dsv4recipe.builder.sources import Sources
+from dsv4recipe.importance.model import Importance
 from dsv4recipe.plan.pieces import Piece
 
 
@@ -21,6 +22,7 @@ def run_shards(
     tasks: Iterable[ShardTask],
     folder: Path,
     sources: Sources,
+    importance: Importance | None,
     workers: int,
     started: Callable[[ShardTask], None],
     progressed: Callable[[ShardTask, int], None],
@@ -55,7 +57,7 @@ def run_shards(
     with ThreadPoolExecutor(workers, thread_name_prefix="encode") as pool:
         try:
             for task in tasks:
-                shard = OpenShard(task, folder, sources, arena)
+                shard = OpenShard(task, folder, sources, arena, importance)
                 live.append(shard)
                 shard.begin()
                 with calls:

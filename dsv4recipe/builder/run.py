@@ -28,8 +28,10 @@ from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import Problems, RecipeError, Where
 from dsv4recipe.formats.encode import ENCODER_VERSION
 from dsv4recipe.formats.kernels.jit import compiling
+from dsv4recipe.importance.model import Importance
 from dsv4recipe.plan.canonical import load_plan
 from dsv4recipe.plan.model import Plan
+from dsv4recipe.plan.weighed import check_same_importance
 
 Event = dict[str, Any]
 
@@ -41,13 +43,14 @@ def build(
     workers: int | None = None,
     on_event: Callable[[Event], None] = lambda event: None,
     source_sha256: Mapping[str, str] | None = None,
+    importance: Importance | None = None,
 ) -> Path:
     """Builds the bundle of a plan at `out` and returns its path. Run again, it continues; finished, it does nothing.
 
     `workers` threads encode (default: one per core). `on_event` gets plain dicts: plan_loaded, resumed, shard_started,
     compiling (the first time on a machine), written, shard_done, done. `source_sha256` maps source files to the digests
-    they must have. Raises RecipeError (B0xx); KeyboardInterrupt, which SIGTERM raises too, leaves a folder that can be
-    continued.
+    they must have. `importance` is the file the plan was made with, where it was made with one. Raises RecipeError
+    (B0xx, I020); KeyboardInterrupt, which SIGTERM raises too, leaves a folder that can be continued.
     """
     out = Path(out)
     partial = out.with_name(out.name + ".partial")
@@ -56,6 +59,7 @@ def build(
         return out
     workers = workers or os.cpu_count() or 1
     check_source(plan, checkpoint)
+    check_same_importance(plan, importance)
     made = side_files(plan, checkpoint)
     check_names(plan, made, out)
     check_memory(plan, workers)
@@ -71,7 +75,7 @@ def build(
             _adopt(partial, plan, made[PLAN_NAME])
             if not _is_complete(partial, plan):
                 sources = Sources(checkpoint.folder.root, source_sha256)
-                _write(plan, checkpoint, partial, made, workers, on_event, sources, mine)
+                _write(plan, checkpoint, partial, made, workers, on_event, sources, importance, mine)
             mine.check()
             _publish(partial, out, plan, mine)
     on_event({"event": "done", "out": str(out), "already": already, "bytes": plan.tensor_bytes})
@@ -86,6 +90,7 @@ def _write(
     workers: int,
     on_event: Callable[[Event], None],
     sources: Sources,
+    importance: Importance | None,
     mine: Lease,
 ) -> None:
     """Writes every shard that the journal does not hold yet, then the commit."""
@@ -120,6 +125,7 @@ def _write(
             shard_tasks(plan, checkpoint, frozenset(entries)),
             partial,
             sources,
+            importance,
             workers,
             started=lambda task: on_event({"event": "shard_started", "file": task.file, "bytes": task.size}),
             progressed=lambda task, size: on_event({"event": "written", "file": task.file, "bytes": size}),

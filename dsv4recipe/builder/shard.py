@@ -13,8 +13,9 @@ from dsv4recipe.builder.arena import Arena
 from dsv4recipe.builder.readback import DamagedError, ReadBack, Span, Written, span
 from dsv4recipe.builder.sources import Sources
 from dsv4recipe.errors import RecipeError, Where
-from dsv4recipe.formats.encode import BadValue, encode
-from dsv4recipe.plan.pieces import Piece
+from dsv4recipe.formats.encode import BadValue, NotExact, encode
+from dsv4recipe.importance.model import Importance
+from dsv4recipe.plan.pieces import Piece, columns_of
 from dsv4recipe.plan.pieces import Span as SourceSpan
 
 EXTENT = 64 << 20
@@ -37,12 +38,15 @@ class OpenShard:
     """A shard being written. Threads call `run` with its pieces, then `follow`; whoever runs the last piece calls
     `finish`."""
 
-    def __init__(self, task: ShardTask, folder: Path, sources: Sources, arena: Arena) -> None:
+    def __init__(
+        self, task: ShardTask, folder: Path, sources: Sources, arena: Arena, importance: Importance | None = None
+    ) -> None:
         self.task = task
         self.live = False
         self._folder = folder
         self._sources = sources
         self._arena = arena
+        self._importance = importance
         self._counting = threading.Lock()
         self._reading = threading.Lock()
 
@@ -58,7 +62,7 @@ class OpenShard:
 
     def run(self, piece: Piece) -> tuple[int, bool]:
         """Reads, encodes and writes one piece. Returns the bytes written, and whether it was the shard's last piece."""
-        arrays = encode_piece(piece, self._sources, self._arena)
+        arrays = encode_piece(piece, self._sources, self._arena, self._importance)
         self._write([(at, array.data.cast("B")) for at, array in zip(piece.offsets, arrays, strict=True)])
         with self._counting:
             self._left -= 1
@@ -144,10 +148,13 @@ class OpenShard:
         self.live = False
 
 
-def encode_piece(piece: Piece, sources: Sources, arena: Arena) -> tuple[np.ndarray, ...]:
+def encode_piece(
+    piece: Piece, sources: Sources, arena: Arena, importance: Importance | None = None
+) -> tuple[np.ndarray, ...]:
     """The bytes of a piece, in memory of the arena that this call takes back first.
 
-    Raises RecipeError B020 naming tensor, row and column of a value that cannot be encoded.
+    Raises RecipeError naming tensor, row and column: B020 for a value that cannot be encoded, B021 for a group that an
+    exact format cannot hold.
     """
 
     def read(where: SourceSpan) -> np.ndarray:
@@ -158,11 +165,12 @@ def encode_piece(piece: Piece, sources: Sources, arena: Arena) -> tuple[np.ndarr
     arena.begin()
     weight, scale = read(piece.weight), None if piece.scale is None else read(piece.scale)
     try:
-        return encode(piece.format, piece.source, weight, scale, arena.empty)
+        return encode(piece.format, piece.source, weight, scale, arena.empty, columns_of(piece, importance))
     except BadValue as bad:
-        raise RecipeError(
-            "B020",
-            f"{piece.tensor}: {bad.reason} at row {piece.first_row + bad.row}, column {bad.column}",
-            Where(piece.weight.file, subject=piece.tensor),
-            "the checkpoint is damaged or not what its headers say: download this file again",
-        ) from None
+        code, hint = ("B021", _INEXACT) if isinstance(bad, NotExact) else ("B020", _DAMAGED)
+        message = f"{piece.tensor}: {bad.reason} at row {piece.first_row + bad.row}, column {bad.column}"
+        raise RecipeError(code, message, Where(piece.weight.file, subject=piece.tensor), hint) from None
+
+
+_DAMAGED = "the checkpoint is damaged or not what its headers say: download this file again"
+_INEXACT = "5 bits with group size 32 hold every FP4 source exactly; `fit: mse` is exact where it can be, and goes on"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dsv4recipe.cli.arguments import json_option, recipe_argument, source_option
+from dsv4recipe.cli.arguments import importance_option, json_option, recipe_argument, source_option
 
 
 @click.command("build")
@@ -21,9 +21,17 @@ from dsv4recipe.cli.arguments import json_option, recipe_argument, source_option
     type=click.Path(path_type=Path),
     help="Output of `sha256sum *.safetensors` in SRC: a file with other bytes is refused before any of it is used.",
 )
+@importance_option
 @json_option
 def command(
-    recipe: str, source: Path, output: Path, workers: int | None, locked: bool, sums: Path | None, as_json: bool
+    recipe: str,
+    source: Path,
+    output: Path,
+    workers: int | None,
+    locked: bool,
+    sums: Path | None,
+    importance_file: Path | None,
+    as_json: bool,
 ) -> None:
     """Build the bundle that RECIPE (a recipe or a plan file) makes of the checkpoint at SRC.
 
@@ -33,11 +41,11 @@ def command(
     from dsv4recipe.cli.planned import Planner
     from dsv4recipe.cli.progress import watching
 
-    planner = Planner(source)
+    planner = Planner(source, importance_file)
     if locked:
         from dsv4recipe.cli.locking import held_to, lock_path
 
-        plan = held_to(recipe, planner.checkpoint, lock_path(recipe))
+        plan = held_to(recipe, planner.checkpoint, lock_path(recipe), planner.importance)
     else:
         plan = planner.plan(recipe)
     wanted = None
@@ -46,4 +54,4 @@ def command(
 
         wanted = read_sums(sums, frozenset(header.file for header in planner.checkpoint.folder.files))
     with watching(as_json) as on_event:
-        build(plan, planner.checkpoint, output, workers, on_event, wanted)
+        build(plan, planner.checkpoint, output, workers, on_event, wanted, planner.importance)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dsv4recipe.cli.arguments import json_option
+from dsv4recipe.cli.arguments import importance_option, json_option
 from dsv4recipe.cli.complete import complete_side
 
 DIFFERENT = 2
@@ -18,8 +18,11 @@ DIFFERENT = 2
 @click.argument("after", shell_complete=complete_side)
 @click.option("--source", type=click.Path(path_type=Path), help="The checkpoint, where a side is a recipe.")
 @click.option("--exit-code", is_flag=True, help="Exit with 2 if there are differences.")
+@importance_option
 @json_option
-def command(before: str, after: str, source: Path | None, exit_code: bool, as_json: bool) -> int:
+def command(
+    before: str, after: str, source: Path | None, exit_code: bool, importance_file: Path | None, as_json: bool
+) -> int:
     """Compare BEFORE and AFTER: recipes, plan files or bundles, also bundles that others built.
 
     Of a bundle only headers and small files are read. Between two bundles, side files are compared too.
@@ -30,7 +33,7 @@ def command(before: str, after: str, source: Path | None, exit_code: bool, as_js
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.cli.planned import Planner
 
-    old, new = Planner(source).sides(before, after)
+    old, new = Planner(source, importance_file).sides(before, after)
     found = diff(old.plan, new.plan)
     if old.folder and new.folder:
         found = replace(found, facts=found.facts + side_differences(old.folder, new.folder))

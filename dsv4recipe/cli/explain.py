@@ -6,25 +6,28 @@ from pathlib import Path
 
 import click
 
-from dsv4recipe.cli.arguments import json_option, recipe_argument, source_option
+from dsv4recipe.cli.arguments import importance_option, json_option, recipe_argument, source_option
 
 
 @click.command("explain")
 @recipe_argument
 @click.argument("name")
 @source_option
+@importance_option
 @json_option
-def command(recipe: str, name: str, source: Path, as_json: bool) -> None:
+def command(recipe: str, name: str, source: Path, importance_file: Path | None, as_json: bool) -> None:
     """Say why the tensor NAME becomes what RECIPE makes of it.
 
     NAME is a source tensor, a module path or a name on disk, in any runtime's dialect.
     """
-    from dsv4recipe import load_recipe, open_checkpoint
+    from dsv4recipe import load_recipe
     from dsv4recipe.cli.explain_view import print_explanation
     from dsv4recipe.cli.output import print_json
+    from dsv4recipe.cli.planned import Planner
     from dsv4recipe.plan.explain import explain
 
-    found = explain(load_recipe(recipe), open_checkpoint(source), name)
+    planner = Planner(source, importance_file)
+    found = explain(load_recipe(recipe), planner.checkpoint, name, planner.importance)
     if as_json:
         print_json(found.data())
     else:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dsv4recipe.cli.arguments import json_option, recipe_argument, source_option
+from dsv4recipe.cli.arguments import importance_option, json_option, recipe_argument, source_option
 
 
 @click.command("lock")
@@ -14,22 +14,26 @@ from dsv4recipe.cli.arguments import json_option, recipe_argument, source_option
 @source_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The lock (default: RECIPE with .lock).")
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 and say what moved if the lock is stale.")
+@importance_option
 @json_option
-def command(recipe: str, source: Path, output: Path | None, check: bool, as_json: bool) -> None:
+def command(
+    recipe: str, source: Path, output: Path | None, check: bool, importance_file: Path | None, as_json: bool
+) -> None:
     """Pin what decides the tensors that a build of RECIPE writes: source headers, parents, tool, encoders, plan.
 
     Reads headers, never weights: that the weights behind them are the same is for `verify --source` to prove.
     """
-    from dsv4recipe import open_checkpoint
     from dsv4recipe.cli.locking import held_to, lock_now, lock_path, locked_text
     from dsv4recipe.cli.output import print_json
+    from dsv4recipe.cli.planned import Planner
 
     path = output or lock_path(recipe)
-    checkpoint = open_checkpoint(source)
+    planner = Planner(source, importance_file)
+    checkpoint, importance = planner.checkpoint, planner.importance
     if check:
-        digest, word = held_to(recipe, checkpoint, path).digest, "unchanged"
+        digest, word = held_to(recipe, checkpoint, path, importance).digest, "unchanged"
     else:
-        now = lock_now(recipe, checkpoint)
+        now = lock_now(recipe, checkpoint, importance)
         same = path.is_file() and locked_text(path) == now.text
         digest, word = now.plan.digest, "unchanged" if same else "written"
         if not same:

@@ -12,6 +12,7 @@ from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.cli.diff_view import ROWS, merged, named
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.formats.encode import ENCODER_VERSION
+from dsv4recipe.importance.model import Importance
 from dsv4recipe.plan.lock import check_lock, content_digest, lock_text, read_lock
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.lineage import load_with_parents
@@ -33,10 +34,10 @@ def lock_path(recipe: str) -> Path:
     return Path(recipe).with_suffix(".lock") if is_file_reference(recipe) else Path(f"{recipe}.lock")
 
 
-def lock_now(recipe: str, checkpoint: Checkpoint) -> Locked:
-    """What locking `recipe` against `checkpoint` writes."""
+def lock_now(recipe: str, checkpoint: Checkpoint, importance: Importance | None) -> Locked:
+    """What locking `recipe` against `checkpoint` writes; `importance` as for `make_plan`."""
     loaded, parents = load_with_parents(recipe, content_digest)
-    plan = make_plan(loaded, checkpoint)
+    plan = make_plan(loaded, checkpoint, importance)
     return Locked(plan, lock_text(plan, checkpoint, parents, ENCODER_VERSION))
 
 
@@ -48,13 +49,13 @@ def locked_text(path: Path) -> str:
         raise RecipeError("P051", "not a lock", Where(str(path)), "`dsv4recipe lock` writes one") from None
 
 
-def held_to(recipe: str, checkpoint: Checkpoint, path: Path) -> Plan:
+def held_to(recipe: str, checkpoint: Checkpoint, path: Path, importance: Importance | None) -> Plan:
     """The plan of a recipe whose lock at `path` is not stale. Raises RecipeError P050 (stale: what moved), P051 (not a
     lock), P052 (no lock), P053 (no recipe)."""
     if recipe.endswith(".json") or Path(recipe).is_dir():
         message = "a plan and a bundle pin themselves: only a recipe has a lock"
         raise RecipeError("P053", message, Where(recipe), "leave out --locked, or name the recipe")
-    now = lock_now(recipe, checkpoint)
+    now = lock_now(recipe, checkpoint, importance)
     if not path.is_file():
         message = f"there is no lock at {path}"
         raise RecipeError("P052", message, Where(recipe), f"dsv4recipe lock {recipe} --source SRC")
@@ -69,7 +70,7 @@ def _consequences(locked: dict[str, Any], plan: Plan, checkpoint: Checkpoint) ->
     if locked["recipe"] == plan.recipe:
         return
     try:
-        before = make_plan(parse_recipe(data_text(locked["recipe"]), "the locked recipe"), checkpoint)
+        before = make_plan(parse_recipe(data_text(locked["recipe"]), "the locked recipe"), checkpoint, plan.importance)
     except RecipeError:
         return
     found = diff(before, plan)

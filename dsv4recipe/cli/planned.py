@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dsv4recipe import load_recipe, make_plan, open_checkpoint
 from dsv4recipe.bundle.read import read_bundle
@@ -12,6 +13,10 @@ from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.plan.canonical import load_plan
 from dsv4recipe.plan.model import Plan
+from dsv4recipe.plan.weighed import uses_importance
+
+if TYPE_CHECKING:
+    from dsv4recipe.importance.model import Importance
 
 
 @dataclass(frozen=True)
@@ -24,10 +29,20 @@ class Side:
 
 
 class Planner:
-    """Makes plans against one source, which is opened once and only if a recipe needs it."""
+    """Makes plans against one source, with one importance file; either is opened once and only if a recipe needs it."""
 
-    def __init__(self, source: Path | None):
+    def __init__(self, source: Path | None, importance_file: Path | None = None):
         self.source = source
+        self.importance_file = importance_file
+
+    @cached_property
+    def importance(self) -> Importance | None:
+        """What the importance file says, where one is named."""
+        if self.importance_file is None:
+            return None
+        from dsv4recipe.importance.read import load_importance
+
+        return load_importance(self.importance_file)
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
@@ -46,20 +61,23 @@ class Planner:
             raise RecipeError("P022", message, Where(name), "decompile it, and build the recipe", found.notes)
         return found.plan
 
-    def side(self, name: str, prefer: str = "") -> Side:
-        """One side of a comparison; a bundle may be anyone's. `prefer` is the runtime where its names fit several."""
+    def side(self, name: str, prefer: str = "", other: bool = False) -> Side:
+        """One side of a comparison; a bundle may be anyone's. `prefer` is the runtime where its names fit several. With
+        an `other` side, the importance file may be for that one alone."""
         path = Path(name)
         if path.is_dir():
             found = read_bundle(path, prefer)
             return Side(found.plan, path, found.notes)
         if path.suffix == ".json":
             return Side(load_plan(path.read_text(encoding="utf-8", errors="replace"), str(path)), None, ())
-        return Side(make_plan(load_recipe(name), self.checkpoint), None, ())
+        recipe = load_recipe(name)
+        given = None if other and not uses_importance(recipe) else self.importance
+        return Side(make_plan(recipe, self.checkpoint, given), None, ())
 
     def sides(self, before: str, after: str) -> tuple[Side, Side]:
         """Both sides; the runtime of one that is known helps to read the other."""
         if Path(before).is_dir() and not Path(after).is_dir():
-            known = self.side(after)
-            return self.side(before, known.plan.target["runtime"]), known
-        known = self.side(before)
-        return known, self.side(after, known.plan.target["runtime"])
+            known = self.side(after, other=True)
+            return self.side(before, known.plan.target["runtime"], other=True), known
+        known = self.side(before, other=True)
+        return known, self.side(after, known.plan.target["runtime"], other=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dsv4recipe.cli.arguments import json_option
+from dsv4recipe.cli.arguments import importance_option, json_option
 from dsv4recipe.cli.complete import complete_side
 
 _FILE = click.Path(path_type=Path)
@@ -17,8 +17,16 @@ _FILE = click.Path(path_type=Path)
 @click.option("-o", "--output", required=True, type=_FILE, help="The page to write; an existing one is replaced.")
 @click.option("--numbers", type=_FILE, help="What `verify BUNDLE --source SRC --json` printed: adds relative RMSE.")
 @click.option("--source", type=_FILE, help="The checkpoint folder, where PLAN is a recipe.")
+@importance_option
 @json_option
-def command(plan: str, output: Path, numbers: Path | None, source: Path | None, as_json: bool) -> None:
+def command(
+    plan: str,
+    output: Path,
+    numbers: Path | None,
+    source: Path | None,
+    importance_file: Path | None,
+    as_json: bool,
+) -> None:
     """Write one self-contained HTML page about PLAN: a plan file, a bundle (anyone's), or a recipe with --source.
 
     The page needs no network and holds no time, host or path: same inputs, same bytes.
@@ -30,7 +38,7 @@ def command(plan: str, output: Path, numbers: Path | None, source: Path | None, 
     from dsv4recipe.targets import get
     from dsv4recipe.verifier.contract import check_contract
 
-    side = Planner(source).side(plan)
+    side = Planner(source, importance_file).side(plan)
     measured = None
     if numbers is not None:
         measured = read_numbers(numbers.read_text(encoding="utf-8"), str(numbers), side.plan)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from dsv4recipe.cli.arguments import json_option
+from dsv4recipe.cli.arguments import importance_option, json_option
 from dsv4recipe.cli.complete import complete_runtime
 
 FAILED = 3
@@ -51,6 +51,7 @@ class Size(click.ParamType[int]):
 @click.option("--max-tokens", type=click.IntRange(1), default=256, show_default=True, help="Of the answer.")
 @click.option("--time-limit", type=click.FloatRange(1), default=600, show_default=True, help="Seconds per runtime.")
 @click.option("--memory-limit", type=Size(), help="Per runtime, such as 64GiB; enforced on Linux.")
+@importance_option
 @json_option
 def command(
     bundle: Path,
@@ -66,6 +67,7 @@ def command(
     max_tokens: int,
     time_limit: float,
     memory_limit: int | None,
+    importance_file: Path | None,
     as_json: bool,
 ) -> int:
     """Prove BUNDLE, anyone's: its bytes against its manifest; its tensors and config against the runtime's contract,
@@ -89,7 +91,12 @@ def command(
     question = None if generate is None else Question(generate, expect, max_tokens)
     limits = Limits(time_limit, memory_limit)
     run = RuntimeRun(runtime, runtime_python, load_only, question, limits) if runtime else None
-    found = verify(bundle, source, run, sample=sample, seed=seed)
+    importance = None
+    if importance_file is not None:
+        from dsv4recipe.importance.read import load_importance
+
+        importance = load_importance(importance_file)
+    found = verify(bundle, source, run, sample=sample, seed=seed, importance=importance)
     if as_json:
         print_json(found.data())
     else:

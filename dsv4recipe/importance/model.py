@@ -9,30 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsv4recipe.importance.names import entry_names
+from dsv4recipe.importance.planned import PlannedImportance
 
 Floats = NDArray[np.float32]
 
 LEAST = 2.0**-16
 """Weight, beside a mean of 1 to 2, of a column that nothing went into: it decides nothing, but it counts."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedImportance:
-    """What a plan keeps of the file it was made with: `sha256` of its bytes, `format`, and how many matrices
-    calibration never reached (their columns count alike)."""
-
-    sha256: str
-    format: str
-    unseen: int
-
-    def data(self) -> dict[str, Any]:
-        return {"sha256": self.sha256, "format": self.format, "unseen": self.unseen}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.formats import Part, SourceTensor, from_spec
+from dsv4recipe.importance.planned import PlannedImportance
 from dsv4recipe.plan.ledger import ledger
 from dsv4recipe.plan.model import FORMAT_VERSION, Plan, PlannedModule, PlannedShard, PlannedSource
 
@@ -42,7 +43,8 @@ def load_plan(text: str, file: str) -> Plan:
         source, recipe, target = PlannedSource(**data["source"]), data["recipe"], data["target"]
         modules = tuple(_module(row) for row in data["modules"])
         shards = tuple(PlannedShard(**row | {"modules": tuple(row["modules"])}) for row in data["shards"])
-        plan = Plan(recipe, source, target, modules, shards, data["overrides"], data["dropped"])
+        importance = PlannedImportance(**data["importance"]) if "importance" in data else None
+        plan = Plan(recipe, source, target, modules, shards, data["overrides"], data["dropped"], importance)
         if plan_data(plan) != data:
             raise RecipeError(
                 "P021", "the plan's digest does not match its content", Where(file), "make the plan again"
@@ -53,7 +55,8 @@ def load_plan(text: str, file: str) -> Plan:
 
 
 def _content(plan: Plan) -> dict[str, Any]:
-    return {
+    weighed = {} if plan.importance is None else {"importance": plan.importance.data()}
+    return weighed | {
         "format_version": FORMAT_VERSION,
         "recipe": dict(plan.recipe),
         "source": {name: getattr(plan.source, name) for name in PlannedSource.__slots__},

@@ -68,7 +68,7 @@ def decompile(plan: Plan, checkpoint: Checkpoint, about: About, file: str) -> De
         rules=tuple(_rules(plan, checkpoint)),
     )
     try:
-        again = make_plan(recipe, checkpoint)
+        again = make_plan(recipe, checkpoint, plan.importance)
     except RecipeError as error:
         reasons = [d.message for d in error.diagnostics]
         hint = "the bundle mixes what no target of this version takes; choose another with --runtime"

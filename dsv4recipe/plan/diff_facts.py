@@ -20,6 +20,9 @@ def facts(before: Plan, after: Plan, renamed: int, loose: bool) -> Iterator[Fact
         old, new = getattr(before.source, name), getattr(after.source, name)
         if old != new and old and new:
             yield f"source.{name}", str(old), str(new)
+    if before.importance != after.importance and not loose:
+        first, second = (plan.importance.sha256 if plan.importance else "none" for plan in (before, after))
+        yield "importance", first, second
     if renamed:
         old, new = before.target["runtime"], after.target["runtime"]
         yield f"names ({renamed:,} modules)", f"as {old} has them", f"as {new} has them"

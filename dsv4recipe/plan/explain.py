@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dsv4recipe.checkpoint.graph import Checkpoint, Group
 from dsv4recipe.errors import RecipeError, Where
@@ -18,6 +18,9 @@ from dsv4recipe.plan.model import Plan, PlannedModule
 from dsv4recipe.recipe.layers import compact
 from dsv4recipe.recipe.model import Match, Recipe, Rule
 from dsv4recipe.targets import get
+
+if TYPE_CHECKING:
+    from dsv4recipe.importance.model import Importance
 
 _NEAR = 5
 _EXPERT = re.compile(r"\.experts\.(\d{1,9})\.")
@@ -75,8 +78,8 @@ class Explanation:
         }
 
 
-def explain(recipe: Recipe, checkpoint: Checkpoint, name: str) -> Explanation:
-    """Everything about the tensor, module or disk name `name`, in any dialect.
+def explain(recipe: Recipe, checkpoint: Checkpoint, name: str, importance: Importance | None = None) -> Explanation:
+    """Everything about the tensor, module or disk name `name`, in any dialect. `importance` as for `make_plan`.
 
     Raises RecipeError P040 (no dialect has the name; the nearest are named), and what `make_plan` raises.
     """
@@ -84,7 +87,7 @@ def explain(recipe: Recipe, checkpoint: Checkpoint, name: str) -> Explanation:
     if found is None:
         raise _unknown(name, checkpoint)
     group, expert = found
-    plan = make_plan(recipe, checkpoint)
+    plan = make_plan(recipe, checkpoint, importance)
     target = get(recipe.target.runtime, checkpoint.family.name)
     winner, losers = _verdicts(recipe, checkpoint, group)
     module = next((each for each in plan.modules if each.sources == group.names), None)

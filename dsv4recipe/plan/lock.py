@@ -26,7 +26,7 @@ def lock_text(plan: Plan, checkpoint: Checkpoint, parents: Sequence[tuple[str, s
     """recipe.lock. `parents` are (reference as written, digest of its content), nearest first; `encoders` is the
     version of the encoders, which decides bytes."""
     source = plan.source
-    data = {
+    data: dict[str, Any] = {
         "lock": LOCK_VERSION,
         "plan": plan.digest,
         "recipe": dict(plan.recipe),
@@ -42,6 +42,8 @@ def lock_text(plan: Plan, checkpoint: Checkpoint, parents: Sequence[tuple[str, s
         },
         "tool": {"name": "dsv4recipe", "version": VERSION, "encoders": encoders},
     }
+    if plan.importance is not None:
+        data["importance"] = plan.importance.data()
     return json.dumps(data, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 

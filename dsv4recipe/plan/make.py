@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from dsv4recipe.checkpoint.dims import Dims
 from dsv4recipe.checkpoint.family import Slot
@@ -10,21 +11,27 @@ from dsv4recipe.checkpoint.graph import Checkpoint, Group
 from dsv4recipe.checkpoint.releases import RELEASES, release_model
 from dsv4recipe.errors import Problems, RecipeError
 from dsv4recipe.formats import Part
+from dsv4recipe.importance.planned import PlannedImportance
 from dsv4recipe.plan.model import Plan, PlannedModule, PlannedSource
 from dsv4recipe.plan.overrides import quantization
 from dsv4recipe.plan.resolve import resolve
 from dsv4recipe.plan.shards import pack_shards
+from dsv4recipe.plan.weighed import check_importance
 from dsv4recipe.recipe.model import Recipe
 from dsv4recipe.recipe.show import recipe_data
 from dsv4recipe.targets import Claim, Target, get
 from dsv4recipe.targets.legality import check_claims, check_family, check_layout, check_source
 
+if TYPE_CHECKING:  # numpy, which no plan without a file needs
+    from dsv4recipe.importance.model import Importance
 
-def make_plan(recipe: Recipe, checkpoint: Checkpoint) -> Plan:
-    """What the recipe means for every tensor of the checkpoint, to the byte; no weight is read.
+
+def make_plan(recipe: Recipe, checkpoint: Checkpoint, importance: Importance | PlannedImportance | None = None) -> Plan:
+    """What the recipe means for every tensor of the checkpoint, to the byte; no weight is read. `importance` is the
+    file for formats that ask for one, or what an earlier plan kept of it.
 
     Raises RecipeError with every problem at once: unknown runtime (T001), a target that cannot take the recipe (T0xx),
-    tensors claimed by no rule, rules that match nothing (P0xx).
+    tensors claimed by no rule, rules that match nothing (P0xx), an importance file that does not serve (I01x).
     """
     family = checkpoint.family.name
     problems = Problems()
@@ -39,6 +46,7 @@ def make_plan(recipe: Recipe, checkpoint: Checkpoint) -> Plan:
     check_layout(target, recipe, checkpoint.dims, problems)
     claims, dropped = resolve(recipe, checkpoint, target, problems)
     check_claims(target, recipe, claims, problems)
+    check_importance(recipe, claims, importance, problems)
     problems.raise_if_any()
     claims = sorted(claims, key=lambda claim: order_of(claim.group.slot))
     claims = _led(claims, target, recipe.target.experts)
@@ -60,6 +68,7 @@ def make_plan(recipe: Recipe, checkpoint: Checkpoint) -> Plan:
         shards=pack_shards(modules, recipe.target.shard_size),
         overrides=quantization(target, modules, keys),
         dropped=dropped,
+        importance=importance.planned if importance is not None else None,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from math import prod
 from typing import Any
 
 from dsv4recipe.formats import Format, Part, SourceTensor
+from dsv4recipe.importance.planned import PlannedImportance
 
 FORMAT_VERSION = 1
 
@@ -85,7 +86,8 @@ class PlannedSource:
 
 @dataclass(frozen=True)
 class Plan:
-    """The contract between a recipe and a build. `warnings` are rendered findings that do not stop a build."""
+    """The contract between a recipe and a build. `importance` is the file that weighs errors, where a format asks for
+    one: a build with another file would write other bytes."""
 
     recipe: Mapping[str, Any]
     source: PlannedSource
@@ -94,6 +96,7 @@ class Plan:
     shards: tuple[PlannedShard, ...]
     overrides: Mapping[str, Any]
     dropped: Mapping[str, int]
+    importance: PlannedImportance | None = None
 
     @property
     def tensor_bytes(self) -> int:

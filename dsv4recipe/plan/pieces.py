@@ -11,9 +11,12 @@ from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dsv4recipe.checkpoint.graph import Group, Tensor
 from dsv4recipe.formats import Format, SourceTensor
+from dsv4recipe.formats.base import wants_importance
+from dsv4recipe.importance.model import Importance
 from dsv4recipe.plan.model import PlannedModule
 from dsv4recipe.plan.shards import PlacedTensor, place
 
@@ -107,3 +110,10 @@ def _scale_span(member: Tensor, first: int, last: int) -> Span | None:
     return Span(
         member.scale_file, scale.start + first // height * row_bytes, scale.start + -(-last // height) * row_bytes
     )
+
+
+def columns_of(piece: Piece, importance: Importance | None) -> NDArray[np.float32] | None:
+    """What the piece's encoder weighs errors with: float32 [columns], None where it does not."""
+    if importance is None or not wants_importance(piece.format):
+        return None
+    return importance.columns(piece.tensor, piece.source.shape[-1])

@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 
 from dsv4recipe.formats import Affine, Format, Keep, Mxtq
+from dsv4recipe.formats.base import wants_importance
 
 Band = tuple[float, float]
 
@@ -35,11 +36,15 @@ _CAST_LIMIT = 2.0**-5
 
 
 def band(fmt: Format) -> Band | None:
-    """The relative RMSE to expect of a lossy format, low and high; None where nothing was measured."""
+    """The relative RMSE to expect of a lossy format, low and high; None where nothing was measured. A least-squares fit
+    is never worse than minmax, and may be exact; one that is weighed by importance may be worse in this measure."""
     if isinstance(fmt, Keep):
         return CASTS.get(fmt.dtype)
+    if wants_importance(fmt):
+        return None
     found = MEASURED.get((fmt.kind, getattr(fmt, "bits", 0), getattr(fmt, "group_size", 0)))
-    return None if found is None else (found[0] / 2, found[1] * 1.5)
+    least = 0.5 if getattr(fmt, "fit", "minmax") == "minmax" else 0.0
+    return None if found is None else (found[0] * least, found[1] * 1.5)
 
 
 def limit(fmt: Format) -> float:
@@ -47,10 +52,12 @@ def limit(fmt: Format) -> float:
 
     Affine by minimum and maximum: a step is at most 2·max/(2^b − 1), the group's power at least max², so the error is
     at most √g/(2^b − 1) of it; half as much again for the rule that keeps zero exact (fact sheet mlx.md 2.1). Never
-    above 0.95: numbers of another tensor of the same size are off by √2.
+    above 0.95: numbers of another tensor of the same size are off by √2. A fit by importance may give up on columns.
     """
-    if isinstance(fmt, Affine):
+    if isinstance(fmt, Affine) and not wants_importance(fmt):
         return min(0.95, 1.5 * math.sqrt(fmt.group_size) / ((1 << fmt.bits) - 1))
+    if wants_importance(fmt):
+        return 0.95
     if isinstance(fmt, Mxtq):
         return _MXTQ_LIMIT.get(fmt.bits, 0.95)
     return _CAST_LIMIT

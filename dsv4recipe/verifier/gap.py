@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 
 from dsv4recipe.builder.arena import Arena
 from dsv4recipe.formats import Affine, Format, Keep, Mxfp4, Mxfp8, Mxtq, Part
+from dsv4recipe.formats.base import wants_importance
 from dsv4recipe.formats.decode import INTEGERS, decode_parts, decode_rows, decode_source, widen
 from dsv4recipe.formats.decode import raw as checked
 from dsv4recipe.formats.encode import encode
 from dsv4recipe.formats.kernels.compare import Gaps, affine_distance, distance, same_bytes
-from dsv4recipe.plan.pieces import Piece, Span
+from dsv4recipe.importance.model import Importance
+from dsv4recipe.plan.pieces import Piece, Span, columns_of
 
 _DTYPES = {"U32": np.uint32, "U8": np.uint8, "F32": np.float32, "F16": np.uint16, "BF16": np.uint16}
 _BLOCK = 1 << 17
@@ -70,8 +72,9 @@ class Pair:
     judge_all: bool = False
 
 
-def measure(pair: Pair, source: Path, bundle: Path) -> Gap:
-    """One piece of the bundle against the checkpoint at `source`. Raises OSError."""
+def measure(pair: Pair, source: Path, bundle: Path, importance: Importance | None = None) -> Gap:
+    """One piece of the bundle against the checkpoint at `source`. Raises OSError. Where its format weighs errors by an
+    importance file and none is given, it is not encoded again."""
     piece, fmt = pair.piece, pair.piece.format
     _ARENA.begin()
     weight = _span(source, piece.weight)
@@ -81,7 +84,8 @@ def measure(pair: Pair, source: Path, bundle: Path) -> Gap:
         _part(bundle / file, part, offset) for part, offset, file in zip(parts, piece.offsets, pair.files, strict=True)
     ]
     gap = Gap(math.prod(piece.source.shape))
-    gap.same_bytes = _encoded_alike(piece, weight, scale, stored)
+    if importance is not None or not wants_importance(fmt):
+        gap.same_bytes = _encoded_alike(piece, weight, scale, stored, columns_of(piece, importance))
     if piece.source.stored == "int":
         gap.max_error = 0.0 if gap.same_bytes or _same_numbers(piece, weight, stored[0]) else math.inf
         return gap
@@ -109,10 +113,14 @@ def measure(pair: Pair, source: Path, bundle: Path) -> Gap:
 
 
 def _encoded_alike(
-    piece: Piece, weight: NDArray[np.uint8], scale: NDArray[np.uint8] | None, stored: Sequence[NDArray[Any]]
+    piece: Piece,
+    weight: NDArray[np.uint8],
+    scale: NDArray[np.uint8] | None,
+    stored: Sequence[NDArray[Any]],
+    columns: NDArray[np.float32] | None,
 ) -> bool:
     try:
-        again = encode(piece.format, piece.source, weight, scale, _ARENA.empty)
+        again = encode(piece.format, piece.source, weight, scale, _ARENA.empty, columns)
     except ValueError:  # a value that has no place in the format, or a format that this source cannot take
         return False
     return all(same_bytes(a, b) for a, b in zip(again, stored, strict=True))

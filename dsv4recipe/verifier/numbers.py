@@ -18,8 +18,10 @@ from dsv4recipe.bundle.read import BundlePlan
 from dsv4recipe.bundle.view import BundleView
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import Diagnostic, Where
+from dsv4recipe.importance.model import Importance
 from dsv4recipe.plan.ledger import label
 from dsv4recipe.plan.model import PlannedModule
+from dsv4recipe.plan.weighed import check_same_importance
 from dsv4recipe.verifier.bands import band, limit
 from dsv4recipe.verifier.gap import Gap, measure
 from dsv4recipe.verifier.pairs import chosen, comparable, other_source, pairs
@@ -125,26 +127,34 @@ def check_numbers(
     sample: int = 0,
     seed: int = 0,
     workers: int | None = None,
+    importance: Importance | None = None,
 ) -> Numbers:
     """Compares the tensors of a bundle with those of the checkpoint it was made from.
 
     `sample`: that many source tensors, drawn by `seed` (0: all); mlx's decoder then reads every row of them. Findings:
     V300 another source, V301 tensors that are not stored as planned, V302 a lossless step that is not, V303 other bytes
     than the encoder gives (bundles of ours), V304 an error outside the band of its format, V305 mlx reads other
-    numbers, V306 modules of a format that this version does not know, V307 numbers of another tensor, V308 NaN or Inf.
+    numbers, V306 modules of a format that this version does not know, V307 numbers of another tensor, V308 NaN or Inf,
+    V309 weighed by an importance file that is not given: those modules are not encoded again. Raises RecipeError I020
+    for another importance file than the plan's.
     """
     findings = list(other_source(read, checkpoint))
     if findings:
         return Numbers(Step("numbers", tuple(told(findings))))
     groups = {group.names: group for group in checkpoint.groups}
     modules, findings = comparable(view, read, groups)
+    if read.plan.importance is None or importance is not None:
+        check_same_importance(read.plan, importance)
+    else:
+        message = "modules that were weighed by an importance file are not encoded again: the file is not given"
+        findings.append(Diagnostic("V309", message, Where(str(view.root)), "add --importance FILE", "warning"))
     names, total = chosen(modules, groups, sample, seed)
     rows = {module.disk: Measured(module) for module in modules}
     work = pairs(view, modules, groups, names, judge_all=bool(sample))
     count = workers or (os.cpu_count() or 1) + 2  # some wait for the disk while others decode
     with ThreadPoolExecutor(count) as pool:
         jobs = (
-            (disk, pair.piece.tensor, pool.submit(measure, pair, checkpoint.folder.root, view.root))
+            (disk, pair.piece.tensor, pool.submit(measure, pair, checkpoint.folder.root, view.root, importance))
             for disk, pair in work
         )
         for disk, tensor, job in _ahead(jobs, count * _AHEAD):

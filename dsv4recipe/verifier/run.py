@@ -15,6 +15,7 @@ from dsv4recipe.verifier.result import Step, Verification
 from dsv4recipe.verifier.runtime_step import RuntimeRun, choices, runtime_steps
 
 if TYPE_CHECKING:
+    from dsv4recipe.importance.model import Importance
     from dsv4recipe.verifier.numbers import Numbers
 
 
@@ -26,14 +27,16 @@ def verify(
     *,
     sample: int = 0,
     seed: int = 0,
+    importance: Importance | None = None,
 ) -> Verification:
     """Proves a bundle, anyone's: integrity and contract always; with `source` its numbers; with `runtime` its load and
     forward. `sample` compares that many source tensors only, drawn by `seed`; 0 compares all.
 
     `runtime` is a name or "all", with `python` the interpreter that has it, or a `RuntimeRun` that says all there is to
     say; with `source` too, the runtime's logits are compared with those of the decoded source model, where that fits in
-    memory. Raises RecipeError V001 where there is no folder, V222 for an unknown runtime, and what `open_checkpoint`
-    raises for a broken source.
+    memory. `importance` is the file that the bundle was built with, if any: without it, what was weighed by it is not
+    encoded again. Raises RecipeError V001 where there is no folder, V222 for an unknown runtime, I020 for another
+    importance file, and what `open_checkpoint` raises for a broken source.
     """
     root = Path(bundle)
     if not root.is_dir():
@@ -42,7 +45,7 @@ def verify(
     run = RuntimeRun(runtime, (str(python),) if python else ()) if isinstance(runtime, str) else runtime
     chosen = choices(root, contract.runtimes, run) if run else ()
     steps = [check_integrity(root), contract.step]
-    numbers = None if source is None else _numbers(root, Path(source), sample, seed)
+    numbers = None if source is None else _numbers(root, Path(source), sample, seed, importance)
     if numbers is not None:
         steps.append(numbers.step)
     if run is not None:
@@ -56,7 +59,7 @@ def verify(
     return Verification(str(root), tuple(steps), contract.runtimes, contract.outlooks, table, tuple(roles))
 
 
-def _numbers(root: Path, source: Path, sample: int, seed: int) -> Numbers:
+def _numbers(root: Path, source: Path, sample: int, seed: int, importance: Importance | None) -> Numbers:
     """Step 3. A bundle that cannot even be opened is a finding of the contract already: the step is skipped then."""
     from dsv4recipe.verifier.numbers import Numbers, check_numbers
 
@@ -66,4 +69,4 @@ def _numbers(root: Path, source: Path, sample: int, seed: int) -> Numbers:
     except RecipeError as error:
         skipped = Diagnostic("V002", f"skipped: {error.diagnostics[0].message}", Where(str(root)), severity="warning")
         return Numbers(Step("numbers", (skipped,)))
-    return check_numbers(view, read, checkpoint, sample=sample, seed=seed)
+    return check_numbers(view, read, checkpoint, sample=sample, seed=seed, importance=importance)

@@ -22,8 +22,10 @@ SOURCES = {
     "bf16": plain(weights("heavy", (ROWS, COLUMNS)), "bf16"),
     "f32": plain(weights("normal", (ROWS, COLUMNS)), "f32"),
 }
+EVERYWHERE = (Affine(3, 32, "bfloat16"), Affine(3, 64, "bfloat16", "mse"), Mxtq(2), Keep("F16"))
 CASES = [
-    *((stored, fmt) for stored in SOURCES for fmt in (Affine(3, 32, "bfloat16"), Mxtq(2), Keep("F16"))),
+    *((stored, fmt) for stored in SOURCES for fmt in EVERYWHERE),
+    ("fp4", Affine(5, 32, "bfloat16", "exact")),
     ("fp4", Mxfp4()),
     ("fp8", Mxfp8()),
 ]  # fmt: skip

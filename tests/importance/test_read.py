@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError
-from dsv4recipe.importance import column_weights
+from dsv4recipe.importance.model import column_weights
 from dsv4recipe.importance.names import gguf_name
 from dsv4recipe.importance.read import load_importance
 from tests.importance.files import stacks, write_dat, write_gguf

@@ -1,0 +1,23 @@
+"""Floor 1, importance. What a plan keeps of an importance file. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedImportance:
+    """`sha256` of the file's bytes, its `format`, and how many matrices calibration never reached: their columns count
+    alike. Where a plan is made again, it stands for the file that served when the plan was first made."""
+
+    sha256: str
+    format: str
+    unseen: int
+
+    @property
+    def planned(self) -> PlannedImportance:
+        return self
+
+    def data(self) -> dict[str, Any]:
+        return {"sha256": self.sha256, "format": self.format, "unseen": self.unseen}
