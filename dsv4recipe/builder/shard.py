@@ -173,4 +173,6 @@ def encode_piece(
 
 
 _DAMAGED = "the checkpoint is damaged or not what its headers say: download this file again"
-_INEXACT = "5 bits with group size 32 hold every FP4 source exactly; `fit: mse` is exact where it can be, and goes on"
+_INEXACT = (
+    "5 bits, group size 32 and bfloat16 scales hold any FP4 source exactly; or take `fit: mse`, exact where it can"
+)

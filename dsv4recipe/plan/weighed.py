@@ -54,7 +54,7 @@ def check_importance(
     if found:
         more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
         noun = "module" if len(found) == 1 else "modules"
-        message = f"the importance file does not serve {len(found)} {noun} that weigh errors by it"
+        message = f"the importance file does not serve all that is weighed by it ({len(found)} {noun})"
         hint = "make it with all of these tensors, or give those it lacks a rule without `importance: file`"
         problems.error("I010", message, Where(importance.file), hint, [*found[:_SHOWN], *more])
 
