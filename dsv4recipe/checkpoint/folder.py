@@ -1,4 +1,4 @@
-"""Floor 1, checkpoint. A folder of safetensors as frozen data. Reads config.json, the index and headers, no weights.
+"""Floor 1, checkpoint. A checkpoint as frozen data: config.json, the index and headers of a source. No weights.
 
 Opens only those files: never a pickle, never code. What the listing's order is does not matter. Every problem of
 the folder is collected and shown at once.
@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from dsv4recipe.checkpoint.folder_check import check_names, check_weight_map
-from dsv4recipe.checkpoint.header import Header, TensorEntry, read_header
+from dsv4recipe.checkpoint.header import Header, TensorEntry
 from dsv4recipe.checkpoint.listing import INDEX, Listing, list_shards
-from dsv4recipe.checkpoint.safe_path import safe_path
-from dsv4recipe.checkpoint.strict_json import read_object
+from dsv4recipe.checkpoint.source import FolderSource, Source, open_source
+from dsv4recipe.checkpoint.strict_json import object_from
 from dsv4recipe.errors import Problems, RecipeError, Where
+from dsv4recipe.hub.address import SCHEME
+from dsv4recipe.hub.error import HubError
 
 MAX_CONFIG = 1_000_000
 
@@ -30,10 +32,24 @@ class Folder:
     "<file> <header digest>": it moves with any name, dtype, shape, offset or file name.
     """
 
-    root: Path
+    source: Source
     config: dict[str, Any]
     config_digest: str
     files: tuple[Header, ...]
+
+    @property
+    def place(self) -> str:
+        """What messages call it: the folder, or hf://org/repo@commit."""
+        return self.source.place
+
+    @property
+    def root(self) -> Path:
+        """The folder, for those who need files on this machine. Raises RecipeError H012 where there is none."""
+        if isinstance(self.source, FolderSource):
+            return self.source.root
+        message = "this needs the checkpoint's files on this machine"
+        hint = f"`hf download {self.source.place.removeprefix(SCHEME).replace('@', ' --revision ')}`, then again"
+        raise RecipeError("H012", message, Where(self.source.place), hint)
 
     @cached_property
     def header_digest(self) -> str:
@@ -60,40 +76,39 @@ class Folder:
         return self.by_name[name]
 
 
-def open_folder(path: Path | str, beside: frozenset[str] = frozenset()) -> Folder:
-    """Opens a checkpoint folder from its headers.
+def open_folder(place: Path | str, beside: frozenset[str] = frozenset()) -> Folder:
+    """Opens a checkpoint, on this machine or on the hub, from its headers.
 
     With model.safetensors.index.json: exactly the shards it names, tensor by tensor as it says. Without: one
     safetensors file, or one complete numbered set. `beside` names safetensors files that may lie there without
-    belonging to it. Raises RecipeError with every problem found: C001-C009 and C040-C048 (docs/errors/C.md).
+    belonging to it. Raises RecipeError with every problem found: C001-C009 and C040-C048 (docs/errors/C.md), and what
+    `open_source` raises.
     """
-    root = Path(path)
-    if not root.is_dir():
-        what = "is a file, not a folder" if root.exists() else "does not exist"
-        hint = "give the folder that holds config.json and the safetensors files"
-        raise RecipeError("C001", f"{root} {what}", Where(str(root)), hint)
+    source = open_source(place)
     problems = Problems()
     config: dict[str, Any] = {}
     digest = ""
     try:
-        config, digest = read_object(safe_path(root, "config.json", str(root)), MAX_CONFIG, "config.json", "C002")
+        config, digest = object_from(lambda: source.small("config.json", MAX_CONFIG), "config.json", "C002")
+    except HubError:
+        raise
     except RecipeError as error:
         problems.found += error.diagnostics
-    listing = list_shards(root, beside, problems)
-    headers = _headers(root, listing, problems)
+    listing = list_shards(source, beside, problems)
+    headers = _headers(source, listing, problems)
     check_names(headers, problems)
     if listing.weight_map is not None:
         check_weight_map(listing.weight_map, headers, problems)
     problems.raise_if_any()
-    return Folder(root, config, digest, headers)
+    return Folder(source, config, digest, headers)
 
 
-def _headers(root: Path, listing: Listing, problems: Problems) -> tuple[Header, ...]:
+def _headers(source: Source, listing: Listing, problems: Problems) -> tuple[Header, ...]:
+    named_by = INDEX if listing.weight_map is not None else source.place
     headers = []
-    for name in listing.shards:
-        try:
-            named_by = INDEX if listing.weight_map is not None else str(root)
-            headers.append(read_header(safe_path(root, name, named_by), name))
-        except RecipeError as error:
-            problems.found += error.diagnostics
+    for found in source.headers(listing.shards, named_by):
+        if isinstance(found, RecipeError):
+            problems.found += found.diagnostics
+        else:
+            headers.append(found)
     return tuple(headers)

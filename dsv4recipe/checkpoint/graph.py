@@ -144,7 +144,7 @@ def make_checkpoint(folder: Folder) -> Checkpoint:
     Raises RecipeError with every tensor that is unknown (C020), missing (C021), orphaned (C022), misshapen (C023) or
     stored in no known encoding (C024).
     """
-    config_file = str(folder.root / "config.json")
+    config_file = f"{folder.place}/config.json"
     family = detect_family(folder.config, config_file)
     dims = family.dims_of(folder.config, config_file)
     problems = _Listing(folder)
@@ -181,11 +181,11 @@ def make_checkpoint(folder: Folder) -> Checkpoint:
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
-    """Opens a checkpoint folder: config.json, index and headers, validated. No weight is read.
+    """Opens a checkpoint, a folder or hf://org/repo@revision: config.json, index and headers, validated; no weight.
 
     Raises RecipeError with everything that is wrong, all at once.
     """
-    return make_checkpoint(open_folder(Path(path)))
+    return make_checkpoint(open_folder(path))
 
 
 def _group(stem: str, members: list[Tensor], problems: _Listing) -> Group:
@@ -223,6 +223,6 @@ class _Listing:
         problems = Problems()
         for (code, reason), names in sorted(self.found.items()):
             count = "" if len(names) == 1 else f" ({len(names):,} tensors)"
-            where = Where(str(self.folder.root), subject=names[0])
+            where = Where(self.folder.place, subject=names[0])
             problems.error(code, f"{names[0]}: {reason}{count}", where, notes=names[1:])
         problems.raise_if_any()

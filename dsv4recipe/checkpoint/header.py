@@ -65,7 +65,7 @@ def read_header(path: Path, file: str | None = None) -> Header:
     try:
         size = regular_size(path)
         with path.open("rb") as stream:
-            length = _length(stream.read(8), size, file)
+            length = header_length(stream.read(8), size, file)
             stream.seek(0)
             raw = stream.read(8 + length)
     except OSError as error:
@@ -75,7 +75,7 @@ def read_header(path: Path, file: str | None = None) -> Header:
 
 def parse_header(raw: bytes, size: int, file: str) -> Header:
     """The header in `raw` (8 length bytes, header bytes, anything after them ignored) of a file of `size` bytes."""
-    data_start = 8 + _length(raw, size, file)
+    data_start = 8 + header_length(raw, size, file)
     if len(raw) < data_start:
         raise _refusal("C040", file, "the file ends inside its header", hint="download it again")
     raw = raw[:data_start]
@@ -96,6 +96,23 @@ def parse_header(raw: bytes, size: int, file: str) -> Header:
     tensors.sort(key=attrgetter("start", "end"))
     _check_cover(tensors, data_start, size, file)
     return Header(file, size, hashlib.sha256(raw).hexdigest(), data_start, tuple(tensors), tuple(metadata.items()))
+
+
+def header_length(raw: bytes, size: int, file: str) -> int:
+    """Bytes of the header behind the first 8, which promise them; `size` is that of the file.
+
+    Checked against bound and file before a byte more is read. Raises RecipeError C040 or C041.
+    """
+    if len(raw) < 8 or size < 8:
+        raise _refusal("C040", file, f"{size:,} bytes are too few for a safetensors file", hint="download it again")
+    length = int.from_bytes(raw[:8], "little")
+    if length > MAX_HEADER:
+        message = f"the header would be {length:,} bytes long; more than {MAX_HEADER:,} are refused"
+        raise _refusal("C041", file, message, hint="is this a safetensors file?")
+    if 8 + length > size:
+        message = f"the file ends inside its header: {8 + length:,} bytes are needed, it has {size:,}"
+        raise _refusal("C040", file, message, hint="download it again")
+    return length
 
 
 def header_bytes(
@@ -135,20 +152,6 @@ def name_problem(name: str) -> str:
 def _refusal(code: str, file: str, message: str, tensor: str = "", hint: str = "") -> RecipeError:
     shown = tensor[:MAX_NAME]
     return RecipeError(code, message, Where(file, subject=shown if shown.isprintable() else repr(shown)), hint)
-
-
-def _length(raw: bytes, size: int, file: str) -> int:
-    """The length that the first 8 bytes promise, checked against bound and file before a byte more is read."""
-    if len(raw) < 8 or size < 8:
-        raise _refusal("C040", file, f"{size:,} bytes are too few for a safetensors file", hint="download it again")
-    length = int.from_bytes(raw[:8], "little")
-    if length > MAX_HEADER:
-        message = f"the header would be {length:,} bytes long; more than {MAX_HEADER:,} are refused"
-        raise _refusal("C041", file, message, hint="is this a safetensors file?")
-    if 8 + length > size:
-        message = f"the file ends inside its header: {8 + length:,} bytes are needed, it has {size:,}"
-        raise _refusal("C040", file, message, hint="download it again")
-    return length
 
 
 def _tensor(entry: Entry, data_start: int, file: str, sizes: dict[tuple[str, tuple[int, ...]], int]) -> TensorEntry:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from dsv4recipe.checkpoint.safe_path import path_problem, safe_path
-from dsv4recipe.checkpoint.strict_json import read_object, reason
+from dsv4recipe.checkpoint.safe_path import path_problem
+from dsv4recipe.checkpoint.source import Source
+from dsv4recipe.checkpoint.strict_json import object_from, reason
 from dsv4recipe.errors import Problems, RecipeError, Where
+from dsv4recipe.hub.error import HubError
 
 INDEX = "model.safetensors.index.json"
 MAX_INDEX = 64_000_000
@@ -26,25 +27,27 @@ class Listing:
     weight_map: dict[str, str] | None
 
 
-def list_shards(root: Path, beside: frozenset[str], problems: Problems) -> Listing:
-    """The files that belong to the checkpoint in `root`; what is missing, stray or unsafe goes to `problems`."""
+def list_shards(source: Source, beside: frozenset[str], problems: Problems) -> Listing:
+    """The files that belong to the checkpoint in `source`; what is missing, stray or unsafe goes to `problems`."""
     try:
-        names = sorted(path.name for path in root.iterdir())
+        names = source.names()
     except OSError as error:
-        problems.error("C001", f"{root} cannot be listed: {reason(error)}", Where(str(root)))
+        problems.error("C001", f"{source.place} cannot be listed: {reason(error)}", Where(source.place))
         return Listing((), None)
     # Hidden ones are no shards: no loader takes them, and some systems leave "._x" beside each "x".
     present = [name for name in names if name.endswith(".safetensors") and not name.startswith(".")]
     present = [name for name in present if name not in beside]
     if INDEX not in names:
-        return Listing(_without_index(root, present, problems), None)
+        return Listing(_without_index(source.place, present, problems), None)
     try:
-        index, _ = read_object(safe_path(root, INDEX, str(root)), MAX_INDEX, INDEX, "C003")
+        index, _ = object_from(lambda: source.small(INDEX, MAX_INDEX), INDEX, "C003")
         weight_map = _weight_map(index)
+    except HubError:
+        raise
     except RecipeError as error:
         problems.found += error.diagnostics
         return Listing((), None)
-    shards = _named_shards(root, sorted(set(weight_map.values())), problems)
+    shards = _named_shards(source, sorted(set(weight_map.values())), problems)
     for name in sorted(set(present) - set(weight_map.values())):
         problems.error(
             "C007",
@@ -62,7 +65,7 @@ def _weight_map(index: dict[str, Any]) -> dict[str, str]:
     return found
 
 
-def _named_shards(root: Path, names: list[str], problems: Problems) -> tuple[str, ...]:
+def _named_shards(source: Source, names: list[str], problems: Problems) -> tuple[str, ...]:
     """The shards an index names, each safe, all different on any file system, each there."""
     if len(names) > MAX_SHARDS:
         problems.error("C003", f"{INDEX} names {len(names):,} files; {MAX_SHARDS:,} are the most", Where(INDEX))
@@ -71,13 +74,13 @@ def _named_shards(root: Path, names: list[str], problems: Problems) -> tuple[str
     good = []
     for name in names:
         try:
-            path = safe_path(root, name, INDEX)
+            there = source.holds(name, INDEX)
         except RecipeError as error:
             problems.found += error.diagnostics
             continue
         if not name.endswith(".safetensors"):
             problems.error("C005", f"{INDEX} names {name!r:.300}, which is not a .safetensors file", Where(INDEX))
-        elif not path.exists():
+        elif not there:
             hint = "the download is not complete: fetch it again"
             problems.error("C006", f"{INDEX} names {name}, which is not there", Where(name), hint)
         else:
@@ -85,17 +88,17 @@ def _named_shards(root: Path, names: list[str], problems: Problems) -> tuple[str
     return tuple(good)
 
 
-def _without_index(root: Path, present: list[str], problems: Problems) -> tuple[str, ...]:
+def _without_index(place: str, present: list[str], problems: Problems) -> tuple[str, ...]:
     """One file, or one numbered set with no number missing; anything else cannot be told complete."""
     good = [name for name in present if not path_problem(name)]
     for name in sorted(set(present) - set(good)):
-        problems.error("C005", f"the file name {name!r:.300} is refused: {path_problem(name)}", Where(str(root)))
+        problems.error("C005", f"the file name {name!r:.300} is refused: {path_problem(name)}", Where(place))
     matches = [match for match in map(_NUMBERED.fullmatch, good) if match]
     sets = {(match["stem"], match["total"]) for match in matches}
     if not good:
         if not present:
             hint = "give the folder that holds the safetensors files"
-            problems.error("C004", f"{root} holds no .safetensors file", Where(str(root)), hint)
+            problems.error("C004", f"{place} holds no .safetensors file", Where(place), hint)
     elif len(sets) == 1 and len(matches) == len(good):
         stem, total = next(iter(sets))
         numbers = {int(match["number"]) for match in matches}
@@ -108,7 +111,7 @@ def _without_index(root: Path, present: list[str], problems: Problems) -> tuple[
                 problems.error("C006", message, Where(names[0]), hint, _some(names))
     elif len(good) > 1 or sets:
         message = f"{len(good)} .safetensors files without {INDEX} are neither one file nor one numbered set"
-        problems.error("C004", message, Where(str(root)), f"put {INDEX} in place", _some(good))
+        problems.error("C004", message, Where(place), f"put {INDEX} in place", _some(good))
     return tuple(good)
 
 

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,13 @@ def parse_json(raw: bytes) -> Any:
         raise StrictJSONError("it holds a number of absurd length") from None
 
 
+class TooLargeError(OSError):
+    """A file that is larger than a file of its kind may be."""
+
+    def __init__(self, limit: int):
+        super().__init__(f"larger than {limit:,} bytes")
+
+
 def regular_size(path: Path) -> int:
     """Size in bytes of a regular file (links followed); OSError otherwise. A pipe or device is never opened."""
     status = os.stat(path)
@@ -80,12 +88,23 @@ def reason(error: OSError) -> str:
 
 def read_object(path: Path, limit: int, file: str, code: str, hint: str = "") -> tuple[dict[str, Any], str]:
     """The JSON object in `path` and the sha256 (hex) of its bytes. Raises RecipeError `code` with one sentence."""
+
+    def read() -> bytes:
+        if regular_size(path) > limit:
+            raise TooLargeError(limit)
+        with path.open("rb") as stream:
+            return stream.read(limit)
+
+    return object_from(read, file, code, hint)
+
+
+def object_from(read: Callable[[], bytes], file: str, code: str, hint: str = "") -> tuple[dict[str, Any], str]:
+    """The JSON object in the bytes that `read` gives, and their sha256 (hex). Raises RecipeError `code`."""
     where = Where(file)
     try:
-        if regular_size(path) > limit:
-            raise RecipeError(code, f"{file} is larger than {limit:,} bytes", where, hint)
-        with path.open("rb") as stream:
-            raw = stream.read(limit + 1)
+        raw = read()
+    except TooLargeError as error:
+        raise RecipeError(code, f"{file} is {error}", where, hint) from None
     except FileNotFoundError:
         raise RecipeError(code, f"{file} is missing", where, hint) from None
     except OSError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dsv4recipe.cli.arguments import json_option
+from dsv4recipe.cli.arguments import json_option, source_type
 
 
 @click.command("decompile")
@@ -14,9 +14,9 @@ from dsv4recipe.cli.arguments import json_option
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The recipe to write.")
 @click.option("--model", default="", help="ORG/NAME of the checkpoint, where the bundle does not say it.")
 @click.option("--runtime", default="", help="The runtime to write for, where the bundle's names fit several.")
-@click.option("--source", type=click.Path(path_type=Path), help="Plan the recipe against this checkpoint and compare.")
+@click.option("--source", type=source_type, help="Plan the recipe against this checkpoint and compare.")
 @json_option
-def command(bundle: Path, output: Path, model: str, runtime: str, source: Path | None, as_json: bool) -> None:
+def command(bundle: Path, output: Path, model: str, runtime: str, source: str | None, as_json: bool) -> None:
     """Write a recipe that plans to the same modules, formats and bytes as BUNDLE, whoever built it.
 
     Reads headers and small files, never weights. The recipe is planned again and compared before it is written.

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import click
 
-from dsv4recipe.cli.arguments import importance_option, json_option
+from dsv4recipe.cli.arguments import importance_option, json_option, source_type
 from dsv4recipe.cli.complete import complete_side
 
 DIFFERENT = 2
@@ -16,12 +15,12 @@ DIFFERENT = 2
 @click.command("diff")
 @click.argument("before", shell_complete=complete_side)
 @click.argument("after", shell_complete=complete_side)
-@click.option("--source", type=click.Path(path_type=Path), help="The checkpoint, where a side is a recipe.")
+@click.option("--source", type=source_type, help="The checkpoint, where a side is a recipe.")
 @click.option("--exit-code", is_flag=True, help="Exit with 2 if there are differences.")
 @importance_option
 @json_option
 def command(
-    before: str, after: str, source: Path | None, exit_code: bool, importance_file: Path | None, as_json: bool
+    before: str, after: str, source: str | None, exit_code: bool, importance_file: Path | None, as_json: bool
 ) -> int:
     """Compare BEFORE and AFTER: recipes, plan files or bundles, also bundles that others built.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from dsv4recipe.cli.arguments import importance_option, json_option, recipe_argument, source_option
@@ -15,7 +13,7 @@ from dsv4recipe.cli.arguments import importance_option, json_option, recipe_argu
 @source_option
 @importance_option
 @json_option
-def command(recipe: str, name: str, source: Path, importance_file: Path | None, as_json: bool) -> None:
+def command(recipe: str, name: str, source: str, importance_file: Path | None, as_json: bool) -> None:
     """Say why the tensor NAME becomes what RECIPE makes of it.
 
     NAME is a source tensor, a module path or a name on disk, in any runtime's dialect.

@@ -8,15 +8,15 @@ from typing import Any
 
 import click
 
-from dsv4recipe.cli.arguments import json_option
+from dsv4recipe.cli.arguments import json_option, source_type
 
 
 @click.command("inspect")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=source_type)
 @json_option
-def command(path: Path, as_json: bool) -> None:
-    """Say what the checkpoint or bundle at PATH holds. Reads headers, never weights."""
-    found = _bundle(path) if _is_bundle(path) else _checkpoint(path)
+def command(path: str, as_json: bool) -> None:
+    """Say what the checkpoint or bundle at PATH holds: a folder, or hf://org/repo@revision. Reads headers only."""
+    found = _bundle(Path(path)) if _is_bundle(Path(path)) else _checkpoint(path)
     from dsv4recipe.cli.output import console, print_json, table
     from dsv4recipe.units import counted, human_size
 
@@ -36,7 +36,7 @@ def _is_bundle(path: Path) -> bool:
     return (path / NAME).is_file() or (path / "jang_config.json").is_file()
 
 
-def _checkpoint(path: Path) -> dict[str, Any]:
+def _checkpoint(path: str) -> dict[str, Any]:
     from dsv4recipe import open_checkpoint
 
     checkpoint = open_checkpoint(path)

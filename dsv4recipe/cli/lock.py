@@ -17,7 +17,7 @@ from dsv4recipe.cli.arguments import importance_option, json_option, recipe_argu
 @importance_option
 @json_option
 def command(
-    recipe: str, source: Path, output: Path | None, check: bool, importance_file: Path | None, as_json: bool
+    recipe: str, source: str, output: Path | None, check: bool, importance_file: Path | None, as_json: bool
 ) -> None:
     """Pin what decides the tensors that a build of RECIPE writes: source headers, parents, tool, encoders, plan.
 

@@ -15,7 +15,7 @@ from dsv4recipe.cli.arguments import importance_option, json_option, recipe_argu
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the plan to a file.")
 @importance_option
 @json_option
-def command(recipe: str, source: Path, output: Path | None, importance_file: Path | None, as_json: bool) -> None:
+def command(recipe: str, source: str, output: Path | None, importance_file: Path | None, as_json: bool) -> None:
     """Say what RECIPE makes of the checkpoint at SRC, to the byte. Reads headers, never weights."""
     from dsv4recipe import load_recipe, make_plan
     from dsv4recipe.cli.output import print_json

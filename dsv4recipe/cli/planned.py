@@ -31,7 +31,7 @@ class Side:
 class Planner:
     """Makes plans against one source, with one importance file; either is opened once and only if a recipe needs it."""
 
-    def __init__(self, source: Path | None, importance_file: Path | None = None):
+    def __init__(self, source: str | None, importance_file: Path | None = None):
         self.source = source
         self.importance_file = importance_file
 

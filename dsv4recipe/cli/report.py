@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dsv4recipe.cli.arguments import importance_option, json_option
+from dsv4recipe.cli.arguments import importance_option, json_option, source_type
 from dsv4recipe.cli.complete import complete_side
 
 _FILE = click.Path(path_type=Path)
@@ -16,14 +16,14 @@ _FILE = click.Path(path_type=Path)
 @click.argument("plan", shell_complete=complete_side)
 @click.option("-o", "--output", required=True, type=_FILE, help="The page to write; an existing one is replaced.")
 @click.option("--numbers", type=_FILE, help="What `verify BUNDLE --source SRC --json` printed: adds relative RMSE.")
-@click.option("--source", type=_FILE, help="The checkpoint folder, where PLAN is a recipe.")
+@click.option("--source", type=source_type, help="The checkpoint, where PLAN is a recipe.")
 @importance_option
 @json_option
 def command(
     plan: str,
     output: Path,
     numbers: Path | None,
-    source: Path | None,
+    source: str | None,
     importance_file: Path | None,
     as_json: bool,
 ) -> None:

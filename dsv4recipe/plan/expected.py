@@ -13,6 +13,7 @@ from dsv4recipe.checkpoint.family import ExpectedTensor
 from dsv4recipe.checkpoint.folder import Folder
 from dsv4recipe.checkpoint.graph import Checkpoint, Group, Tensor, detect_family
 from dsv4recipe.checkpoint.header import TensorEntry
+from dsv4recipe.checkpoint.source import FolderSource
 from dsv4recipe.formats import SourceTensor
 
 _DTYPES = {"fp4": "I8", "fp8": "F8_E4M3", "bf16": "BF16", "f16": "F16", "f32": "F32", "int": "I64"}
@@ -31,7 +32,7 @@ def expected_checkpoint(config: Mapping[str, Any], file: str) -> Checkpoint:
         tensor = Tensor(expected.name, expected.slot, _source(expected), "", _NOWHERE, "", None)
         members.setdefault(expected.slot.stem, []).append(tensor)
     groups = tuple(Group(stem, each[0].slot, each[0].source, tuple(each)) for stem, each in members.items())
-    return Checkpoint(Folder(Path(file).parent, dict(config), "", ()), family, dims, groups)
+    return Checkpoint(Folder(FolderSource(Path(file).parent), dict(config), "", ()), family, dims, groups)
 
 
 def _source(expected: ExpectedTensor) -> SourceTensor:

@@ -51,11 +51,12 @@ def make_plan(recipe: Recipe, checkpoint: Checkpoint, importance: Importance | P
     claims = sorted(claims, key=lambda claim: order_of(claim.group.slot))
     claims = _led(claims, target, recipe.target.experts)
     modules = tuple(_module(claim, recipe, target, checkpoint.dims) for claim in claims)
+    origin = checkpoint.folder.source.origin
     keys = {module.disk: target.keys(claim.group.slot) for module, claim in zip(modules, claims, strict=True)}
     return Plan(
         recipe=recipe_data(recipe),
         source=PlannedSource(
-            *_model(recipe, checkpoint.dims),
+            *((origin.repo, origin.commit) if origin else _model(recipe, checkpoint.dims)),
             family=family,
             config_digest=checkpoint.folder.config_digest,
             header_digest=checkpoint.folder.header_digest,

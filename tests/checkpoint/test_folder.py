@@ -84,7 +84,7 @@ def test_the_order_of_the_listing_does_not_matter(copy: Path, monkeypatch: pytes
         random.Random(seed).shuffle(listed)
         monkeypatch.setattr(Path, "iterdir", lambda _: iter(listed))
         again = open_folder(copy)
-        assert again == Folder(wanted.root, wanted.config, wanted.config_digest, wanted.files)
+        assert again == Folder(wanted.source, wanted.config, wanted.config_digest, wanted.files)
 
 
 def test_header_digest_moves_with_a_file_name_and_a_header(copy: Path) -> None:

@@ -1,0 +1,125 @@
+"""Floor 1, checkpoint. Where a checkpoint lies: a folder, or a repository of the hub; one protocol. Reads small files.
+
+`open_source` is the one place that tells them apart: everything else asks a `Source`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from dsv4recipe.checkpoint.header import Header, read_header
+from dsv4recipe.checkpoint.safe_path import safe_path
+from dsv4recipe.checkpoint.strict_json import TooLargeError, regular_size
+from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.hub.address import SCHEME, parse_address
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The repository and the commit (40 hexadecimal digits) that a source is known to be."""
+
+    repo: str
+    commit: str
+
+
+class Source(Protocol):
+    """A place that holds a checkpoint. Names are relative and posix."""
+
+    @property
+    def place(self) -> str:
+        """What messages call it: the folder, or hf://org/repo@commit."""
+
+    @property
+    def origin(self) -> Origin | None:
+        """Which commit of which repository it is, where that is known."""
+
+    def names(self) -> Sequence[str]:
+        """The names at the top, sorted, folders too. Raises OSError."""
+
+    def tree(self) -> Sequence[str]:
+        """All files, sorted; hidden folders are left out."""
+
+    def holds(self, name: str, named_by: str) -> bool:
+        """Whether there is such a file. Raises RecipeError C005 for an unsafe name; `named_by` is where it stands."""
+
+    def small(self, name: str, limit: int) -> bytes:
+        """The content of a file. Raises RecipeError C005, TooLargeError beyond `limit` bytes, OSError."""
+
+    def headers(self, names: Sequence[str], named_by: str) -> Iterator[Header | RecipeError]:
+        """The header of each safetensors file, in order, or what is wrong with it (C005, C040-C048)."""
+
+    def read(self, name: str, start: int, end: int) -> bytes:
+        """Bytes [start, end) of a file. Raises RecipeError or OSError."""
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSource:
+    """A folder on this machine."""
+
+    root: Path
+    origin: Origin | None = None
+
+    @property
+    def place(self) -> str:
+        return str(self.root)
+
+    def names(self) -> Sequence[str]:
+        return sorted(path.name for path in self.root.iterdir())
+
+    def tree(self) -> Sequence[str]:
+        found = []
+        for folder, folders, names in os.walk(self.root, followlinks=False):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            base = Path(folder).relative_to(self.root)
+            found += [(base / name).as_posix() for name in names]
+        return sorted(found)
+
+    def holds(self, name: str, named_by: str) -> bool:
+        return safe_path(self.root, name, named_by).exists()
+
+    def small(self, name: str, limit: int) -> bytes:
+        path = safe_path(self.root, name, self.place)
+        if regular_size(path) > limit:
+            raise TooLargeError(limit)
+        with path.open("rb") as stream:
+            return stream.read(limit)
+
+    def headers(self, names: Sequence[str], named_by: str) -> Iterator[Header | RecipeError]:
+        for name in names:
+            try:
+                yield read_header(safe_path(self.root, name, named_by), name)
+            except RecipeError as error:
+                yield error
+
+    def read(self, name: str, start: int, end: int) -> bytes:
+        with (self.root / name).open("rb") as stream:
+            stream.seek(start)
+            data = stream.read(end - start)
+        if len(data) != end - start:
+            raise OSError("it ends too early")
+        return data
+
+
+def open_source(place: str | Path) -> Source:
+    """The source that a user names: a folder, hf://org/repo@revision, or a plain org/repo where neither that folder nor
+    one called org is here. A Path is always a folder. Raises RecipeError C001, H001-H009."""
+    if isinstance(place, str):
+        address = parse_address(place)
+        if address is not None and (place.startswith(SCHEME) or not _is_here(place)):
+            from dsv4recipe.checkpoint.hub_source import open_hub
+
+            return open_hub(address, place)
+    root = Path(place)
+    if not root.is_dir():
+        what = "is a file, not a folder" if root.exists() else "does not exist"
+        hint = "give the folder that holds config.json and the safetensors files, or hf://org/repo"
+        raise RecipeError("C001", f"{root} {what}", Where(str(root)), hint)
+    return FolderSource(root)
+
+
+def _is_here(place: str) -> bool:
+    return os.path.lexists(place) or os.path.lexists(place.partition("/")[0])

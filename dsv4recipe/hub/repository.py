@@ -1,0 +1,198 @@
+"""Floor 1, hub. One commit of a repository: its files with size and digest, and ranges of their bytes. Reads the hub.
+
+The client is huggingface_hub's: its session, token, endpoint, offline mode and errors. What it does not have is here:
+a range that is resumed where the connection broke, and every answer held against what the commit listed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from httpx2 import HTTPError, Response
+from huggingface_hub import HfApi, HfFileMetadata, constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub.utils import build_hf_headers, disable_progress_bars, get_session, hf_raise_for_status
+
+from dsv4recipe.errors import Where
+from dsv4recipe.hub.address import Address
+from dsv4recipe.hub.error import HubError
+from dsv4recipe.hub.failures import CHANGED, ExpiredError, Patience, WrongBytesError, refusal
+from dsv4recipe.version import VERSION
+
+FEW_TRIES, MANY_TRIES = 5, 10
+"""At the first contact, where somebody looks on; and later: builds of hours outlast three minutes without a network."""
+_EXPIRED = (401, 403, 404, 410)
+Wait = Callable[[float], object]
+"""Called with seconds. Whoever wants to be interruptible gives one that raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file of a commit: its size, its git id, and its sha256 if it lies in large storage, else ""."""
+
+    name: str
+    size: int
+    blob: str
+    sha256: str
+
+    @property
+    def etag(self) -> str:
+        """What the hub calls this content."""
+        return self.sha256 or self.blob
+
+    def digest(self) -> hashlib._Hash:
+        """What `etag` is the digest of, ready for the content: sha256, or git's sha1 behind a line of its own."""
+        return hashlib.sha256() if self.sha256 else hashlib.sha1(b"blob %d\0" % self.size, usedforsecurity=False)
+
+
+@dataclass
+class Repository:
+    """The files of one commit. Safe to share between threads. `tries` counts attempts without a byte of progress."""
+
+    address: Address
+    commit: str
+    files: dict[str, RemoteFile]
+    tries: int = MANY_TRIES
+    wait: Wait = time.sleep
+    _places: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each file."""
+        return {name: file.size for name, file in self.files.items()}
+
+    def read(self, name: str, start: int, end: int) -> bytes:
+        """Bytes [start, end) of a file. Raises HubError H002-H009."""
+        return b"".join(self.stream(name, start, end))
+
+    def whole(self, name: str) -> bytes:
+        """The content of a small file, its digest checked. Raises HubError H002-H009, H008 for other content."""
+        file = self.files[name]
+        data = self.read(name, 0, file.size)
+        digest = file.digest()
+        digest.update(data)
+        if digest.hexdigest() != file.etag:
+            raise self.damaged(name, digest.hexdigest())
+        return data
+
+    def damaged(self, name: str, found: str) -> HubError:
+        """The refusal of a file whose content has another digest than the commit lists."""
+        message = f"{name} is not what the commit lists: digest {found[:16]}…, listed {self.files[name].etag[:16]}…"
+        return HubError("H008", message, Where(str(self.address), subject=name), "run the same command again")
+
+    def stream(self, name: str, start: int, end: int) -> Iterator[bytes]:
+        """Bytes [start, end) of a file in order, in pieces; broken connections are resumed at the next byte.
+
+        Raises HubError: H007 if the file is not the one that the commit listed, H002-H009.
+        """
+        at = start
+        patience = Patience(self.address, f"reading {name}", self.tries, self.wait)
+        while at < end:
+            try:
+                for piece in self._body(name, at, end):
+                    yield piece
+                    at += len(piece)
+                    patience.progressed()
+                if at < end:
+                    raise WrongBytesError(f"{end - at:,} bytes are missing at the end")
+            except (HTTPError, OSError, WrongBytesError) as error:
+                patience.after(error)
+
+    def _body(self, name: str, at: int, end: int) -> Iterator[bytes]:
+        """What one request gives of bytes [at, end)."""
+        file = self.files[name]
+        place = self._place(file)
+        headers = {"Accept-Encoding": "identity", "Range": f"bytes={at}-{end - 1}"}
+        own = _origin(place) == _origin(constants.ENDPOINT)
+        headers |= build_hf_headers(token=None if own else False, library_name="dsv4recipe", library_version=VERSION)
+        timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
+        with get_session().stream("GET", place, headers=headers, timeout=timeout, follow_redirects=True) as response:
+            if response.status_code in _EXPIRED and _origin(str(response.url)) != _origin(constants.ENDPOINT):
+                if self._places.get(name) == place:
+                    self._places.pop(name, None)
+                raise ExpiredError(f"status {response.status_code} from the storage, for a signed address")
+            if response.status_code == 416:
+                raise self._changed(name, f"it is shorter than {end:,} bytes")
+            hf_raise_for_status(response)
+            self._check_range(file, response, at, end)
+            for piece in response.iter_bytes():  # as they come: what a chunk would hold back is lost with a connection
+                at += len(piece)
+                if at > end:
+                    raise WrongBytesError(f"{at - end:,} bytes more than asked for")
+                yield piece
+
+    def _check_range(self, file: RemoteFile, response: Response, at: int, end: int) -> None:
+        """The answer must be exactly the range, of a file of the listed size."""
+        if response.status_code == 200 and (at, end) == (0, file.size):
+            return
+        range_ = response.headers.get("Content-Range", "")
+        if response.status_code != 206 or not range_:
+            raise WrongBytesError(f"status {response.status_code} where a range was asked for")
+        got, _, size = range_.removeprefix("bytes ").partition("/")
+        if size not in ("*", str(file.size)):
+            raise self._changed(file.name, f"it has {size} bytes, the commit lists {file.size:,}")
+        if got != f"{at}-{end - 1}":
+            raise WrongBytesError(f"bytes {got} where {at}-{end - 1} were asked for")
+
+    def _place(self, file: RemoteFile) -> str:
+        """Where the bytes of a file lie, as the hub says, which must speak of the content that the commit lists."""
+        known = self._places.get(file.name)
+        if known is None:
+            url = hf_hub_url(self.address.repo, file.name, revision=self.commit, endpoint=constants.ENDPOINT)
+            found = get_hf_file_metadata(url, library_name="dsv4recipe", library_version=VERSION)
+            self._check_listed(file, found)
+            known = self._places[file.name] = found.location
+        return known
+
+    def _check_listed(self, file: RemoteFile, found: HfFileMetadata) -> None:
+        if found.commit_hash != self.commit:
+            raise self._changed(file.name, f"it is of commit {found.commit_hash}")
+        if found.size not in (None, file.size):
+            raise self._changed(file.name, f"it has {found.size:,} bytes, the commit lists {file.size:,}")
+        if found.etag != file.etag:
+            raise self._changed(file.name, f"it is {str(found.etag)[:16]}…, the commit lists {file.etag[:16]}…")
+
+    def _changed(self, name: str, how: str) -> HubError:
+        return HubError("H007", f"{name} changed under its name: {how}", Where(str(self.address)), CHANGED)
+
+
+def cached_file(address: Address, name: str) -> Path:
+    """A small file of a commit in the hub's own cache, fetched if it is not there. Raises HubError H002-H009."""
+    disable_progress_bars()
+    try:
+        return Path(hf_hub_download(address.repo, name, revision=address.revision))
+    except (HTTPError, OSError) as error:
+        raise refusal(error, address, f"reading {name}") from None
+
+
+def open_repository(address: Address) -> Repository:
+    """The commit that the address means now, and its files. Raises HubError H002-H006, H009."""
+    patience = Patience(address, "looking up the repository", FEW_TRIES, time.sleep)
+    client = HfApi(library_name="dsv4recipe", library_version=VERSION)
+    info = None
+    while info is None:
+        try:
+            info = client.model_info(
+                address.repo,
+                revision=address.revision or None,
+                files_metadata=True,
+                timeout=constants.HF_HUB_ETAG_TIMEOUT,
+            )
+        except (HTTPError, OSError) as error:
+            patience.after(error)
+    if not info.sha or info.siblings is None or any(f.size is None or not f.blob_id for f in info.siblings):
+        raise refusal(WrongBytesError("no commit, or files without size and id"), address, patience.doing)
+    files = [
+        RemoteFile(each.rfilename, each.size or 0, each.blob_id or "", each.lfs.sha256 if each.lfs else "")
+        for each in info.siblings
+    ]
+    return Repository(Address(address.repo, info.sha), info.sha, {file.name: file for file in files})
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port

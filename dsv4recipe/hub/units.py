@@ -1,0 +1,115 @@
+"""Floor 1, hub. Which ranges to download at a time: reads in a known order, cut so that a scratch of bounded size is
+enough. Pure.
+
+Every read lies in one unit. A unit is needed from the first step that reads from it to the last one; units are admitted
+in the order of their first steps, and nothing is downloaded twice. So a scratch is enough if, and only if, it holds the
+units that are needed at any one step.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from dsv4recipe.errors import RecipeError
+from dsv4recipe.units import human_size
+
+Read = tuple[str, int, int]
+"""File, and the first and the last byte (exclusive)."""
+BLOCK = 4096
+"""Bytes that a file system gives at a time: what a unit takes of the scratch is a multiple of it."""
+_LENGTHS = (256 << 20, 64 << 20, 16 << 20, 4 << 20, 0)
+_GAP = 64 << 10
+"""Bytes that nobody reads, but that cost less than a request of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Bytes [start, end) of a file, needed by the steps `first` to `last` with so many `reads`."""
+
+    file: str
+    start: int
+    end: int
+    first: int
+    last: int
+    reads: int
+
+    @property
+    def room(self) -> int:
+        """Bytes of scratch that it takes."""
+        return -(-(self.end - self.start) // BLOCK) * BLOCK
+
+
+def cut(steps: Iterable[Sequence[Read]], sizes: Mapping[str, int], limit: int) -> list[Unit]:
+    """Units in the order of their first steps: whole files where `room_for_files` fits, else ranges, the longest that
+    `limit` bytes of scratch are enough for. `sizes` are bytes of files.
+
+    Raises RecipeError H010 where not even the reads of one step fit.
+    """
+    reads = _gather(steps)
+    files = _files(reads, sizes)
+    units = files if peak(files) <= limit else []
+    lengths = iter(_LENGTHS)
+    while reads and (not units or (needed := peak(units)) > limit):
+        length = next(lengths, None)
+        if length is None:
+            message = f"a scratch of {human_size(limit)} is too small for one expert, or block of rows"
+            raise RecipeError("H010", message, hint=f"the smallest that works here: --scratch {needed}B")
+        units = [unit for file, found in reads.items() for unit in _ranges(file, found, length)]
+    return sorted(units, key=lambda unit: (unit.first, unit.file, unit.start))
+
+
+def room_for_files(steps: Iterable[Sequence[Read]], sizes: Mapping[str, int]) -> int:
+    """Bytes of scratch from which on whole files are downloaded, so that their digests can be checked; 0 where most of
+    their bytes are not read."""
+    return peak(_files(_gather(steps), sizes))
+
+
+def _gather(steps: Iterable[Sequence[Read]]) -> dict[str, list[tuple[int, int, int]]]:
+    """(start, end, step) of the reads of each file, in the order of the file."""
+    reads: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
+    for number, step in enumerate(steps):
+        for file, start, end in step:
+            reads[file].append((start, end, number))
+    for found in reads.values():
+        found.sort()
+    return reads
+
+
+def _files(reads: Mapping[str, list[tuple[int, int, int]]], sizes: Mapping[str, int]) -> list[Unit]:
+    """Each file as one unit; none where most of their bytes are not read."""
+    wanted = sum(end - start for found in reads.values() for start, end, _ in found)
+    if 2 * wanted < sum(sizes[file] for file in reads):
+        return []
+    return [_unit(file, 0, sizes[file], found) for file, found in reads.items()]
+
+
+def peak(units: Iterable[Unit]) -> int:
+    """The most bytes of scratch that are needed at one step."""
+    change: dict[int, int] = defaultdict(int)
+    for unit in units:
+        change[unit.first] += unit.room
+        change[unit.last + 1] -= unit.room
+    most = now = 0
+    for step in sorted(change):
+        now += change[step]
+        most = max(most, now)
+    return most
+
+
+def _ranges(file: str, reads: list[tuple[int, int, int]], length: int) -> list[Unit]:
+    """Neighbours together up to `length` bytes; what is longer by itself, by itself."""
+    runs: list[list[tuple[int, int, int]]] = []
+    for read in reads:
+        near = runs and read[0] - runs[-1][-1][1] <= min(_GAP, length)
+        if near and read[1] - runs[-1][0][0] <= length:
+            runs[-1].append(read)
+        else:
+            runs.append([read])
+    return [_unit(file, run[0][0], max(end for _, end, _ in run), run) for run in runs]
+
+
+def _unit(file: str, start: int, end: int, reads: Sequence[tuple[int, int, int]]) -> Unit:
+    steps = [step for _, _, step in reads]
+    return Unit(file, start, end, min(steps), max(steps), len(reads))
