@@ -56,6 +56,12 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
+def same_disk(one: Path, other: Path) -> bool:
+    """Whether two folders that exist share a file system."""
+    with named_errors(one, "looking at the folder"):
+        return fs.stat(one).st_dev == fs.stat(other).st_dev
+
+
 def room_for(sizes: Sequence[int], folder: Path) -> int:
     """Bytes that new files of these sizes take in `folder`, in whole blocks of its file system."""
     block = max(1, os.statvfs(folder).f_frsize)

@@ -13,7 +13,7 @@ from pathlib import Path
 from dsv4recipe.builder.arena import Arena
 from dsv4recipe.builder.journal import Entry
 from dsv4recipe.builder.shard import OpenShard, ShardTask
-from dsv4recipe.builder.sources import Sources
+from dsv4recipe.builder.sources import Reader
 from dsv4recipe.importance.model import Importance
 from dsv4recipe.plan.pieces import Piece
 
@@ -21,7 +21,7 @@ from dsv4recipe.plan.pieces import Piece
 def run_shards(
     tasks: Iterable[ShardTask],
     folder: Path,
-    sources: Sources,
+    sources: Reader,
     importance: Importance | None,
     workers: int,
     started: Callable[[ShardTask], None],
@@ -73,6 +73,7 @@ def run_shards(
                 future.result()
         except BaseException:
             stop.set()
+            sources.stop()
             wait(pending)
             for shard in live:
                 shard.abandon()

@@ -60,16 +60,32 @@ def bytes_to_write(plan: Plan, made: Mapping[str, bytes], have: Mapping[str, jou
     ]
 
 
-def check_room(plan: Plan, made: Mapping[str, bytes], partial: Path, have: Mapping[str, journal.Entry]) -> None:
-    """Raises RecipeError B004 when the disk cannot hold what is still to be written."""
+def check_room(
+    plan: Plan,
+    made: Mapping[str, bytes],
+    partial: Path,
+    have: Mapping[str, journal.Entry],
+    beside: tuple[Path, int] = (Path(), 0),
+) -> None:
+    """Raises RecipeError B004 when the disk cannot hold what is still to be written, or the scratch `beside` it (its
+    folder and bytes), which may lie on the same disk."""
     sizes = bytes_to_write(plan, made, have)
     needed = disk.room_for(sizes, partial) + _FOLDER_ROOM
+    folder, scratch = beside
+    words, choices = f"the build still has to write {human_size(sum(sizes))}", "choose another output"
+    if scratch and disk.same_disk(folder, partial):
+        needed += scratch
+        words += f", and needs {human_size(scratch)} of scratch meanwhile"
+        choices += ", or a smaller --scratch"
+    elif scratch and disk.free_bytes(folder) < scratch:
+        message = f"the scratch needs {human_size(scratch)}, its disk has {human_size(disk.free_bytes(folder))} free"
+        raise RecipeError("B004", message, Where(str(folder)), "make room, or choose a smaller --scratch")
     free = disk.free_bytes(partial)
     if free < needed:
+        message = f"{words}, the disk has {human_size(free)} free"
         raise RecipeError(
-            "B004", f"the build still has to write {human_size(sum(sizes))}, the disk has {human_size(free)} free",
-            Where(str(partial)), f"make room for {human_size(needed - free)} more, or choose another output",
-        )  # fmt: skip
+            "B004", message, Where(str(partial)), f"make room for {human_size(needed - free)} more, or {choices}"
+        )
 
 
 def memory_needed(plan: Plan, workers: int) -> int:

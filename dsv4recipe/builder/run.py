@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +20,23 @@ from dsv4recipe.builder.lease import Lease
 from dsv4recipe.builder.local import run_shards
 from dsv4recipe.builder.preflight import check_memory, check_names, check_room, memory_needed
 from dsv4recipe.builder.readback import hash_of
+from dsv4recipe.builder.shard import ShardTask
 from dsv4recipe.builder.side import side_files
-from dsv4recipe.builder.sources import Sources
+from dsv4recipe.builder.streamed import open_sources
 from dsv4recipe.builder.tasks import shard_tasks, task_digest
 from dsv4recipe.bundle.files import check_files
 from dsv4recipe.bundle.manifest import NAME, PLAN_NAME, manifest_text, read_manifest
 from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.checkpoint.source import Origin
 from dsv4recipe.errors import Problems, RecipeError, Where
 from dsv4recipe.formats.encode import ENCODER_VERSION
 from dsv4recipe.formats.kernels.jit import compiling
+from dsv4recipe.hub.scratch import Scratch, scratch_for
 from dsv4recipe.importance.model import Importance
 from dsv4recipe.plan.canonical import load_plan
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.plan.weighed import check_same_importance
+from dsv4recipe.units import counted
 
 Event = dict[str, Any]
 
@@ -44,13 +49,16 @@ def build(
     on_event: Callable[[Event], None] = lambda event: None,
     source_sha256: Mapping[str, str] | None = None,
     importance: Importance | None = None,
+    scratch: int | None = None,
+    scratch_dir: str | Path | None = None,
 ) -> Path:
     """Builds the bundle of a plan at `out` and returns its path. Run again, it continues; finished, it does nothing.
 
     `workers` threads encode (default: one per core). `on_event` gets plain dicts: plan_loaded, resumed, shard_started,
-    compiling (the first time on a machine), written, shard_done, done. `source_sha256` maps source files to the digests
-    they must have. `importance` is the file the plan was made with, where it was made with one. Raises RecipeError
-    (B0xx, I020); KeyboardInterrupt, which SIGTERM raises too, leaves a folder that can be continued.
+    compiling (the first time on a machine), downloaded, written, shard_done, done. `source_sha256` maps source files to
+    the digests they must have. `importance` is the file the plan was made with, where it was made with one. Of a source
+    on the hub at most `scratch` bytes (default: 20 GiB) lie in `scratch_dir` (default: beside `out`) at a time. Raises
+    RecipeError (B0xx, H0xx, I020); KeyboardInterrupt, which SIGTERM raises too, leaves a folder that can be continued.
     """
     out = Path(out)
     partial = out.with_name(out.name + ".partial")
@@ -74,8 +82,9 @@ def build(
         else:
             _adopt(partial, plan, made[PLAN_NAME])
             if not _is_complete(partial, plan):
-                sources = Sources(checkpoint.folder.root, source_sha256)
-                _write(plan, checkpoint, partial, made, workers, on_event, sources, importance, mine)
+                room = scratch_for(out, scratch, scratch_dir)
+                told = _in_turn(on_event)
+                _write(plan, checkpoint, partial, made, workers, told, source_sha256, importance, room, mine)
             mine.check()
             _publish(partial, out, plan, mine)
     on_event({"event": "done", "out": str(out), "already": already, "bytes": plan.tensor_bytes})
@@ -89,8 +98,9 @@ def _write(
     made: dict[str, bytes],
     workers: int,
     on_event: Callable[[Event], None],
-    sources: Sources,
+    source_sha256: Mapping[str, str] | None,
     importance: Importance | None,
+    scratch: Scratch,
     mine: Lease,
 ) -> None:
     """Writes every shard that the journal does not hold yet, then the commit."""
@@ -99,7 +109,19 @@ def _write(
         for shard in plan.shards:
             if shard.file not in entries:
                 disk.remove(partial / shard.file)
-    check_room(plan, made, partial, entries)
+    finished = frozenset(entries)
+
+    def tasks(by_source: bool) -> Iterator[ShardTask]:
+        return shard_tasks(plan, checkpoint, finished, by_source)
+
+    sources = open_sources(
+        checkpoint.folder.source,
+        lambda by_source: (piece for task in tasks(by_source) for piece in task.pieces),
+        scratch,
+        source_sha256,
+        downloaded=lambda file, size: on_event({"event": "downloaded", "file": file, "bytes": size}),
+    )
+    check_room(plan, made, partial, entries, (scratch.folder, sources.room))
     total = sum(shard.file_bytes for shard in plan.shards)
     on_event(
         {
@@ -108,6 +130,7 @@ def _write(
             "shards": len(plan.shards),
             "bytes": total,
             "memory": memory_needed(plan, workers),
+            **sources.facts,
         }
     )
     if entries:
@@ -122,7 +145,7 @@ def _write(
 
     with sources:
         run_shards(
-            shard_tasks(plan, checkpoint, frozenset(entries)),
+            tasks(sources.by_source),
             partial,
             sources,
             importance,
@@ -136,10 +159,27 @@ def _write(
     _commit(partial, plan, made, entries)
 
 
+def _in_turn(on_event: Callable[[Event], None]) -> Callable[[Event], None]:
+    """The same for many threads: downloads and shards tell of themselves at any time."""
+    turn = threading.Lock()
+
+    def tell(event: Event) -> None:
+        with turn:
+            on_event(event)
+
+    return tell
+
+
 def check_source(plan: Plan, checkpoint: Checkpoint) -> None:
     """Raises RecipeError B002 saying what moved between plan and source: config.json or headers."""
     problems = Problems()
-    root = Where(str(checkpoint.folder.root))
+    root = Where(checkpoint.folder.place)
+    origin = checkpoint.folder.source.origin
+    pinned = Origin(plan.source.model, plan.source.revision)
+    if origin and pinned.commit and origin != pinned:
+        which = (f"planned for {pinned.repo} at {pinned.commit}", f"found {origin.repo} at {origin.commit}")
+        hint = f"--source hf://{pinned.repo}@{pinned.commit}, or make the plan again"
+        problems.error("B002", "this is another commit than the plan was made for", root, hint, which)
     for what, planned, now in (
         ("config.json", plan.source.config_digest, checkpoint.folder.config_digest),
         ("the shard headers", plan.source.header_digest, checkpoint.folder.header_digest),
@@ -180,11 +220,16 @@ def _adopt(partial: Path, plan: Plan, text: bytes) -> None:
     with disk.named_errors(path, "reading"):
         found = disk.read_small(path)
     if found is not None and found != text:
+        source = ""
         try:
-            other = f"plan {load_plan(found.decode(), str(path)).digest}"
+            other = load_plan(found.decode(), str(path))
+            name = f"plan {other.digest}"
+            if other.source.revision != plan.source.revision:
+                source = f" of {other.source.model} at {other.source.revision or 'no revision'}"
         except (RecipeError, ValueError):
-            other = "a plan that this version cannot read"
-        notes = (f"it is of {other}, with {journal.lines(partial)} finished shards", f"this is plan {plan.digest}")
+            name = "a plan that this version cannot read"
+        shards = counted(journal.lines(partial), "finished shard")
+        notes = (f"it is of {name}{source}, with {shards}", f"this is plan {plan.digest}")
         raise RecipeError(
             "B003", "unfinished work of another plan is in the way", Where(str(partial)),
             "finish that build, or remove the folder", notes,

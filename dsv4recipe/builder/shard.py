@@ -11,7 +11,7 @@ import numpy as np
 from dsv4recipe.builder import disk, journal
 from dsv4recipe.builder.arena import Arena
 from dsv4recipe.builder.readback import DamagedError, ReadBack, Span, Written, span
-from dsv4recipe.builder.sources import Sources
+from dsv4recipe.builder.sources import Reader
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.formats.encode import BadValue, NotExact, encode
 from dsv4recipe.importance.model import Importance
@@ -39,7 +39,7 @@ class OpenShard:
     `finish`."""
 
     def __init__(
-        self, task: ShardTask, folder: Path, sources: Sources, arena: Arena, importance: Importance | None = None
+        self, task: ShardTask, folder: Path, sources: Reader, arena: Arena, importance: Importance | None = None
     ) -> None:
         self.task = task
         self.live = False
@@ -149,7 +149,7 @@ class OpenShard:
 
 
 def encode_piece(
-    piece: Piece, sources: Sources, arena: Arena, importance: Importance | None = None
+    piece: Piece, sources: Reader, arena: Arena, importance: Importance | None = None
 ) -> tuple[np.ndarray, ...]:
     """The bytes of a piece, in memory of the arena that this call takes back first.
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from dsv4recipe.builder import disk
 from dsv4recipe.builder.card import card
 from dsv4recipe.bundle.manifest import INDEX_NAME, PLAN_NAME, index_text
 from dsv4recipe.checkpoint.graph import Checkpoint
-from dsv4recipe.checkpoint.safe_path import safe_path
-from dsv4recipe.checkpoint.strict_json import regular_size
+from dsv4recipe.checkpoint.source import Source
+from dsv4recipe.checkpoint.strict_json import TooLargeError
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.plan.canonical import dump_plan
 from dsv4recipe.plan.model import Plan
@@ -25,8 +24,8 @@ SMALL = 64 << 20
 def side_files(plan: Plan, checkpoint: Checkpoint) -> dict[str, bytes]:
     """Name → content of every file of the bundle that is not a shard and not the manifest."""
     target = get(plan.target["runtime"], plan.source.family)
-    root = checkpoint.folder.root
-    files = _listing(root)
+    source = checkpoint.folder.source
+    files = tuple(name for name in source.tree() if not name.endswith((".safetensors", ".index.json")))
     side = SideInput(
         recipe_name=plan.recipe["name"],
         model=plan.source.model,
@@ -34,12 +33,14 @@ def side_files(plan: Plan, checkpoint: Checkpoint) -> dict[str, bytes]:
         quantization=plan.overrides,
         modules=[Placed(m.role, m.projection, m.block, m.layer, m.source, m.format) for m in plan.modules],
         files=files,
-        texts={name: _read(root, name).decode("utf-8", "replace") for name in files if name.endswith(".json")},
+        texts={name: _read(source, name).decode("utf-8", "replace") for name in files if name.endswith(".json")},
         experts=plan.target["experts"],
         mtp=plan.target["mtp"],
     )
     recipe_text = data_text(plan.recipe)
-    made = {file.name: _read(root, file.copy_of) if file.copy_of else file.content for file in target.side_files(side)}
+    made = {
+        file.name: _read(source, file.copy_of) if file.copy_of else file.content for file in target.side_files(side)
+    }
     return made | {
         "README.md": card(plan, target.library, recipe_text).encode(),
         "recipe.yaml": recipe_text.encode(),
@@ -48,19 +49,11 @@ def side_files(plan: Plan, checkpoint: Checkpoint) -> dict[str, bytes]:
     }
 
 
-def _listing(root: Path) -> tuple[str, ...]:
-    """Names of the source's files, relative and posix; links and shards are left out."""
-    found = []
-    for folder, folders, names in os.walk(root, followlinks=False):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        base = Path(folder).relative_to(root)
-        found += [(base / name).as_posix() for name in names if not name.endswith((".safetensors", ".index.json"))]
-    return tuple(sorted(found))
-
-
-def _read(root: Path, name: str) -> bytes:
-    path = safe_path(root, name, "the source folder")
-    with disk.named_errors(path, "reading the source"):
-        if regular_size(path) > SMALL:
-            raise RecipeError("B014", f"{name} is larger than a side file may be", Where(str(path)))
-        return path.read_bytes()
+def _read(source: Source, name: str) -> bytes:
+    try:
+        return source.small(name, SMALL)
+    except TooLargeError:
+        raise RecipeError("B014", f"{name} is larger than a side file may be", Where(source.place)) from None
+    except OSError:
+        with disk.named_errors(Path(source.place, name), "reading the source"):
+            raise

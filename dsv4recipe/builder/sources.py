@@ -6,11 +6,41 @@ import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Protocol
 
 from dsv4recipe.builder import disk
 from dsv4recipe.builder.readback import ReadBack
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.plan.pieces import Span
+
+
+class Reader(Protocol):
+    """What a build reads from: files here, or the hub in `streamed`. Shared between threads; a context manager."""
+
+    @property
+    def room(self) -> int:
+        """Bytes of disk that reading takes beside the bundle, at most."""
+
+    @property
+    def by_source(self) -> bool:
+        """Whether the pieces of a shard must be read in the order of the source, not of the shard."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the event plan_loaded says of it."""
+
+    def __enter__(self) -> Reader: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def read(self, span: Span, into: memoryview) -> None:
+        """Fills `into`, which has the size of the span, with its bytes. Raises RecipeError."""
+
+    def stop(self) -> None:
+        """The build ends early: nobody may wait for bytes any more."""
+
+    def check_unchanged(self) -> None:
+        """Raises RecipeError B005 if the source is not what it was when the build began."""
 
 
 class Sources:
@@ -26,6 +56,21 @@ class Sources:
         self._handles: dict[str, int] = {}
         self._seen: dict[str, tuple[int, int, int]] = {}
         self._lock = threading.Lock()
+
+    @property
+    def room(self) -> int:
+        return 0
+
+    @property
+    def by_source(self) -> bool:
+        return False
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {}
+
+    def stop(self) -> None:
+        """Reads of files end by themselves."""
 
     def __enter__(self) -> Sources:
         return self

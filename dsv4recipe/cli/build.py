@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dsv4recipe.cli.arguments import importance_option, json_option, recipe_argument, source_option
+from dsv4recipe.cli.arguments import importance_option, json_option, recipe_argument, scratch_options, source_option
 
 
 @click.command("build")
@@ -22,20 +22,24 @@ from dsv4recipe.cli.arguments import importance_option, json_option, recipe_argu
     help="Output of `sha256sum *.safetensors` in SRC: a file with other bytes is refused before any of it is used.",
 )
 @importance_option
+@scratch_options
 @json_option
 def command(
     recipe: str,
-    source: Path,
+    source: str,
     output: Path,
     workers: int | None,
     locked: bool,
     sums: Path | None,
     importance_file: Path | None,
+    scratch: int | None,
+    scratch_dir: Path | None,
     as_json: bool,
 ) -> None:
     """Build the bundle that RECIPE (a recipe or a plan file) makes of the checkpoint at SRC.
 
-    An interrupted build is continued by the same command; a finished one is left alone.
+    An interrupted build is continued by the same command; a finished one is left alone. Of a checkpoint on the hub, no
+    more than the scratch is kept on the disk at any time.
     """
     from dsv4recipe import build
     from dsv4recipe.cli.planned import Planner
@@ -54,4 +58,6 @@ def command(
 
         wanted = read_sums(sums, frozenset(header.file for header in planner.checkpoint.folder.files))
     with watching(as_json) as on_event:
-        build(plan, planner.checkpoint, output, workers, on_event, wanted, planner.importance)
+        build(
+            plan, planner.checkpoint, output, workers, on_event, wanted, planner.importance, scratch, scratch_dir
+        )

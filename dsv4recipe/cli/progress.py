@@ -21,7 +21,8 @@ _COMPILING = "compiling the encoders for this machine, once: some 20 seconds"
 def watching(as_json: bool) -> Iterator[Callable[[Event], None]]:
     """A function that shows build events. Progress goes to stderr, events to stdout under --json."""
     if as_json:
-        yield lambda event: None if event["event"] == "written" else print_json({"format_version": 1, **event})
+        many = ("written", "downloaded")
+        yield lambda event: None if event["event"] in many else print_json({"format_version": 1, **event})
         return
     screen = console(stderr=True)
     if not screen.is_terminal:
@@ -44,7 +45,7 @@ class _Lines:
     """One line per shard, at most every ten seconds, and the last word."""
 
     def __init__(self) -> None:
-        self.total = self.written = 0
+        self.total = self.written = self.downloaded = 0
         self.told = time.monotonic()
 
     def __call__(self, event: Event) -> None:
@@ -52,11 +53,17 @@ class _Lines:
             case "plan_loaded":
                 self.total = event["bytes"]
                 click.echo(f"writing {counted(event['shards'], 'shard')}, {human_size(self.total)}", err=True)
+                _tell_download(event)
             case "resumed":
                 self.written = event["bytes"]
                 click.echo(f"continuing: {counted(event['shards'], 'shard')} done, {gigabytes(self.written)}", err=True)
             case "compiling":
                 click.echo(_COMPILING, err=True)
+            case "downloaded":
+                self.downloaded += event["bytes"]
+                if time.monotonic() - self.told > _EVERY_SECONDS:
+                    self.told = time.monotonic()
+                    click.echo(f"{event['file']}: {gigabytes(self.downloaded)} downloaded in all", err=True)
             case "shard_done":
                 self.written += event["bytes"]
                 if time.monotonic() - self.told > _EVERY_SECONDS:
@@ -72,11 +79,17 @@ class _Bar:
     def __init__(self, bars: Any) -> None:
         self.bars = bars
         self.task: Any = None
+        self.download: Any = None
 
     def __call__(self, event: Event) -> None:
         match event["event"]:
             case "plan_loaded":
                 self.task = self.bars.add_task("building", total=event["bytes"])
+                _tell_download(event)
+                if "download" in event:
+                    self.download = self.bars.add_task("downloading", total=event["download"]["bytes"])
+            case "downloaded":
+                self.bars.advance(self.download, event["bytes"])
             case "resumed":
                 self.bars.update(self.task, completed=event["bytes"])
             case "written":
@@ -88,6 +101,19 @@ class _Bar:
             case "done":
                 self.bars.stop()
                 _last_word(event)
+
+
+def _tell_download(event: Event) -> None:
+    """What comes from the hub, and how far it is checked."""
+    found = event.get("download")
+    if not found or not found["bytes"]:  # a folder, or a build that only has to be closed
+        return
+    click.echo(f"downloading {human_size(found['bytes'])} through {human_size(found['scratch'])} of scratch", err=True)
+    if not found["whole_files"]:
+        click.echo("note: most bytes of the files are not needed, so ranges come, and no sha256 is checked", err=True)
+    elif found["scratch"] < found["whole_files"]:
+        room = human_size(found["whole_files"])
+        click.echo(f"note: the scratch holds no whole files, so no sha256 is checked; from {room} on it is", err=True)
 
 
 def _last_word(event: Event) -> None:

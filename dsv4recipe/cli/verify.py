@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from dsv4recipe.cli.arguments import importance_option, json_option
+from dsv4recipe.cli.arguments import importance_option, json_option, scratch_options, source_type
 from dsv4recipe.cli.complete import complete_runtime
 
 FAILED = 3
@@ -30,7 +30,7 @@ class Size(click.ParamType[int]):
 
 @click.command("verify")
 @click.argument("bundle", type=_PATH)
-@click.option("--source", type=_PATH, help="The checkpoint it was made from: compares every tensor, and logits.")
+@click.option("--source", type=source_type, help="The checkpoint it was made from: compares every tensor, and logits.")
 @click.option("--sample", type=click.IntRange(0), default=0, help="Compare that many source tensors only (0: all).")
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Draws the sample: the same seed, the same tensors."
@@ -52,10 +52,11 @@ class Size(click.ParamType[int]):
 @click.option("--time-limit", type=click.FloatRange(1), default=600, show_default=True, help="Seconds per runtime.")
 @click.option("--memory-limit", type=Size(), help="Per runtime, such as 64GiB; enforced on Linux.")
 @importance_option
+@scratch_options
 @json_option
 def command(
     bundle: Path,
-    source: Path | None,
+    source: str | None,
     sample: int,
     seed: int,
     fix_config: Path | None,
@@ -68,6 +69,8 @@ def command(
     time_limit: float,
     memory_limit: int | None,
     importance_file: Path | None,
+    scratch: int | None,
+    scratch_dir: Path | None,
     as_json: bool,
 ) -> int:
     """Prove BUNDLE, anyone's: its bytes against its manifest; its tensors and config against the runtime's contract,
@@ -96,7 +99,16 @@ def command(
         from dsv4recipe.importance.read import load_importance
 
         importance = load_importance(importance_file)
-    found = verify(bundle, source, run, sample=sample, seed=seed, importance=importance)
+    found = verify(
+        bundle,
+        source,
+        run,
+        sample=sample,
+        seed=seed,
+        importance=importance,
+        scratch=scratch,
+        scratch_dir=scratch_dir,
+    )
     if as_json:
         print_json(found.data())
     else:

@@ -46,6 +46,17 @@ class Piece:
     scale: Span | None
     offsets: tuple[int, ...]
 
+    @property
+    def place(self) -> tuple[str, int]:
+        """Sorts pieces into the order of their source."""
+        return self.weight.file, self.weight.start
+
+    @property
+    def reads(self) -> tuple[tuple[str, int, int], ...]:
+        """(file, start, end) of everything that the piece is made of."""
+        spans = (self.weight,) if self.scale is None else (self.weight, self.scale)
+        return tuple((span.file, span.start, span.end) for span in spans)
+
 
 def shard_pieces(
     pack: Sequence[PlannedModule], header_size: int, groups: Mapping[str, Group]

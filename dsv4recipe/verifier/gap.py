@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsv4recipe.builder.arena import Arena
+from dsv4recipe.builder.sources import Reader
 from dsv4recipe.formats import Affine, Format, Keep, Mxfp4, Mxfp8, Mxtq, Part
 from dsv4recipe.formats.base import wants_importance
 from dsv4recipe.formats.decode import INTEGERS, decode_parts, decode_rows, decode_source, widen
@@ -72,9 +73,10 @@ class Pair:
     judge_all: bool = False
 
 
-def measure(pair: Pair, source: Path, bundle: Path, importance: Importance | None = None) -> Gap:
-    """One piece of the bundle against the checkpoint at `source`. Raises OSError. Where its format weighs errors by an
-    importance file and none is given, it is not encoded again."""
+def measure(pair: Pair, source: Reader, bundle: Path, importance: Importance | None = None) -> Gap:
+    """One piece of the bundle against its source. Where its format weighs errors by an importance file and none is
+    given, it is not encoded again. Raises RecipeError where the source cannot be read, OSError where the bundle cannot.
+    """
     piece, fmt = pair.piece, pair.piece.format
     _ARENA.begin()
     weight = _span(source, piece.weight)
@@ -173,8 +175,10 @@ def _part(path: Path, part: Part, offset: int) -> NDArray[Any]:
     return raw.view(_DTYPES[part.dtype]).reshape(part.shape) if part.dtype in _DTYPES else raw
 
 
-def _span(root: Path, span: Span) -> NDArray[np.uint8]:
-    return _read(root / span.file, span.start, span.end - span.start)
+def _span(source: Reader, span: Span) -> NDArray[np.uint8]:
+    into = _ARENA.empty((span.end - span.start,), np.uint8)
+    source.read(span, into.data)
+    return into
 
 
 def _read(path: Path, start: int, size: int) -> NDArray[np.uint8]:

@@ -14,16 +14,18 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+from dsv4recipe.builder.streamed import open_sources
 from dsv4recipe.bundle.read import BundlePlan
 from dsv4recipe.bundle.view import BundleView
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import Diagnostic, Where
+from dsv4recipe.hub.scratch import Scratch, scratch_for
 from dsv4recipe.importance.model import Importance
 from dsv4recipe.plan.ledger import label
 from dsv4recipe.plan.model import PlannedModule
 from dsv4recipe.plan.weighed import check_same_importance
 from dsv4recipe.verifier.bands import band, limit
-from dsv4recipe.verifier.gap import Gap, measure
+from dsv4recipe.verifier.gap import Gap, Pair, measure
 from dsv4recipe.verifier.pairs import chosen, comparable, other_source, pairs
 from dsv4recipe.verifier.result import Step
 from dsv4recipe.verifier.sees import told
@@ -128,10 +130,12 @@ def check_numbers(
     seed: int = 0,
     workers: int | None = None,
     importance: Importance | None = None,
+    scratch: Scratch | None = None,
 ) -> Numbers:
     """Compares the tensors of a bundle with those of the checkpoint it was made from.
 
-    `sample`: that many source tensors, drawn by `seed` (0: all); mlx's decoder then reads every row of them. Findings:
+    `scratch` is for a source on the hub. `sample`: that many source tensors, drawn by `seed` (0: all); mlx's decoder
+    then reads every row of them. Findings:
     V300 another source, V301 tensors that are not stored as planned, V302 a lossless step that is not, V303 other bytes
     than the encoder gives (bundles of ours), V304 an error outside the band of its format, V305 mlx reads other
     numbers, V306 modules of a format that this version does not know, V307 numbers of another tensor, V308 NaN or Inf,
@@ -150,12 +154,21 @@ def check_numbers(
         findings.append(Diagnostic("V309", message, Where(str(view.root)), "add --importance FILE", "warning"))
     names, total = chosen(modules, groups, sample, seed)
     rows = {module.disk: Measured(module) for module in modules}
-    work = pairs(view, modules, groups, names, judge_all=bool(sample))
+
+    def work(by_source: bool) -> Iterable[tuple[str, Pair]]:
+        found = pairs(view, modules, groups, names, judge_all=bool(sample))
+        return sorted(found, key=lambda each: each[1].piece.place) if by_source else found
+
+    source = open_sources(
+        checkpoint.folder.source,
+        lambda by_source: (pair.piece for _, pair in work(by_source)),
+        scratch or scratch_for(view.root),
+    )
     count = workers or (os.cpu_count() or 1) + 2  # some wait for the disk while others decode
-    with ThreadPoolExecutor(count) as pool:
+    with ThreadPoolExecutor(count) as pool, source:
         jobs = (
-            (disk, pair.piece.tensor, pool.submit(measure, pair, checkpoint.folder.root, view.root, importance))
-            for disk, pair in work
+            (disk, pair.piece.tensor, pool.submit(measure, pair, source, view.root, importance))
+            for disk, pair in work(source.by_source)
         )
         for disk, tensor, job in _ahead(jobs, count * _AHEAD):
             rows[disk].tensors.setdefault(tensor, Gap()).add(job.result())

@@ -22,7 +22,7 @@ from dsv4recipe.verifier.gap import Pair
 
 def other_source(read: BundlePlan, checkpoint: Checkpoint) -> Iterator[Diagnostic]:
     """V300: digests where the bundle has them, else shapes."""
-    where = Where(str(checkpoint.folder.root))
+    where = Where(checkpoint.folder.place)
     if read.built and read.plan.source.header_digest != checkpoint.folder.header_digest:
         yield Diagnostic(
             "V300", "this is not the checkpoint that the bundle was built from (its headers differ)", where

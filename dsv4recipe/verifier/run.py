@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from dsv4recipe.bundle.read import read_bundle
 from dsv4recipe.bundle.view import open_bundle
-from dsv4recipe.checkpoint.graph import open_checkpoint
+from dsv4recipe.checkpoint.graph import Checkpoint, open_checkpoint
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
+from dsv4recipe.hub.scratch import Scratch, scratch_for
 from dsv4recipe.verifier.contract import check_any
 from dsv4recipe.verifier.integrity import check_integrity
 from dsv4recipe.verifier.result import Step, Verification
@@ -28,6 +29,8 @@ def verify(
     sample: int = 0,
     seed: int = 0,
     importance: Importance | None = None,
+    scratch: int | None = None,
+    scratch_dir: str | Path | None = None,
 ) -> Verification:
     """Proves a bundle, anyone's: integrity and contract always; with `source` its numbers; with `runtime` its load and
     forward. `sample` compares that many source tensors only, drawn by `seed`; 0 compares all.
@@ -35,8 +38,9 @@ def verify(
     `runtime` is a name or "all", with `python` the interpreter that has it, or a `RuntimeRun` that says all there is to
     say; with `source` too, the runtime's logits are compared with those of the decoded source model, where that fits in
     memory. `importance` is the file that the bundle was built with, if any: without it, what was weighed by it is not
-    encoded again. Raises RecipeError V001 where there is no folder, V222 for an unknown runtime, I020 for another
-    importance file, and what `open_checkpoint` raises for a broken source.
+    encoded again. `scratch` and `scratch_dir` are as in `build`. Raises RecipeError V001 where there is no folder,
+    V222 for an unknown runtime, H012 where a runtime is to be compared with a source that is not on this machine, I020
+    for another importance file, and what `open_checkpoint` raises for a broken source.
     """
     root = Path(bundle)
     if not root.is_dir():
@@ -45,12 +49,16 @@ def verify(
     run = RuntimeRun(runtime, (str(python),) if python else ()) if isinstance(runtime, str) else runtime
     chosen = choices(root, contract.runtimes, run) if run else ()
     steps = [check_integrity(root), contract.step]
-    numbers = None if source is None else _numbers(root, Path(source), sample, seed, importance)
+    checkpoint = None if source is None else open_checkpoint(source)
+    dense = None if checkpoint is None or run is None else checkpoint.folder.root
+    numbers = None
+    if checkpoint is not None:
+        numbers = _numbers(root, checkpoint, sample, seed, importance, scratch_for(root, scratch, scratch_dir))
     if numbers is not None:
         steps.append(numbers.step)
     if run is not None:
         if all(step.ok for step in steps):
-            steps += runtime_steps(root, None if source is None else Path(source), chosen, run)
+            steps += runtime_steps(root, dense, chosen, run)
         else:
             skipped = Diagnostic("V002", "skipped: the steps before it failed", Where(str(root)), severity="warning")
             steps.append(Step(f"runtime {run.runtime}", (skipped,)))
@@ -59,14 +67,17 @@ def verify(
     return Verification(str(root), tuple(steps), contract.runtimes, contract.outlooks, table, tuple(roles))
 
 
-def _numbers(root: Path, source: Path, sample: int, seed: int, importance: Importance | None) -> Numbers:
+def _numbers(
+    root: Path, checkpoint: Checkpoint, sample: int, seed: int, importance: Importance | None, scratch: Scratch
+) -> Numbers:
     """Step 3. A bundle that cannot even be opened is a finding of the contract already: the step is skipped then."""
     from dsv4recipe.verifier.numbers import Numbers, check_numbers
 
-    checkpoint = open_checkpoint(source)
     try:
         view, read = open_bundle(root)[0], read_bundle(root)
     except RecipeError as error:
         skipped = Diagnostic("V002", f"skipped: {error.diagnostics[0].message}", Where(str(root)), severity="warning")
         return Numbers(Step("numbers", (skipped,)))
-    return check_numbers(view, read, checkpoint, sample=sample, seed=seed, importance=importance)
+    return check_numbers(
+        view, read, checkpoint, sample=sample, seed=seed, importance=importance, scratch=scratch
+    )
