@@ -14,7 +14,7 @@ from dsv4recipe.recipe.parents import is_file_reference, read_parent, read_shipp
 def parse_recipe(text: str, file: str, parents: Parents | None = None) -> Recipe:
     """The flattened recipe of a text; `file` names it in messages, `parents` reads what it extends.
 
-    Pure if `parents` is. Raises RecipeError (R002 to R045) with all errors of a file at once, and nothing else.
+    Pure if `parents` is. Raises RecipeError (R002 to R044) with all errors of a file at once, and nothing else.
     """
     return build(read_draft(text, file, parents))
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import posixpath
 import re
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from dsv4recipe.errors import NOWHERE, RecipeError, Where
+from dsv4recipe.hub.address import Address
 from dsv4recipe.recipe.nodes import fail, short
 from dsv4recipe.recipe.shipped import recipe_path
 from dsv4recipe.recipe.text import MAX_BYTES
@@ -51,7 +51,7 @@ def read_text(path: str | Path, file: str, code: str, where: Where = NOWHERE) ->
 
 
 def read_parent(reference: str, child: str, where: Where) -> tuple[str, str]:
-    """(file, text) of the parent that `child` names. Raises RecipeError R001, R006, R040, R042, R045 or R050."""
+    """(file, text) of the parent that `child` names. Raises RecipeError R001, R006, R040, R042 or R050."""
     if reference.startswith("hf://"):
         return _hub(reference, where)
     if not is_file_reference(reference):
@@ -86,18 +86,13 @@ def _hub(reference: str, where: Where) -> tuple[str, str]:
         fail("R042", f'"{short(found["revision"])}" does not pin a revision', where, hint)
     if any(part in ("", ".", "..") for part in found["path"].split("/")):
         _bad(reference, where)
+    from dsv4recipe.hub.repository import cached_file
+
     try:
-        hub: Any = importlib.import_module("huggingface_hub")
-    except ImportError:
-        fail(
-            "R045", "a parent on the hub needs huggingface_hub", where, "pip install huggingface_hub, or save the file"
-        )
-    try:
-        repo = f"{found['org']}/{found['repo']}"
-        path = hub.hf_hub_download(repo_id=repo, filename=found["path"], revision=found["revision"])
-    except Exception as error:  # the hub's client raises its own and its transport's errors
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise RecipeError("R040", f"cannot read {short(reference, 200)}: {short(lines[0], 200)}", where) from error
+        path = cached_file(Address(f"{found['org']}/{found['repo']}", found["revision"]), found["path"])
+    except RecipeError as error:
+        (why,) = error.diagnostics
+        fail("R040", f"cannot read {short(reference, 200)}: {why.message}", where, why.hint)
     return reference, read_text(path, reference, "R040", where)
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -113,67 +110,6 @@ def test_without_a_way_to_read_parents() -> None:
         parse_recipe(HEAD, "child.yaml")
     assert error.value.diagnostics[0].code == "R040"
     assert str(error.value.diagnostics[0].where) == "child.yaml:3:10"
-
-
-def hub(monkeypatch: pytest.MonkeyPatch, root: Path | None) -> list[dict[str, Any]]:
-    """Stands in for the network: `root` holds the files of the repository at the commit."""
-    asked: list[dict[str, Any]] = []
-
-    def download(**what: str) -> str:
-        asked.append(what)
-        if root is None or not (root / what["filename"]).exists():
-            raise OSError("404 Client Error\nsecond line")
-        return str(root / what["filename"])
-
-    real = importlib.import_module
-
-    def load(name: str, package: str | None = None) -> Any:
-        return SimpleNamespace(hf_hub_download=download) if name == "huggingface_hub" else real(name, package)
-
-    monkeypatch.setattr(importlib, "import_module", load)
-    return asked
-
-
-def test_a_parent_on_the_hub_and_its_neighbour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(tmp_path, "hub/recipes/base.yaml", base("a"))
-    write(tmp_path, "hub/recipes/top/mid.yaml", "recipe: 1\nname: mid\nextends: ../base.yaml\nrules:\n" + rule("m"))
-    path = write(tmp_path, "c.yaml", f"recipe: 1\nname: c\nextends: hf://org/repo/recipes/top/mid.yaml@{COMMIT}\n")
-    asked = hub(monkeypatch, tmp_path / "hub")
-    recipe = load_recipe(path)
-    assert [each.id for each in recipe.rules] == ["m", "a"]
-    assert dict(recipe.origins)["a"] == f"hf://org/repo/recipes/base.yaml@{COMMIT}"
-    assert [each["filename"] for each in asked] == ["recipes/top/mid.yaml", "recipes/base.yaml"]
-    assert {(each["repo_id"], each["revision"]) for each in asked} == {("org/repo", COMMIT)}
-
-
-@pytest.mark.parametrize("inside", ["../../base.yaml", "/etc/base.yaml"])
-def test_a_parent_on_the_hub_stays_in_its_repository(
-    inside: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write(tmp_path, "hub/mid.yaml", f"recipe: 1\nname: mid\nextends: {inside}\n")
-    path = write(tmp_path, "c.yaml", f"recipe: 1\nname: c\nextends: hf://org/repo/mid.yaml@{COMMIT}\n")
-    asked = hub(monkeypatch, tmp_path / "hub")
-    with pytest.raises(RecipeError) as error:
-        load_recipe(path)
-    assert error.value.diagnostics[0].code == "R042"
-    assert error.value.diagnostics[0].notes == (f"extended by {path}:3:10",)
-    assert len(asked) == 1
-
-
-def test_a_hub_that_fails_and_a_hub_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write(tmp_path, "c.yaml", f"recipe: 1\nname: c\nextends: hf://org/repo/none.yaml@{COMMIT}\n")
-    hub(monkeypatch, None)
-    with pytest.raises(RecipeError, match="404 Client Error\n") as error:
-        load_recipe(path)
-    assert error.value.diagnostics[0].code == "R040"
-
-    def missing(name: str, package: str | None = None) -> Any:
-        raise ImportError(name)
-
-    monkeypatch.setattr(importlib, "import_module", missing)
-    with pytest.raises(RecipeError) as error:
-        load_recipe(path)
-    assert error.value.diagnostics[0].code == "R045"
 
 
 def test_the_reader_gets_reference_file_and_place() -> None:
