@@ -83,8 +83,8 @@ def build(
             _adopt(partial, plan, made[PLAN_NAME])
             if not _is_complete(partial, plan):
                 room = scratch_for(out, scratch, scratch_dir)
-                told = _in_turn(on_event)
-                _write(plan, checkpoint, partial, made, workers, told, source_sha256, importance, room, mine)
+                tell = _in_turn(on_event)
+                _write(plan, checkpoint, partial, made, workers, tell, source_sha256, importance, room, mine)
             mine.check()
             _publish(partial, out, plan, mine)
     on_event({"event": "done", "out": str(out), "already": already, "bytes": plan.tensor_bytes})

@@ -58,6 +58,4 @@ def command(
 
         wanted = read_sums(sums, frozenset(header.file for header in planner.checkpoint.folder.files))
     with watching(as_json) as on_event:
-        build(
-            plan, planner.checkpoint, output, workers, on_event, wanted, planner.importance, scratch, scratch_dir
-        )
+        build(plan, planner.checkpoint, output, workers, on_event, wanted, planner.importance, scratch, scratch_dir)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from dsv4recipe.cli.arguments import importance_option, json_option, recipe_argument, source_option

@@ -78,6 +78,4 @@ def _numbers(
     except RecipeError as error:
         skipped = Diagnostic("V002", f"skipped: {error.diagnostics[0].message}", Where(str(root)), severity="warning")
         return Numbers(Step("numbers", (skipped,)))
-    return check_numbers(
-        view, read, checkpoint, sample=sample, seed=seed, importance=importance, scratch=scratch
-    )
+    return check_numbers(view, read, checkpoint, sample=sample, seed=seed, importance=importance, scratch=scratch)
