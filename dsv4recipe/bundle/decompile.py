@@ -10,12 +10,12 @@ from dsv4recipe.bundle.manifest import read_manifest
 from dsv4recipe.bundle.read import read_bundle
 from dsv4recipe.checkpoint.strict_json import read_object
 from dsv4recipe.errors import RecipeError, Where
-from dsv4recipe.plan.decompile import About, decompile, recipe_text_data
+from dsv4recipe.plan.decompile import About, decompile
 from dsv4recipe.plan.diff import diff
 from dsv4recipe.plan.expected import expected_checkpoint
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.load import parse_recipe
-from dsv4recipe.recipe.show import data_text
+from dsv4recipe.recipe.show import data_text, recipe_text_data
 from dsv4recipe.targets import known
 
 _JSON_LIMIT = 64 << 20

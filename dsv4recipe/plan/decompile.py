@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import Any
 
 from dsv4recipe.checkpoint.graph import Checkpoint, Group
 from dsv4recipe.errors import Problems, RecipeError, Where
-from dsv4recipe.formats import Affine, Format, Keep
-from dsv4recipe.formats.base import FLOAT_DTYPES, HALF_DTYPES
-from dsv4recipe.plan.ledger import label
+from dsv4recipe.formats import Affine
 from dsv4recipe.plan.make import make_plan
 from dsv4recipe.plan.model import Plan, PlannedModule
-from dsv4recipe.plan.selectors import Selection, commonest, exceptions
+from dsv4recipe.plan.rules import action_of, rules_for
 from dsv4recipe.plan.shards import pack_shards
-from dsv4recipe.recipe.layers import compact
-from dsv4recipe.recipe.model import ROLES, Match, Recipe, Rule, Source, Target
-from dsv4recipe.recipe.show import recipe_data
+from dsv4recipe.recipe.model import Recipe, Rule, Source, Target
 from dsv4recipe.units import parse_size
 
 _SIZES = ("5GiB", "5GB", "1GB", "1GiB", "2GB", "2GiB", "4GB", "4GiB", "8GB", "8GiB", "10GB", "10GiB", "20GB", "50GB")
-_CONTROL = {"norm", "router", "router-bias", "hyper-connection", "attention-sink", "position-bias", "hash-table"}
-_FLOATS = {dtype: name for name, dtype in FLOAT_DTYPES.items()}
 _SHOWN = 8
 
 
@@ -76,21 +68,6 @@ def decompile(plan: Plan, checkpoint: Checkpoint, about: About, file: str) -> De
     return Decompiled(recipe, tuple(_compare(plan, again, file)))
 
 
-def recipe_text_data(recipe: Recipe) -> dict[str, Any]:
-    """`recipe_data` without the defaults, for reading."""
-    data = recipe_data(recipe)
-    for rule in data["rules"]:
-        if not rule["optional"]:
-            del rule["optional"]
-        affine = rule.get("format", {}).get("affine")
-        if affine is not None and affine["scales"] == recipe.target.half:
-            del affine["scales"]
-        if affine is not None and affine["fit"] == "minmax":
-            del affine["fit"]
-        rule["match"] = {k: v[0] if len(v) == 1 and k != "layers" else v for k, v in rule["match"].items()}
-    return data
-
-
 def _check_described(plan: Plan, file: str) -> None:
     problems = Problems()
     odd: dict[str, list[PlannedModule]] = defaultdict(list)
@@ -127,56 +104,9 @@ def _rules(plan: Plan, checkpoint: Checkpoint) -> list[Rule]:
             continue
         fmt = formats.get(group.names)
         by_role[group.slot.row.role].append(
-            (group, "drop" if fmt is None else _action(fmt, group, plan.target["half"]))
+            (group, "drop" if fmt is None else action_of(fmt, group, plan.target["half"]))
         )
-    roles = sorted(by_role, key=ROLES.index)
-    sets = checkpoint.family.layer_sets(checkpoint.dims)
-    whole = {role: commonest(by_role[role]) for role in roles}
-    special = [s for role in roles for s in exceptions(role, by_role[role], whole[role], sets)]
-    general = [Selection(role, Match(), whole[role]) for role in roles]
-    return _named(_joined([*special, *general]))
-
-
-def _action(fmt: Format, group: Group, half: str) -> Any:
-    if not isinstance(fmt, Keep):
-        return fmt
-    source = group.source
-    as_source = HALF_DTYPES[half] if source.stored in ("bf16", "f16") else source.dtype
-    return "source" if fmt.dtype == as_source else _FLOATS.get(fmt.dtype, "source")
-
-
-def _joined(selections: Sequence[Selection]) -> list[tuple[Match, Any]]:
-    """Selections that differ in their role alone as one rule; general ones last, as they came."""
-    found: dict[tuple[Match, object], list[str]] = {}
-    for each in selections:
-        found.setdefault((each.match, each.action), []).append(each.role)
-    return [(replace(match, role=tuple(roles)), action) for (match, action), roles in found.items()]
-
-
-def _named(rules: Sequence[tuple[Match, Any]]) -> list[Rule]:
-    used: Counter[str] = Counter()
-    made = []
-    for match, action in rules:
-        name = _name(match, action)
-        used[name] += 1
-        made.append(Rule(name if used[name] == 1 else f"{name}-{used[name]}", match, action))
-    return made
-
-
-def _name(match: Match, action: Any) -> str:
-    """An id that says what the rule is about: "routed-expert-down-6-bit", "control", "embedding-and-lm-head"."""
-    roles = set(match.role)
-    if len(roles) > 2:
-        head = "control" if roles <= _CONTROL else "as-stored" if action == "source" else "everything-else"
-    else:
-        head = "-and-".join(match.role)
-    narrow = match.projection or match.block
-    if match.layers or match.layer_sets or match.tensor or match.projection or match.block:
-        head = "-".join((head, *narrow))
-        head += "" if not match.layers else f"-layers-{compact(match.layers)[0]}"
-    what = action if isinstance(action, str) else label(action)
-    words = f"{head}-{what}" if narrow or match.tensor or match.layers or match.layer_sets else head
-    return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:60].strip("-")
+    return rules_for(by_role, checkpoint.family.layer_sets(checkpoint.dims))
 
 
 def _compare(plan: Plan, again: Plan, file: str) -> list[str]:

@@ -50,7 +50,7 @@ def make_plan(recipe: Recipe, checkpoint: Checkpoint, importance: Importance | P
     problems.raise_if_any()
     claims = sorted(claims, key=lambda claim: order_of(claim.group.slot))
     claims = _led(claims, target, recipe.target.experts)
-    modules = tuple(_module(claim, recipe, target, checkpoint.dims) for claim in claims)
+    modules = tuple(module_of(claim, recipe, target, checkpoint.dims) for claim in claims)
     origin = checkpoint.folder.source.origin
     keys = {module.disk: target.keys(claim.group.slot) for module, claim in zip(modules, claims, strict=True)}
     return Plan(
@@ -100,7 +100,8 @@ def _led(claims: list[Claim], target: Target, experts: str) -> list[Claim]:
     return claims
 
 
-def _module(claim: Claim, recipe: Recipe, target: Target, dims: Dims) -> PlannedModule:
+def module_of(claim: Claim, recipe: Recipe, target: Target, dims: Dims) -> PlannedModule:
+    """What a claim becomes on disk, to the byte."""
     group, fmt = claim.group, claim.format
     slot, row = group.slot, group.slot.row
     disk = target.disk_stem(slot, recipe.target.experts)

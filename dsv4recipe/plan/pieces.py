@@ -93,22 +93,24 @@ def member_pieces(
         step = max(source.tile[0], step // source.tile[0] * source.tile[0])
     stacked = module.experts and not module.per_expert
     copies = module.experts if stacked else 1
-    start, row_bytes = member.weight.start, (member.weight.end - member.weight.start) // rows
     for first in range(0, rows, step):
         last = min(rows, first + step)
         offsets = []
         for tensor in tensors:
             one = tensor.part.nbytes // copies
             offsets.append(tensor.offset + (number * one if stacked else 0) + first * (one // rows))
-        yield Piece(
-            tensor=member.name,
-            first_row=first,
-            source=replace(source, shape=(last - first, *source.shape[1:]) if source.shape else ()),
-            format=module.format,
-            weight=Span(member.file, start + first * row_bytes, start + last * row_bytes),
-            scale=_scale_span(member, first, last),
-            offsets=tuple(offsets),
-        )
+        part, weight, scale = row_spans(member, first, last)
+        yield Piece(member.name, first, part, module.format, weight, scale, tuple(offsets))
+
+
+def row_spans(member: Tensor, first: int, last: int) -> tuple[SourceTensor, Span, Span | None]:
+    """Rows [first, last) of a tensor: what they are as a tensor of their own, and where weight and scale lie. FP8 rows
+    begin at a tile."""
+    source, entry = member.source, member.weight
+    row_bytes = (entry.end - entry.start) // (source.shape[0] if source.shape else 1)
+    weight = Span(member.file, entry.start + first * row_bytes, entry.start + last * row_bytes)
+    rows = replace(source, shape=(last - first, *source.shape[1:]) if source.shape else ())
+    return rows, weight, _scale_span(member, first, last)
 
 
 def _scale_span(member: Tensor, first: int, last: int) -> Span | None:

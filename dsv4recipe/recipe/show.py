@@ -49,6 +49,21 @@ def recipe_data(recipe: Recipe) -> dict[str, Any]:
     }
 
 
+def recipe_text_data(recipe: Recipe) -> dict[str, Any]:
+    """`recipe_data` without the defaults, for reading."""
+    data = recipe_data(recipe)
+    for rule in data["rules"]:
+        if not rule["optional"]:
+            del rule["optional"]
+        affine = rule.get("format", {}).get("affine")
+        if affine is not None and affine["scales"] == recipe.target.half:
+            del affine["scales"]
+        if affine is not None and affine["fit"] == "minmax":
+            del affine["fit"]
+        rule["match"] = {k: v[0] if len(v) == 1 and k != "layers" else v for k, v in rule["match"].items()}
+    return data
+
+
 def _rule_data(rule: Rule) -> dict[str, Any]:
     data: dict[str, Any] = {"id": rule.id, "match": _match_data(rule.match)}
     if rule.action == "drop":

@@ -13,12 +13,12 @@ from dsv4recipe import build, diff, load_recipe, make_plan
 from dsv4recipe.bundle.decompile import check_against, decompile_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError
-from dsv4recipe.plan.decompile import About, decompile, recipe_text_data
+from dsv4recipe.plan.decompile import About, decompile
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.load import parse_recipe
 from dsv4recipe.recipe.model import Recipe
 from dsv4recipe.recipe.shipped import shipped_recipes
-from dsv4recipe.recipe.show import data_text
+from dsv4recipe.recipe.show import data_text, recipe_text_data
 from tests.bundle import foreign
 from tests.plan.random_recipes import random_plan
 from tests.recipes import SOUND, changed, with_first_rule
