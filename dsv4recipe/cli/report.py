@@ -16,6 +16,7 @@ _FILE = click.Path(path_type=Path)
 @click.argument("plan", shell_complete=complete_side)
 @click.option("-o", "--output", required=True, type=_FILE, help="The page to write; an existing one is replaced.")
 @click.option("--numbers", type=_FILE, help="What `verify BUNDLE --source SRC --json` printed: adds relative RMSE.")
+@click.option("--allocation", type=_FILE, help="What `allocate … --json` printed: adds budget against error.")
 @click.option("--source", type=source_type, help="The checkpoint, where PLAN is a recipe.")
 @importance_option
 @json_option
@@ -23,6 +24,7 @@ def command(
     plan: str,
     output: Path,
     numbers: Path | None,
+    allocation: Path | None,
     source: str | None,
     importance_file: Path | None,
     as_json: bool,
@@ -33,6 +35,7 @@ def command(
     """
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.cli.planned import Planner
+    from dsv4recipe.report.curve import read_allocation
     from dsv4recipe.report.numbers import read_numbers
     from dsv4recipe.report.page import render_page
     from dsv4recipe.targets import get
@@ -44,7 +47,10 @@ def command(
         measured = read_numbers(numbers.read_text(encoding="utf-8"), str(numbers), side.plan)
     target = get(side.plan.target["runtime"], side.plan.source.family)
     findings = () if side.folder is None else check_contract(side.folder, target).findings
-    page = render_page(side.plan, measured, findings, side.notes)
+    curve = None
+    if allocation is not None:
+        curve = read_allocation(allocation.read_text(encoding="utf-8"), str(allocation), side.plan)
+    page = render_page(side.plan, measured, findings, side.notes, curve)
     output.write_bytes(page.encode())
     if as_json:
         print_json({"format_version": 1, "file": str(output), "plan": side.plan.digest, "findings": len(findings)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from dsv4recipe.errors import Where
@@ -121,24 +121,25 @@ def _origin(where: Where | None) -> str:
     return f"# from {file}:{where.line}"
 
 
-def data_text(data: Mapping[str, Any], comment: Comment | None = None) -> str:
-    """`recipe_data` as YAML text. `comment` gives the comment of a line from its dotted path."""
-    lines = [(text, comment(path) if comment else "") for path, text in _lines(data, "", 0)]
+def data_text(data: Mapping[str, Any], comment: Comment | None = None, one_line: Collection[str] = ()) -> str:
+    """`recipe_data` as YAML text. `comment` gives the comment of a line from its dotted path; mappings under the keys
+    in `one_line` are written in braces."""
+    lines = [(text, comment(path) if comment else "") for path, text in _lines(data, "", 0, one_line)]
     width = min(64, max((len(text) for text, note in lines if note), default=0))
     return "".join(f"{text:<{width}}  {note}".rstrip() + "\n" if note else f"{text}\n" for text, note in lines)
 
 
-def _lines(data: Mapping[str, Any], path: str, depth: int) -> Iterator[tuple[str, str]]:
+def _lines(data: Mapping[str, Any], path: str, depth: int, one_line: Collection[str]) -> Iterator[tuple[str, str]]:
     indent = "  " * depth
-    for key in sorted(data, key=lambda key: (_ORDER.index(key) if key in _ORDER else len(_ORDER), key)):
+    for key in sorted(data, key=_place):
         value, here = data[key], f"{path}{key}"
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping) and value and key not in one_line:
             yield here, f"{indent}{key}:"
-            yield from _lines(value, here + ".", depth + 1)
+            yield from _lines(value, here + ".", depth + 1, one_line)
         elif key == "rules":
             yield here, f"{indent}{key}:"
             for number, rule in enumerate(value):
-                first, *rest = _lines(rule, f"{here}.{number}.", depth + 2)
+                first, *rest = _lines(rule, f"{here}.{number}.", depth + 2, one_line)
                 yield first[0], f"{indent}  - {first[1].lstrip()}"
                 yield from rest
         else:
@@ -146,7 +147,13 @@ def _lines(data: Mapping[str, Any], path: str, depth: int) -> Iterator[tuple[str
             yield here, f"{indent}{key}: {_quoted(value) if key in FREE_TEXT else _flow(value)}"
 
 
+def _place(key: str) -> tuple[int, str]:
+    return _ORDER.index(key) if key in _ORDER else len(_ORDER), key
+
+
 def _flow(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_flow(value[key])}" for key in sorted(value, key=_place)) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(_flow(item) for item in value) + "]"
     if isinstance(value, str):

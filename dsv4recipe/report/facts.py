@@ -11,6 +11,7 @@ from dsv4recipe.formats import from_spec
 from dsv4recipe.plan.ledger import label, ledger
 from dsv4recipe.plan.model import Plan, PlannedModule
 from dsv4recipe.recipe.show import data_text
+from dsv4recipe.report.curve import Curve
 from dsv4recipe.report.heat import BITS, bits_map, rmse_map, runs, step
 from dsv4recipe.report.numbers import Measured
 from dsv4recipe.report.patterns import patterns
@@ -20,7 +21,11 @@ Row = dict[str, Any]
 
 
 def page_facts(
-    plan: Plan, measured: Measured | None = None, findings: Sequence[Diagnostic] = (), notes: Sequence[str] = ()
+    plan: Plan,
+    measured: Measured | None = None,
+    findings: Sequence[Diagnostic] = (),
+    notes: Sequence[str] = (),
+    curve: Curve | None = None,
 ) -> Row:
     """Everything the template shows. `findings` are lints of the bundle, `notes` what to know of how it was read."""
     said = [*findings, *(measured.findings if measured else ())]
@@ -32,6 +37,7 @@ def page_facts(
         "runs": runs(plan.modules),
         "rmse": rmse_map(plan.modules, measured.rel_rmse) if measured else None,
         "roles": sorted(measured.roles, key=lambda row: (-row.worst_rel_rmse, row.role)) if measured else [],
+        "curve": curve,
         "facts": measured.facts if measured else (),
         "outside": [_outside(module) for module in plan.modules if module.layer is None],
         "shards": [{"file": s.file, "modules": len(s.modules), "tensors": s.tensor_bytes, "file_bytes": s.file_bytes}

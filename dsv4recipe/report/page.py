@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dsv4recipe.errors import Diagnostic, RecipeError
 from dsv4recipe.plan.model import Plan
+from dsv4recipe.report.curve import Curve
 from dsv4recipe.report.facts import page_facts
 from dsv4recipe.report.numbers import Measured
 from dsv4recipe.units import gigabytes
@@ -18,7 +19,11 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render_page(
-    plan: Plan, measured: Measured | None = None, findings: Sequence[Diagnostic] = (), notes: Sequence[str] = ()
+    plan: Plan,
+    measured: Measured | None = None,
+    findings: Sequence[Diagnostic] = (),
+    notes: Sequence[str] = (),
+    curve: Curve | None = None,
 ) -> str:
     """The report as one HTML document: no network, no time, no host; same inputs, same bytes.
 
@@ -39,7 +44,7 @@ def render_page(
         lstrip_blocks=True,
     )
     environment.filters |= {"n": lambda value: f"{value:,}", "gb": _gb, "bits": lambda value: f"{value:.3f}"}
-    facts = page_facts(plan, measured, findings, notes)
+    facts = page_facts(plan, measured, findings, notes, curve)
     policy = f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}"
     return environment.get_template("page.html").render(
         facts, style=style, script=script, policy=policy, version=VERSION

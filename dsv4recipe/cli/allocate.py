@@ -1,0 +1,178 @@
+"""Floor 5, cli. `allocate RECIPE --source SRC --budget SIZE -o OUT`: the best bytes for a budget."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+from click.core import ParameterSource
+
+from dsv4recipe.cli.arguments import json_option, recipe_argument, source_option
+
+_FILE = click.Path(path_type=Path)
+_KINDS = ("affine", "mxtq", "mxfp4", "mxfp8", "keep")
+_NOT_SAID = ("output", "dry_run", "as_json", "write_errors", "workers")
+
+
+class Size(click.ParamType):
+    """Bytes with a unit: 120GiB, 120GB, 135346422876B."""
+
+    name = "size"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from dsv4recipe.units import parse_size
+
+        try:
+            return value if isinstance(value, int) else parse_size(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Kinds(click.ParamType):
+    """Kinds of format, with commas between."""
+
+    name = "kinds"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        kinds = value if isinstance(value, tuple) else tuple(str(value).split(","))
+        for kind in kinds:
+            if kind not in _KINDS:
+                self.fail(f"{kind!r} is none of {', '.join(_KINDS)}", param, ctx)
+        return kinds
+
+
+def print_priors(ctx: click.Context, param: click.Parameter, asked: bool) -> None:  # noqa: ARG001 - click's signature
+    if asked:
+        from dsv4recipe.allocate.priors import SHIPPED
+
+        click.echo(SHIPPED.read_text(encoding="utf-8"), nl=False)
+        ctx.exit()
+
+
+@click.command("allocate")
+@recipe_argument
+@source_option
+@click.option("--budget", type=Size(), help="All tensor bytes, as `plan` counts them: 120GiB, 135346422876B.")
+@click.option("--bits-per-weight", type=click.FloatRange(0, 64, min_open=True), help="The same, in bits per weight.")
+@click.option("--fits", metavar="MACHINE", help="What a machine leaves: 128GB-mac.")
+@click.option(
+    "--context", type=click.IntRange(1), default=32768, show_default=True, help="Tokens of KV cache (--fits)."
+)
+@click.option("--wired", type=Size(), help="The wired limit, where iogpu.wired_limit_mb is set (--fits).")
+@click.option("--reserve", type=Size(), default="1GiB", show_default=True, help="For activations and runtime (--fits).")
+@click.option("-o", "--output", type=_FILE, help="The recipe to write; an existing file is never overwritten.")
+@click.option("--dry-run", is_flag=True, help="Print budget against error, write nothing; needs no budget.")
+@click.option("--formats", "kinds", type=Kinds(), default=(), help="Only these kinds of format: affine,mxfp4.")
+@click.option("--per-layer", is_flag=True, help="A format of its own for every layer of every role: more rules.")
+@click.option("--errors", metavar="FILE|synthetic", help="Errors measured earlier, or those of Gaussian weights.")
+@click.option("--sensitivity", type=_FILE, help="Measured importance of each module, instead of role priors.")
+@click.option("--priors", type=_FILE, help="Candidates, floors and importance, instead of the shipped ones.")
+@click.option("--print-priors", is_flag=True, is_eager=True, expose_value=False, callback=print_priors,
+              help="Print the shipped priors, to be changed.")  # fmt: skip
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Which experts and rows are measured."
+)
+@click.option("--sample", type=click.IntRange(1, 4096), default=8, show_default=True,
+              help="Blocks of 128 rows of each module.")  # fmt: skip
+@click.option("--write-errors", type=_FILE, help="Keep what was measured, for --errors.")
+@click.option("--schema", default="", help="Path or URL of the JSON schema, for the editor's modeline.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Threads that measure (default: one per processor).")
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    recipe: str,
+    source: Path,
+    budget: int | None,
+    bits_per_weight: float | None,
+    fits: str | None,
+    context: int,
+    wired: int | None,
+    reserve: int,
+    output: Path | None,
+    dry_run: bool,
+    kinds: tuple[str, ...],
+    per_layer: bool,
+    errors: str | None,
+    sensitivity: Path | None,
+    priors: Path | None,
+    seed: int,
+    sample: int,
+    write_errors: Path | None,
+    schema: str,
+    workers: int | None,
+    as_json: bool,
+) -> None:
+    """Spend a byte budget: the formats with the least error that RECIPE's runtime runs, as a recipe again.
+
+    RECIPE gives source, target and the rules for everything that is not allocated (control tensors, norms, routers).
+    """
+    from dsv4recipe import load_recipe, open_checkpoint
+    from dsv4recipe.allocate import error_table
+    from dsv4recipe.allocate.budget import fitting, per_weight, sized
+    from dsv4recipe.allocate.machine import room
+    from dsv4recipe.allocate.outcome import allocation_data
+    from dsv4recipe.allocate.run import Wishes, prepare
+    from dsv4recipe.allocate.write import recipe_name, write
+    from dsv4recipe.cli.allocate_view import measuring, print_allocation
+    from dsv4recipe.cli.output import print_json
+    from dsv4recipe.errors import RecipeError, Where
+
+    given = [
+        name
+        for name, value in (("--budget", budget), ("--bits-per-weight", bits_per_weight), ("--fits", fits))
+        if value
+    ]
+    if len(given) > 1 or not (given or dry_run):
+        raise click.UsageError("one of --budget, --bits-per-weight and --fits is needed", ctx)
+    if output is None and not dry_run:
+        raise click.UsageError("-o OUT is needed, or --dry-run", ctx)
+    if output is not None and output.exists() and not dry_run:
+        raise RecipeError("U003", "the file exists", Where(str(output)), "choose another name")
+    base, checkpoint = load_recipe(recipe), open_checkpoint(source)
+    left = None if fits is None else room(fits, checkpoint, context, reserve, wired)
+    wishes = Wishes(kinds, per_layer, errors, sensitivity, priors, seed, sample, workers)
+    with measuring(as_json) as told:
+        problem = prepare(base, checkpoint, wishes, told)
+    if write_errors is not None:
+        error_table.write_errors(problem.table, write_errors)
+    wanted = None
+    if budget is not None:
+        wanted = sized(problem, budget)
+    elif bits_per_weight is not None:
+        wanted = per_weight(problem, bits_per_weight)
+    elif left is not None:
+        wanted = fitting(problem, left)
+    spent = None if wanted is None else problem.spend(wanted.bytes)
+    written = None
+    if wanted is not None and spent is not None:
+        name = recipe_name(output.stem if output else "allocated")
+        written = write(problem, spent, name, wanted.purpose, _said(ctx, base.source.model, output), schema)
+    if output is not None and written is not None and not dry_run:
+        output.write_text(written.text, encoding="utf-8")
+    data = allocation_data(problem, wanted, spent, written)
+    if as_json:
+        print_json(data)
+    else:
+        print_allocation(data, problem.recipe.target.runtime, str(output) if output and not dry_run else "", dry_run)
+
+
+def _said(ctx: click.Context, model: str, output: Path | None) -> str:
+    """The command that makes this recipe again, with the model's name for its folder and files without theirs."""
+    words = ["dsv4recipe", "allocate"]
+    for param in ctx.command.params:
+        name = param.name or ""
+        if name in _NOT_SAID or ctx.get_parameter_source(name) != ParameterSource.COMMANDLINE:
+            continue
+        value = ctx.params[name]
+        if name == "source":
+            value = model.rsplit("/", 1)[-1]
+        elif isinstance(value, Path) or (name in ("recipe", "errors") and "/" in value):
+            value = Path(value).name
+        elif name in ("budget", "wired", "reserve"):
+            value = f"{value}B"
+        text = ",".join(value) if isinstance(value, tuple) else str(value)
+        given = [] if value is True else [shlex.quote(text)]
+        words += given if isinstance(param, click.Argument) else [param.opts[0], *given]
+    return " ".join([*words, "-o", output.name if output else "FILE"])
