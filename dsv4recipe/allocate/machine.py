@@ -41,8 +41,8 @@ class Room:
     def words(self) -> str:
         return (
             f"{self.memory} GB of memory: wired limit {gigabytes(self.wired)} ({self.said}), less "
-            f"{gigabytes(self.kv)} of KV cache for {self.context:,} tokens and {gigabytes(self.reserve)} for activations "
-            "and the runtime"
+            f"{gigabytes(self.kv)} of KV cache for {self.context:,} tokens and {gigabytes(self.reserve)} for "
+            "activations and the runtime"
         )
 
 

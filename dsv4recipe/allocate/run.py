@@ -65,10 +65,9 @@ def prepare(
         importance, said = from_file(wishes.sensitivity, groups, target, recipe.target.experts)
         why = f"{wishes.sensitivity.name}: {said}"
     else:
-        importance, why = (
-            from_priors(groups, priors, checkpoint.dims),
-            "role priors, which no measurement of this model backs",
-        )
+        importance = from_priors(groups, priors, checkpoint.dims)
+        file = f" of {wishes.priors.name}" if wishes.priors else ""
+        why = f"role priors{file}, which no measurement of this model backs"
     if wishes.errors is None:
         asked: list[Asked] = [(g, tuple(dict.fromkeys((*formats[g.names], now[g.names])))) for g in groups]
         workers = wishes.workers or os.cpu_count() or 1

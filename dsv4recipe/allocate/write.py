@@ -91,7 +91,8 @@ def _noted(problem: Problem, rules: Sequence[Rule], plan: Plan) -> tuple[Rule, .
             errors = [problem.table.of(groups[module.sources], module.format) or 0.0 for module in found]
             bits = 8 * sum(module.bytes for module in found) / sum(module.weights for module in found)
             rmse = math.sqrt(sum(errors) / len(errors))
-            moved = f"relative RMSE {rmse:.3g}, {problem.table.kind}" if rmse else "exact"
+            exact = all(module.lossless for module in found)
+            moved = "exact" if exact else f"relative RMSE {rmse:.3g}, {problem.table.kind}"
             rule = replace(rule, note=f"{bits:.4g} bits per weight, {moved}")  # noqa: PLW2901 - the same rule, noted
         noted.append(rule)
     return tuple(noted)

@@ -89,6 +89,7 @@ def _curve(data: dict[str, Any]) -> None:
         )
         for point in data["curve"]
     ]
-    heads = ("tensor bytes", "GB / GiB", "bits/w", "weighted error", "bound", "")
+    heads = ("tensor bytes", "GB / GiB", "bits/w", "error", "bound", "")
     console().print(table(heads, rows, right=(0, 1, 2, 3, 4)))
+    click.echo("error is weighted by importance; bound is the least that any choice could have")
     click.echo()
