@@ -1,8 +1,8 @@
-"""Figures, recipes and plot of `allocate` at full size: `python benchmarks/allocation.py [--recipes] [--plot FILE.svg]`.
+"""Figures, recipes and plot of `allocate` at full size: `python benchmarks/allocation.py [--recipes] [--plot FILE]`.
 
-Makes a headers-only V4-Flash (sparse: next to no disk). Prints for several budgets how long the solver takes, how much of
-the budget is used and how far the objective is from the bound. `--recipes` writes the shipped recipes that were made by
-allocate again, by the commands that stand in them; `--plot` draws budget against error (needs matplotlib).
+Makes a headers-only V4-Flash (sparse: next to no disk). Prints for several budgets how long the solver takes, how much
+of the budget is used and how far the objective is from the bound. `--recipes` writes the shipped recipes that
+allocate made again; `--plot` draws budget against error (needs matplotlib).
 """
 
 from __future__ import annotations
@@ -56,11 +56,9 @@ def figures(checkpoint: Checkpoint) -> None:
                 begin = time.perf_counter()
                 spent = found.spend(size)
                 times.append(time.perf_counter() - begin)
-            print(
-                f"  {size:>15,} B: {1000 * statistics.median(times):.0f} ms, {size - spent.bytes:,} B "
-                f"({100 * (1 - spent.bytes / size):.4f} %) left, error {spent.error:.5g}, {100 * spent.gap:.3f} % above "
-                "the bound"
-            )
+            left = f"{size - spent.bytes:,} B ({100 * (1 - spent.bytes / size):.4f} %) left"
+            gap = f"error {spent.error:.5g}, {100 * spent.gap:.3f} % above the bound"
+            print(f"  {size:>15,} B: {1000 * statistics.median(times):.0f} ms, {left}, {gap}")
 
 
 def recipes(root: Path) -> None:

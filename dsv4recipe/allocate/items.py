@@ -94,4 +94,5 @@ def _key(group: Group, by: str, tied: Sequence[str]) -> tuple[object, ...]:
     unit = slot.row.projection or slot.row.pattern
     if slot.row.role == "routed-expert" and unit in tied:
         unit = " and ".join(tied)
-    return (slot.row.role, unit, slot.block, group.source.stored, slot.layer if by == "layer" else None)
+    where = (slot.block, slot.layer) if by == "layer" else ()
+    return (slot.row.role, unit, group.source.stored, *where)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -127,7 +128,7 @@ def test_equal_formats_stand_in_runs_of_layers(q3: Problem) -> None:
     for projection in ("gate", "down"):
         rows = [g for g in q3.groups if (g.slot.row.role, g.slot.row.projection) == ("routed-expert", projection)]
         middle = [spent.formats[g.names] for g in rows if 5 <= (g.slot.layer or 0) < 37]
-        assert sum(a != b for a, b in zip(middle, middle[1:], strict=False)) <= 2
+        assert sum(a != b for a, b in pairwise(middle)) <= 2
     assert spent.error <= 1.001 * q3.spend(100 * 10**9, readable=False).error
 
 
@@ -302,9 +303,9 @@ def test_dry_run_writes_nothing_and_prints_the_curve(
 def test_wrong_usage(tiny: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["allocate", "q3-mixed", "--source", str(tiny.folder.root), "--errors", "synthetic"]
     out = tmp_path / "new.yaml"
-    for more in (["-o", str(out)], ["--budget", "4MB"], ["--budget", "4MB", "--fits", "96GB-mac", "-o", str(out)],
-                 ["--budget", "4", "-o", str(out)], ["--budget", "4MB", "--formats", "affin", "-o", str(out)]):  # fmt: skip
-        assert run([*command, *more]) == 64, more
+    assert run([*command, "--budget", "4MB"]) == 64
+    for more in ("", "--budget 4MB --fits 96GB-mac", "--budget 4", "--budget 4MB --formats affin"):
+        assert run([*command, *more.split(), "-o", str(out)]) == 64, more
     out.write_text("mine", encoding="utf-8")
     assert run([*command, "--budget", "4MB", "-o", str(out)]) == 1
     assert "U003" in capsys.readouterr().err
