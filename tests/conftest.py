@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from dsv4recipe.checkpoint.releases import RELEASES
 from dsv4recipe.checkpoint.synth import synthesize
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.load import parse_recipe
+from dsv4recipe.recipe.shipped import recipe_path
 
 
 def pytest_configure() -> None:
@@ -59,6 +61,20 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     out = tmp_path_factory.mktemp("synthetic") / "full"
     synthesize(out, preset="full", headers_only=True)
     return open_checkpoint(out)
+
+
+@pytest.fixture(scope="session")
+def source_of(tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Checkpoint]:
+    """A checkpoint with data that a shipped recipe can be planned against: those that `allocate` made name layers that
+    `tiny` does not have, and get its widths with all 43 of them."""
+
+    @cache
+    def all_layers() -> Checkpoint:
+        out = tmp_path_factory.mktemp("synthetic") / "all-layers"
+        synthesize(out, layers=43, experts=2)
+        return open_checkpoint(out)
+
+    return lambda name: all_layers() if "# Made by:" in recipe_path(name).read_text(encoding="utf-8") else tiny
 
 
 @pytest.fixture(scope="session")

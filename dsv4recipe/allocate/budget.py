@@ -28,9 +28,9 @@ def sized(problem: Problem, size: int) -> Budget:
     return Budget(size, f"{problem.recipe.target.runtime}, within {human_size(size)} of tensors.")
 
 
-def per_weight(problem: Problem, bits: str) -> Budget:
-    """A budget in bits per weight ("3.5"), over all stored weights, as `plan` prints them. Raises A002 as `sized`."""
-    return sized(problem, int(Fraction(bits) * problem.base.weights / 8))
+def per_weight(problem: Problem, bits: float) -> Budget:
+    """A budget in bits per weight, over all stored weights, as `plan` prints them. Raises A002 as `sized`."""
+    return sized(problem, int(Fraction(str(bits)) * problem.base.weights / 8))
 
 
 def fitting(problem: Problem, room: Room) -> Budget:

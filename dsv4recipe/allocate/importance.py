@@ -53,7 +53,7 @@ def from_file(path: Path, groups: Sequence[Group], target: Target, experts: str)
         hint = 'name them, or write a "default"'
         problems.error("A005", message, Where(str(path)), hint, missing[:_SHOWN])
     problems.raise_if_any()
-    return {group.names: found.get(group.names, default) for group in groups}, evidence
+    return {group.names: float(found.get(group.names, default or 0.0)) for group in groups}, evidence
 
 
 def _names(group: Group, target: Target, experts: str) -> Iterator[str]:

@@ -96,9 +96,9 @@ def _row(problem: Problem, role: str, before: Mapping[str, Format], after: Mappi
 
 
 def allocation_data(
-    problem: Problem, budget: Budget | None, spent: Spent | None, written: Written | None
+    problem: Problem, budget: Budget | None, spent: Spent | None, written: Written | None, curved: bool
 ) -> dict[str, Any]:
-    """What `allocate --json` prints."""
+    """What `allocate --json` prints; `curved` adds the curve, which costs one solution per point."""
     low, high = problem.limits
     found: dict[str, Any] = {
         "format_version": 1,
@@ -110,8 +110,9 @@ def allocation_data(
         "evidence": {"kind": problem.table.kind, "errors": problem.table.words(), "importance": problem.why},
         "smallest": low,
         "largest": high,
-        "curve": [point.data() for point in curve(problem)],
     }
+    if curved:
+        found["curve"] = [point.data() for point in curve(problem)]
     if budget is not None and spent is not None:
         found |= {
             "budget": budget.bytes,

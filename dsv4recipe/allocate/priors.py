@@ -63,7 +63,7 @@ class Priors:
                 case "keep":
                     found += [Keep(HALF_DTYPES[half] if name == "half" else FLOAT_DTYPES[name]) for name in given]
                 case _:
-                    found.append({"mxfp4": Mxfp4(), "mxfp8": Mxfp8()}[kind])
+                    found.append(Mxfp4() if kind == "mxfp4" else Mxfp8())
         return tuple(dict.fromkeys(found))
 
 

@@ -19,7 +19,7 @@ from dsv4recipe.formats import Format, Mxtq, Part, SourceTensor
 from dsv4recipe.formats.base import HALF_DTYPES
 from dsv4recipe.plan.dialects import Index
 from dsv4recipe.plan.expected import expected_checkpoint
-from dsv4recipe.plan.make import order_of
+from dsv4recipe.plan.make import led, order_of
 from dsv4recipe.plan.model import Plan, PlannedModule, PlannedShard, PlannedSource
 from dsv4recipe.plan.overrides import quantization
 from dsv4recipe.targets import Target, running
@@ -61,7 +61,7 @@ def observe(view: BundleView, prefer: str = "") -> Observed:
     best = ranked[0]
     alike = _names_misfit(best, groups, bare, checkpoint)
     modules = tuple(replace(module, path=best.path(group.slot)) for module, group in zip(bare, groups, strict=True))
-    modules += tuple(_stranger(stem, view.tensors[stem]) for stem in strangers)
+    modules = led(modules, best) + tuple(_stranger(stem, view.tensors[stem]) for stem in strangers)
     return Observed(
         Plan(
             recipe={},

@@ -15,7 +15,7 @@ _KINDS = ("affine", "mxtq", "mxfp4", "mxfp8", "keep")
 _NOT_SAID = ("output", "dry_run", "as_json", "write_errors", "workers")
 
 
-class Size(click.ParamType):
+class Size(click.ParamType):  # type: ignore[type-arg]
     """Bytes with a unit: 120GiB, 120GB, 135346422876B."""
 
     name = "size"
@@ -29,7 +29,7 @@ class Size(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class Kinds(click.ParamType):
+class Kinds(click.ParamType):  # type: ignore[type-arg]
     """Kinds of format, with commas between."""
 
     name = "kinds"
@@ -151,7 +151,7 @@ def command(
         written = write(problem, spent, name, wanted.purpose, _said(ctx, base.source.model, output), schema)
     if output is not None and written is not None and not dry_run:
         output.write_text(written.text, encoding="utf-8")
-    data = allocation_data(problem, wanted, spent, written)
+    data = allocation_data(problem, wanted, spent, written, dry_run or as_json)
     if as_json:
         print_json(data)
     else:

@@ -49,10 +49,10 @@ def make_plan(recipe: Recipe, checkpoint: Checkpoint, importance: Importance | P
     check_importance(recipe, claims, importance, problems)
     problems.raise_if_any()
     claims = sorted(claims, key=lambda claim: order_of(claim.group.slot))
-    claims = _led(claims, target, recipe.target.experts)
     modules = tuple(module_of(claim, recipe, target, checkpoint.dims) for claim in claims)
     origin = checkpoint.folder.source.origin
     keys = {module.disk: target.keys(claim.group.slot) for module, claim in zip(modules, claims, strict=True)}
+    modules = led(modules, target)
     return Plan(
         recipe=recipe_data(recipe),
         source=PlannedSource(
@@ -90,14 +90,12 @@ def order_of(slot: Slot) -> tuple[int, int]:
     return (layer, 0 if slot.row.role == "routed-expert" else 1)
 
 
-def _led(claims: list[Claim], target: Target, experts: str) -> list[Claim]:
-    """The claims with the first stack of `target.first` in front, whatever the layers before it became."""
-    for claim in claims:
-        slot = claim.group.slot
-        stacked = slot.expert is not None and "{E}" not in target.disk_stem(slot, experts)
-        if stacked and claim.format.kind == target.first:
-            return [claim, *(other for other in claims if other is not claim)]
-    return claims
+def led(modules: tuple[PlannedModule, ...], target: Target) -> tuple[PlannedModule, ...]:
+    """The modules with the first stack of `target.first` in front, whatever the layers before it became."""
+    for module in modules:
+        if module.experts and not module.per_expert and module.format.kind == target.first:
+            return (module, *(other for other in modules if other is not module))
+    return modules
 
 
 def module_of(claim: Claim, recipe: Recipe, target: Target, dims: Dims) -> PlannedModule:

@@ -21,6 +21,7 @@ from dsv4recipe.errors import RecipeError
 from dsv4recipe.plan.canonical import dump_plan
 from dsv4recipe.plan.ledger import ledger
 from dsv4recipe.plan.model import Plan
+from dsv4recipe.report.curve import read_allocation
 from dsv4recipe.report.numbers import read_numbers
 from dsv4recipe.report.page import TEMPLATES, render_page
 from tests.report.test_patterns import spelled
@@ -102,6 +103,39 @@ def test_numbers_of_another_bundle_are_refused(plan: Plan, proof: str, tiny: Che
     data["numbers"][0]["rel_rmse"] = float("nan")
     with pytest.raises(RecipeError, match="measured on another bundle: 1 of its 148"):
         read_numbers(json.dumps(data), "numbers.json", plan)
+
+
+def test_an_allocation_adds_its_curve(tiny: Checkpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, out = str(tiny.folder.root), tmp_path / "new.yaml"
+    command = ["allocate", "q4q8", "--source", source, "--errors", "synthetic", "--bits-per-weight", "7"]
+    assert run([*command, "-o", str(out), "--json"]) == 0
+    text = capsys.readouterr().out
+    (tmp_path / "allocation.json").write_text(text, encoding="utf-8")
+    page = tmp_path / "page.html"
+    options = ["--source", source, "--allocation", str(tmp_path / "allocation.json"), "-o", str(page)]
+    assert run(["report", str(out), *options]) == 0
+    shown, data = page.read_text(encoding="utf-8"), json.loads(text)
+    seen = words(shown)
+    assert f"this recipe: {data['bytes']:,} B, {data['error']:.5g}" in seen
+    assert data["evidence"]["errors"] in seen
+    assert all(f"{point['bytes']:,}" in seen for point in data["curve"])
+    lines = re.findall(r'<polyline[^>]* points="([^"]*)"', shown)
+    assert [len(line.split()) for line in lines] == [len(data["curve"])] * 2
+    xs, ys = zip(*(map(float, pair.split(",")) for pair in lines[1].split()), strict=True)
+    assert (xs[0], xs[-1], ys[0], ys[-1]) == (0.0, 1000.0, 0.0, 300.0)
+    assert list(xs) == sorted(xs)
+    assert list(ys) == sorted(ys)
+    plan = make_plan(load_recipe("q4q8"), tiny)
+    for wrong, why in (
+        (text, "made for another bundle"),
+        ("[]", "not a document"),
+        (text.replace('"curve"', '"x"'), "not a document"),
+        (json.dumps({**data, "curve": []}), "no curve"),
+        (json.dumps({**data, "error": float("nan")}), "no curve"),
+    ):
+        with pytest.raises(RecipeError, match=why) as error:
+            read_allocation(wrong, "allocation.json", plan)
+        assert error.value.diagnostics[0].code == "U015"
 
 
 def test_strangers_text_stays_text(plan: Plan) -> None:

@@ -133,7 +133,7 @@ def test_what_the_hints_say_is_what_helps(tiny_for: Callable[[str], Checkpoint],
             now = replace(now, target=replace(now.target, **{key: value}))
     left = refusals(now, tiny)
     foreign = set() if runtime in running(tiny.family.name) else {"T003"}
-    assert {finding.code for finding in left} <= {"T011", "T012", "T013", "P003"} | foreign
+    assert {finding.code for finding in left} <= {"T011", "T012", "T013", "T015", "P003"} | foreign
     assert all(finding.hint for finding in left)
 
 
