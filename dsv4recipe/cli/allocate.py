@@ -119,11 +119,7 @@ def command(
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.errors import RecipeError, Where
 
-    given = [
-        name
-        for name, value in (("--budget", budget), ("--bits-per-weight", bits_per_weight), ("--fits", fits))
-        if value
-    ]
+    given = [value for value in (budget, bits_per_weight, fits) if value is not None]
     if len(given) > 1 or not (given or dry_run):
         raise click.UsageError("one of --budget, --bits-per-weight and --fits is needed", ctx)
     if output is None and not dry_run:
