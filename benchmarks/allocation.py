@@ -1,8 +1,9 @@
-"""Figures, recipes and plot of `allocate` at full size: `python benchmarks/allocation.py [--recipes] [--plot FILE]`.
+"""Figures, recipes, tables and plot of `allocate` at full size: `python benchmarks/allocation.py --help`.
 
-Makes a headers-only V4-Flash (sparse: next to no disk). Prints for several budgets how long the solver takes, how much
-of the budget is used and how far the objective is from the bound. `--recipes` writes the shipped recipes that
-allocate made again; `--plot` draws budget against error (needs matplotlib).
+Makes a headers-only V4-Flash (sparse: next to no disk). Without an option it prints for several budgets how long the
+solver takes, how much of the budget is used and how far the objective is from the bound. `--recipes` writes the shipped
+recipes that allocate made again; `--tables` prints the tables of docs/allocation.md; `--plot FILE` draws budget against
+error (needs matplotlib).
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import shlex
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
-from dsv4recipe import load_recipe, open_checkpoint
+from dsv4recipe import load_recipe, make_plan, open_checkpoint
 from dsv4recipe.allocate.machine import room
-from dsv4recipe.allocate.outcome import curve
+from dsv4recipe.allocate.outcome import by_role, curve
 from dsv4recipe.allocate.problem import Problem
 from dsv4recipe.allocate.run import Wishes, prepare
 from dsv4recipe.checkpoint.graph import Checkpoint
@@ -40,8 +42,8 @@ SHIPPED = {
 }
 
 
-def problem(base: str, checkpoint: Checkpoint) -> Problem:
-    return prepare(load_recipe(base), checkpoint, Wishes(errors="synthetic"))
+def problem(base: str, checkpoint: Checkpoint, kinds: tuple[str, ...] = ()) -> Problem:
+    return prepare(load_recipe(base), checkpoint, Wishes(kinds, errors="synthetic"))
 
 
 def figures(checkpoint: Checkpoint) -> None:
@@ -68,6 +70,30 @@ def recipes(root: Path) -> None:
         common = ["--source", str(root), "--errors", "synthetic", "--schema", SCHEMA, "-o", str(out)]
         if run(["allocate", *shlex.split(words), *common]):
             raise SystemExit(f"failed: {name}")
+
+
+def tables(checkpoint: Checkpoint) -> None:
+    """What the shipped recipes hold against the recipes they were made from, and q3-mixed-fit role by role."""
+    for name, words in SHIPPED.items():
+        base, *more = words.split()
+        found = problem(base, checkpoint, ("affine",) if "affine" in more else ())
+        plan = make_plan(load_recipe(name), checkpoint)
+        spent = found.spend(plan.tensor_bytes)
+        before, now = found.error_of(found.base), found.error_of(plan)
+        print(
+            f"| `{name}` | `{base}` | {plan.tensor_bytes:,} | {before:.4g} | {now:.4g} | {now / spent.bound - 1:.2%} |"
+            if spent.bound > 1e-9
+            else f"| `{name}` | `{base}` | {plan.tensor_bytes:,} | {before:.4g} | {now:.1g} | 0 |"
+        )
+    found = problem("q3-mixed", checkpoint)
+    formats = {module.sources: module.format for module in make_plan(load_recipe("q3-mixed-fit"), checkpoint).modules}
+    spent = replace(found.spend(found.base.tensor_bytes), formats=formats)
+    for row in by_role(found, spent):
+        sides = (row.before, row.after)
+        sizes = " | ".join(f"{side.bytes / 1e9:.3f}" for side in sides)
+        bits = " | ".join(f"{side.bytes * 8 / row.weights:.3f}" for side in sides)
+        errors = " | ".join(f"{side.error:.3g}" for side in sides)
+        print(f"| {row.role} | {sizes} | {bits} | {errors} | {' | '.join(f'{side.weighted:.3g}' for side in sides)} |")
 
 
 def plot(checkpoint: Checkpoint, file: Path) -> None:
@@ -100,6 +126,7 @@ def plot(checkpoint: Checkpoint, file: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--recipes", action="store_true")
+    parser.add_argument("--tables", action="store_true")
     parser.add_argument("--plot", type=Path)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -108,6 +135,8 @@ def main() -> None:
         checkpoint = open_checkpoint(root)
         if asked.recipes:
             recipes(root)
+        elif asked.tables:
+            tables(checkpoint)
         elif asked.plot:
             plot(checkpoint, asked.plot)
         else:

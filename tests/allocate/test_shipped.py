@@ -61,3 +61,16 @@ def test_it_costs_what_it_says_and_stays_within_its_budget(name: str, full: Chec
     largest = "Nothing above" in MADE[name]
     assert largest or plan.tensor_bytes >= 0.999 * budget
     assert len(load_recipe(name).rules) <= 20
+
+
+def test_the_page_has_their_figures() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "allocation.md").read_text(encoding="utf-8")
+    for name, text in MADE.items():
+        size = re.search(r"# Costs: +([\d,]+) tensor bytes", text)
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
+        assert size is not None
+        assert f"| {size[1]} |" in row
+        error = re.search(r"errors is ([\d.e-]+),", text.replace("\n#          ", ""))
+        assert error is not None
+        shown = float(row.split("|")[5])
+        assert shown == pytest.approx(float(error[1]), rel=0.05)
