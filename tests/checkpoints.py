@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from dsv4recipe import open_checkpoint
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.synth import synthesize_config
-
-SourceOf = Callable[[str], Checkpoint]
-"""The type of the fixture `source_of`."""
 
 
 def headers_of(config: dict[str, Any], out: Path) -> Checkpoint:

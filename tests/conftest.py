@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import signal
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from dsv4recipe.checkpoint.releases import RELEASES
 from dsv4recipe.checkpoint.synth import synthesize
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.load import parse_recipe
-from dsv4recipe.recipe.shipped import recipe_path
+from tests.recipes import ALLOCATED
 
 
 def pytest_configure() -> None:
@@ -41,16 +40,19 @@ def tiny(tiny_source: Path) -> Checkpoint:
 
 @pytest.fixture(scope="session")
 def tiny_for(tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Checkpoint]:
-    """A tiny checkpoint, with data, of the release that a shipped recipe is written for."""
+    """A checkpoint with data that a shipped recipe can be planned against: of its release, at tiny size. Recipes that
+    `allocate` made name layers that `tiny` does not have, and get its widths with all 43 of them."""
     made = {"v4-flash": tiny}
 
     def checkpoint(recipe: str) -> Checkpoint:
         model = load_recipe(recipe).source.model
         release = next(name for name, release in RELEASES.items() if release.model == model)
-        if release not in made:
+        key = "all layers" if recipe in ALLOCATED else release
+        if key not in made:
             out = tmp_path_factory.mktemp("synthetic") / release
-            made[release] = open_checkpoint(synthesize(out, release).root)
-        return made[release]
+            size = {"layers": 43, "experts": 2} if recipe in ALLOCATED else {}
+            made[key] = open_checkpoint(synthesize(out, release, **size).root)
+        return made[key]
 
     return checkpoint
 
@@ -61,20 +63,6 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     out = tmp_path_factory.mktemp("synthetic") / "full"
     synthesize(out, preset="full", headers_only=True)
     return open_checkpoint(out)
-
-
-@pytest.fixture(scope="session")
-def source_of(tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Checkpoint]:
-    """A checkpoint with data that a shipped recipe can be planned against: those that `allocate` made name layers that
-    `tiny` does not have, and get its widths with all 43 of them."""
-
-    @cache
-    def all_layers() -> Checkpoint:
-        out = tmp_path_factory.mktemp("synthetic") / "all-layers"
-        synthesize(out, layers=43, experts=2)
-        return open_checkpoint(out)
-
-    return lambda name: all_layers() if "# Made by:" in recipe_path(name).read_text(encoding="utf-8") else tiny
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,8 @@ SAME_FLOOR = {
     ("verifier", "builder"),
 }  # fmt: skip
 """Neighbours that may be called: formats are the vocabulary of recipe and checkpoint, which may both lie on the hub; a
-manifest names a plan, and a plan proves an allocation; the proof reads its source, and streams through memory, as a build does."""
+manifest names a plan, and a plan proves an allocation; the proof reads its source, and streams through memory, as a
+build does."""
 
 NEVER_BELOW_CLI = {"click", "rich"}
 NEVER_BELOW_BUILD = {

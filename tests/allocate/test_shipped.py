@@ -16,10 +16,10 @@ from dsv4recipe import load_recipe, make_plan
 from dsv4recipe.allocate.machine import room
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.cli.main import run
-from dsv4recipe.recipe.shipped import recipe_path, shipped_recipes
+from dsv4recipe.recipe.shipped import recipe_path
+from tests.recipes import ALLOCATED
 
-TEXTS = {name: recipe_path(name).read_text(encoding="utf-8") for name in shipped_recipes()}
-MADE = {name: text for name, text in TEXTS.items() if "# Made by:" in text}
+MADE = {name: recipe_path(name).read_text(encoding="utf-8") for name in ALLOCATED}
 
 
 def command(text: str) -> list[str]:

@@ -21,7 +21,6 @@ from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.load import parse_recipe
 from dsv4recipe.recipe.shipped import shipped_recipes
 from tests.bundle import foreign
-from tests.checkpoints import SourceOf
 from tests.plan.random_recipes import random_plan
 from tests.recipes import changed
 

@@ -20,7 +20,6 @@ from dsv4recipe.recipe.model import Recipe
 from dsv4recipe.recipe.shipped import shipped_recipes
 from dsv4recipe.recipe.show import data_text, recipe_text_data
 from tests.bundle import foreign
-from tests.checkpoints import SourceOf
 from tests.plan.random_recipes import random_plan
 from tests.recipes import SOUND, changed, with_first_rule
 from tests.targets.bundles import hollow_bundle

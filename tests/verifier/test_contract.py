@@ -21,11 +21,13 @@ from dsv4recipe.verifier.contract import check_any, check_contract
 from dsv4recipe.verifier.replay.known import LOADERS
 from dsv4recipe.verifier.sees import SEES
 from tests.bundle import foreign
+from tests.recipes import ALLOCATED, WRITTEN
 from tests.targets.bundles import moved
 
 DOCS = Path(__file__).parents[2] / "docs"
 RUNTIMES = sorted({target.name for target in TARGETS})
-CONVERSIONS = [(recipe, target, mtp) for recipe in shipped_recipes() for target in RUNTIMES for mtp in ("keep", "drop")]
+CONVERSIONS = [(recipe, target, mtp) for recipe in WRITTEN for target in RUNTIMES for mtp in ("keep", "drop")]
+CONVERSIONS += [(name, load_recipe(name).target.runtime, load_recipe(name).target.mtp) for name in ALLOCATED]
 
 
 def planned(checkpoint: Checkpoint, recipe: str, target: str, mtp: str) -> Plan | None:
@@ -47,11 +49,11 @@ def test_no_shipped_recipe_raises_an_alarm_in_any_target(tiny_for: Callable[[str
     manifest, when the runtime is known by the names alone. V4.1 has no replay, and mlx-lm refuses what they hold."""
     proven = set()
     for number, (recipe, target, mtp) in enumerate(CONVERSIONS):
-        tiny = tiny_for(recipe)
-        plan = planned(tiny, recipe, target, mtp)
+        checkpoint = tiny_for(recipe)
+        plan = planned(checkpoint, recipe, target, mtp)
         if plan is None:
             continue
-        bundle = build(plan, tiny, tmp_path / str(number))
+        bundle = build(plan, checkpoint, tmp_path / str(number))
         for signed in (True, False):
             found = check_any(bundle)
             assert found.step.findings == (), (recipe, target, mtp, signed)
@@ -59,7 +61,7 @@ def test_no_shipped_recipe_raises_an_alarm_in_any_target(tiny_for: Callable[[str
             verdicts = {outlook.loader: outlook.verdict for outlook in found.outlooks}
             serving = {verdicts[e.name] for e in LOADERS if target in e.serves} if verdicts else {"loads"}
             assert serving == {"loads"}, (recipe, target, mtp)
-            assert bool(verdicts) == (tiny.family.name == "deepseek_v4")
+            assert bool(verdicts) == (checkpoint.family.name == "deepseek_v4")
             (bundle / "dsv4recipe.manifest.json").unlink(missing_ok=True)
         proven.add((recipe, target))
         shutil.rmtree(bundle)

@@ -21,11 +21,10 @@ from dsv4recipe import load_recipe, make_plan
 from dsv4recipe.bundle.view import open_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint, detect_family
 from dsv4recipe.recipe.load import parse_recipe
-from dsv4recipe.recipe.shipped import shipped_recipes
 from dsv4recipe.verifier.replay.replay import outlooks
 from dsv4recipe.verifier.replay.rules import vmlx_section
 from tests.bundle import foreign
-from tests.recipes import changed
+from tests.recipes import WRITTEN, changed
 
 CHILD = Path(__file__).with_name("replay_child.py")
 PYTHON = {"mlx-vlm": "DSV4RECIPE_MLX_VLM_PYTHON", "rapid-mlx": "DSV4RECIPE_RAPID_MLX_PYTHON",
@@ -39,10 +38,10 @@ ENTRY = {"bits": 4, "group_size": 32, "mode": "affine"}
 def bundles(
     tiny: Checkpoint, tiny_for: Callable[[str], Checkpoint], tmp_path_factory: pytest.TempPathFactory
 ) -> list[Path]:
-    """Every shipped recipe of V4 as it is, then random spoils of them."""
+    """Every shipped recipe of V4 that was written by hand as it is, then random spoils of them."""
     root, rng = tmp_path_factory.mktemp("replay"), random.Random(11)
     text = changed("{affine: {bits: 4, group-size: 32}}", "{affine: {bits: 3, group-size: 64}}")
-    sources = {name: tiny_for(name) for name in shipped_recipes()}
+    sources = {name: tiny_for(name) for name in WRITTEN}
     sources = {name: source for name, source in sources.items() if source.family.name == "deepseek_v4"}
     plans = [(make_plan(load_recipe(name), source), source.config) for name, source in sources.items()]
     plans += [(make_plan(parse_recipe(text, "recipe.yaml"), tiny), tiny.config)]
