@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dsv4recipe.allocate.priors import Priors
-from dsv4recipe.checkpoint.family import Dims
+from dsv4recipe.checkpoint.dims import Dims
 from dsv4recipe.checkpoint.graph import Group
 from dsv4recipe.checkpoint.strict_json import read_object
 from dsv4recipe.errors import Problems, RecipeError, Where, did_you_mean

@@ -10,7 +10,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from dsv4recipe.checkpoint.family import Dims, Slot
+from dsv4recipe.checkpoint.dims import Dims
+from dsv4recipe.checkpoint.family import Slot
 from dsv4recipe.errors import Problems, RecipeError, Where
 from dsv4recipe.formats import Affine, Format, Keep, Mxfp4, Mxfp8, Mxtq
 from dsv4recipe.formats.base import FLOAT_DTYPES, HALF_DTYPES

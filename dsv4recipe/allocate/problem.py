@@ -59,7 +59,7 @@ class Problem:
     @property
     def target(self) -> Target:
         """The runtime."""
-        return get(self.recipe.target.runtime)
+        return get(self.recipe.target.runtime, self.checkpoint.family.name)
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:

@@ -50,7 +50,7 @@ def prepare(
     Raises RecipeError: what planning the recipe raises, A003 to A007, A009, A010, A012.
     """
     base = make_plan(recipe, checkpoint)
-    target = get(recipe.target.runtime)
+    target = get(recipe.target.runtime, checkpoint.family.name)
     priors = read_priors(wishes.priors)
     if wishes.per_layer:
         priors = replace(priors, roles={name: replace(role, by="layer") for name, role in priors.roles.items()})

@@ -83,7 +83,7 @@ def print_priors(ctx: click.Context, param: click.Parameter, asked: bool) -> Non
 def command(
     ctx: click.Context,
     recipe: str,
-    source: Path,
+    source: str,
     budget: int | None,
     bits_per_weight: float | None,
     fits: str | None,
