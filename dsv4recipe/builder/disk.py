@@ -221,9 +221,9 @@ def read_into(handle: int, buffer: memoryview, position: int) -> int:
     return fs.preadv(handle, [buffer], position)
 
 
-def temporary(path: Path) -> Path:
-    """A sibling name that no loader's glob matches."""
-    return path.parent / f".{path.name}.{secrets.token_hex(6)}.tmp"
+def temporary(path: Path, mark: str = "") -> Path:
+    """A sibling name that no loader's glob matches and nobody else has; `mark` says in it what it is of."""
+    return path.parent / f".{path.name}.{mark}{secrets.token_hex(6)}.tmp"
 
 
 def rename(old: Path, new: Path) -> None:
@@ -273,7 +273,7 @@ def discard(temp: Path) -> None:
         fs.unlink(temp)
 
 
-def sweep(folder: Path) -> None:
+def sweep(folder: Path, pattern: str = ".*.tmp") -> None:
     """Removes the temporaries that a killed build left."""
-    for path in folder.rglob(".*.tmp"):
+    for path in folder.rglob(pattern):
         discard(path)

@@ -32,6 +32,16 @@ def record(folder: Path, entry: Entry) -> None:
     disk.append_line(folder / NAME, entry.line())
 
 
+def mend(folder: Path) -> None:
+    """Writes the journal anew without a torn last line, after an append that failed: what the failure left in memory or
+    on the disk no longer matters. Raises RecipeError B010 or B011."""
+    path = folder / NAME
+    with disk.named_errors(path, "reading"):
+        text = disk.read_small(path)
+    if text:
+        write_file(path, text[: text.rfind(b"\n") + 1])
+
+
 def lines(folder: Path) -> int:
     """How many files a journal, of whatever plan, says are finished."""
     with disk.named_errors(folder / NAME, "reading"):

@@ -109,6 +109,13 @@ def held(folder: Path, pace: Pace | None = None) -> Iterator[Lease]:
         beats.join()
 
 
+def token_of(folder: Path) -> str:
+    """The token of whoever holds an output folder now; "" where no lease is to be seen. Raises RecipeError B011."""
+    path = folder / NAME
+    with disk.named_errors(path, "reading the lease"):
+        return _token(disk.read_small(path))
+
+
 def _take(path: Path, pace: Pace) -> Lease:
     """Creates the lease; clears a stale one away first. Raises RecipeError B032 and what the disk says."""
     other = b""

@@ -27,9 +27,11 @@ def run_shards(
     started: Callable[[ShardTask], None],
     progressed: Callable[[ShardTask, int], None],
     done: Callable[[Entry], None],
+    opened: Callable[[ShardTask, Path, Reader, Arena, Importance | None], OpenShard] = OpenShard,
 ) -> None:
     """Writes every shard. `progressed` gets the shard and the bytes just written, `done` each finished file; both are
-    called by one thread at a time. The first failure (or Ctrl-C) stops all work and removes what is unfinished.
+    called by one thread at a time. `opened` makes the shards. The first failure (or Ctrl-C) stops all work and removes
+    what is unfinished.
     """
     stop = threading.Event()
     calls = threading.Lock()
@@ -57,7 +59,7 @@ def run_shards(
     with ThreadPoolExecutor(workers, thread_name_prefix="encode") as pool:
         try:
             for task in tasks:
-                shard = OpenShard(task, folder, sources, arena, importance)
+                shard = opened(task, folder, sources, arena, importance)
                 live.append(shard)
                 shard.begin()
                 with calls:

@@ -15,6 +15,7 @@ from typing import Any
 
 from dsv4recipe.builder import disk, journal, lease
 from dsv4recipe.builder.atomic import write_file
+from dsv4recipe.builder.engine import Engine
 from dsv4recipe.builder.interrupt import interruptible
 from dsv4recipe.builder.lease import Lease
 from dsv4recipe.builder.local import run_shards
@@ -51,12 +52,14 @@ def build(
     importance: Importance | None = None,
     scratch: int | None = None,
     scratch_dir: str | Path | None = None,
+    engine: Engine = run_shards,
 ) -> Path:
     """Builds the bundle of a plan at `out` and returns its path. Run again, it continues; finished, it does nothing.
 
     `workers` threads encode (default: one per core). `on_event` gets plain dicts: plan_loaded, resumed, shard_started,
     compiling (the first time on a machine), downloaded, written, shard_done, done. `source_sha256` maps source files to
-    the digests they must have. `importance` is the file the plan was made with, where it was made with one. Of a source
+    the digests they must have. `importance` is the file the plan was made with, where it was made with one. `engine` makes
+    the shards: threads here, or a `cluster.engine.DaskEngine`. Of a source
     on the hub at most `scratch` bytes (default: 20 GiB) lie in `scratch_dir` (default: beside `out`) at a time. Raises
     RecipeError (B0xx, H0xx, I020); KeyboardInterrupt, which SIGTERM raises too, leaves a folder that can be continued.
     """
@@ -84,7 +87,7 @@ def build(
             if not _is_complete(partial, plan):
                 room = scratch_for(out, scratch, scratch_dir)
                 tell = _in_turn(on_event)
-                _write(plan, checkpoint, partial, made, workers, tell, source_sha256, importance, room, mine)
+                _write(plan, checkpoint, partial, made, workers, tell, source_sha256, importance, room, mine, engine)
             mine.check()
             _publish(partial, out, plan, mine)
     on_event({"event": "done", "out": str(out), "already": already, "bytes": plan.tensor_bytes})
@@ -102,6 +105,7 @@ def _write(
     importance: Importance | None,
     scratch: Scratch,
     mine: Lease,
+    engine: Engine,
 ) -> None:
     """Writes every shard that the journal does not hold yet, then the commit."""
     entries = journal.finished(partial, {shard.file: task_digest(plan, shard) for shard in plan.shards})
@@ -137,21 +141,24 @@ def _write(
         kept = sum(entry.size for entry in entries.values())
         on_event({"event": "resumed", "shards": len(entries), "bytes": kept})
 
-    def done(entry: journal.Entry) -> None:
+    def tell(event: str, file: str, size: int, worker: str, **more: str) -> None:
+        on_event({"event": event, "file": file, "bytes": size, **more, **({"worker": worker} if worker else {})})
+
+    def done(entry: journal.Entry, worker: str = "") -> None:
         mine.check()
         journal.record(partial, entry)
         entries[entry.file] = entry
-        on_event({"event": "shard_done", "file": entry.file, "bytes": entry.size, "sha256": entry.sha256})
+        tell("shard_done", entry.file, entry.size, worker, sha256=entry.sha256)
 
     with sources:
-        run_shards(
+        engine(
             tasks(sources.by_source),
             partial,
             sources,
             importance,
             workers,
-            started=lambda task: on_event({"event": "shard_started", "file": task.file, "bytes": task.size}),
-            progressed=lambda task, size: on_event({"event": "written", "file": task.file, "bytes": size}),
+            started=lambda task, worker="": tell("shard_started", task.file, task.size, worker),
+            progressed=lambda task, size, worker="": tell("written", task.file, size, worker),
             done=done,
         )
         sources.check_unchanged()

@@ -34,16 +34,29 @@ class ShardTask:
     pieces: tuple[Piece, ...]
 
 
+def temporary_mark(task: str, attempt: str = "") -> str:
+    """What the name of a shard's temporary file says between the shard's name and chance: of which task, and by which
+    attempt, so that one attempt's leftovers can be removed beside another at work."""
+    return f"{task[:16]}.{attempt}." if attempt else f"{task[:16]}."
+
+
 class OpenShard:
     """A shard being written. Threads call `run` with its pieces, then `follow`; whoever runs the last piece calls
     `finish`."""
 
     def __init__(
-        self, task: ShardTask, folder: Path, sources: Reader, arena: Arena, importance: Importance | None = None
+        self,
+        task: ShardTask,
+        folder: Path,
+        sources: Reader,
+        arena: Arena,
+        importance: Importance | None = None,
+        mark: str = "",
     ) -> None:
         self.task = task
         self.live = False
         self._folder = folder
+        self._mark = temporary_mark(task.task, mark)
         self._sources = sources
         self._arena = arena
         self._importance = importance
@@ -52,7 +65,7 @@ class OpenShard:
 
     def begin(self) -> None:
         """Reserves the file and writes header and constants."""
-        self._temp = disk.temporary(self._folder / self.task.file)
+        self._temp = disk.temporary(self._folder / self.task.file, self._mark)
         self._handle = disk.create(self._temp, self.task.size)
         self.live = True
         self._left = len(self.task.pieces)
@@ -136,8 +149,11 @@ class OpenShard:
         except DamagedError as damage:
             raise self._damaged(damage) from None
         self._close()
-        disk.publish(self._temp, self._folder / self.task.file)
+        self._publish()
         return journal.Entry(self.task.task, self.task.file, size, digest)
+
+    def _publish(self) -> None:
+        disk.publish(self._temp, self._folder / self.task.file)
 
     def _damaged(self, damage: DamagedError) -> RecipeError:
         hint = "memory or disk changed it on the way: check both before you build again"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -52,7 +52,7 @@ class Sources:
 
     def __init__(self, root: Path, sha256: Mapping[str, str] | None = None):
         self.root = root
-        self._wanted = dict(sha256 or {})
+        self.sha256 = dict(sha256 or {})
         self._handles: dict[str, int] = {}
         self._seen: dict[str, tuple[int, int, int]] = {}
         self._lock = threading.Lock()
@@ -87,6 +87,12 @@ class Sources:
         with disk.named_errors(path, "reading the source"):
             disk.read_at(self._open(span.file), span.start, into, str(path))
 
+    def watch(self, names: Iterable[str]) -> None:
+        """Has `check_unchanged` look at these files too, which others read. Raises RecipeError B011."""
+        for name in names:
+            with disk.named_errors(self.root / name, "looking at the source"):
+                self._seen.setdefault(name, _identity(disk.fs.stat(self.root / name)))
+
     def check_unchanged(self) -> None:
         """Raises RecipeError B005 naming every file whose size, time or inode moved since it was opened."""
         moved = [name for name, seen in self._seen.items() if self._now(name) != seen]
@@ -114,7 +120,7 @@ class Sources:
 
     def _check_content(self, name: str, handle: int) -> None:
         """Compares a whole file with its lock, once: the other threads wait, as they would read the same bytes."""
-        wanted = self._wanted.get(name)
+        wanted = self.sha256.get(name)
         if wanted is None:
             return
         _, found = ReadBack(handle).rest()

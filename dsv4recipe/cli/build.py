@@ -14,6 +14,8 @@ from dsv4recipe.cli.arguments import importance_option, json_option, recipe_argu
 @source_option
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The bundle to make.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Threads that encode (default: one per core).")
+@click.option("--engine", type=click.Choice(["local", "dask"]), default="local", help="Threads, or a Dask cluster.")
+@click.option("--scheduler", help="Of the cluster: tcp://HOST:PORT or a scheduler file (default: processes here).")
 @click.option("--locked", is_flag=True, help="Refuse unless RECIPE's lock says what is there now.")
 @click.option(
     "--source-sums",
@@ -29,6 +31,8 @@ def command(
     source: str,
     output: Path,
     workers: int | None,
+    engine: str,
+    scheduler: str | None,
     locked: bool,
     sums: Path | None,
     importance_file: Path | None,
@@ -38,13 +42,15 @@ def command(
 ) -> None:
     """Build the bundle that RECIPE (a recipe or a plan file) makes of the checkpoint at SRC.
 
-    An interrupted build is continued by the same command; a finished one is left alone. Of a checkpoint on the hub, no
-    more than the scratch is kept on the disk at any time.
+    An interrupted build is continued by the same command, with either engine; a finished one is left alone. Of a
+    checkpoint on the hub, no more than the scratch is kept on the disk at any time.
     """
     from dsv4recipe import build
+    from dsv4recipe.cli.engines import engine_of
     from dsv4recipe.cli.planned import Planner
     from dsv4recipe.cli.progress import watching
 
+    made_by = engine_of(engine, scheduler, workers)
     planner = Planner(source, importance_file)
     if locked:
         from dsv4recipe.cli.locking import held_to, lock_path
@@ -58,4 +64,15 @@ def command(
 
         wanted = read_sums(sums, frozenset(header.file for header in planner.checkpoint.folder.files))
     with watching(as_json) as on_event:
-        build(plan, planner.checkpoint, output, workers, on_event, wanted, planner.importance, scratch, scratch_dir)
+        build(
+            plan,
+            planner.checkpoint,
+            output,
+            workers,
+            on_event,
+            wanted,
+            planner.importance,
+            scratch,
+            scratch_dir,
+            made_by(on_event),
+        )

@@ -9,7 +9,9 @@ from typing import Any
 
 import click
 
+from dsv4recipe.cli.cluster_view import cluster_line, worker_table
 from dsv4recipe.cli.output import console, print_json
+from dsv4recipe.cli.pace import Pace
 from dsv4recipe.units import counted, gigabytes, human_size
 
 Event = dict[str, Any]
@@ -21,13 +23,14 @@ _COMPILING = "compiling the encoders for this machine, once: some 20 seconds"
 def watching(as_json: bool) -> Iterator[Callable[[Event], None]]:
     """A function that shows build events. Progress goes to stderr, events to stdout under --json."""
     if as_json:
-        many = ("written", "downloaded")
-        yield lambda event: None if event["event"] in many else print_json({"format_version": 1, **event})
+        yield _Json()
         return
     screen = console(stderr=True)
     if not screen.is_terminal:
         yield _Lines()
         return
+    from rich.console import Group
+    from rich.live import Live
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     columns = (
@@ -37,8 +40,27 @@ def watching(as_json: bool) -> Iterator[Callable[[Event], None]]:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=screen, transient=True) as bars:
-        yield _Bar(bars)
+    bars = Progress(*columns, console=screen)
+    shown = _Bar(bars)
+    with Live(console=screen, transient=True, get_renderable=lambda: Group(shown.workers(), bars)):
+        yield shown
+
+
+class _Json:
+    """Every event as a line, but for the pieces; on a cluster a summary of all workers every ten seconds instead."""
+
+    def __init__(self) -> None:
+        self.pace = Pace()
+        self.told = time.monotonic()
+
+    def __call__(self, event: Event) -> None:
+        now = time.monotonic()
+        self.pace.hear(event, now)
+        if event["event"] not in ("written", "downloaded"):
+            print_json({"format_version": 1, **event})
+        if self.pace.workers and now - self.told > _EVERY_SECONDS:
+            self.told = now
+            print_json({"format_version": 1, **self.pace.event(now)})
 
 
 class _Lines:
@@ -70,7 +92,10 @@ class _Lines:
                     self.told = time.monotonic()
                     click.echo(f"{event['file']}: {100 * self.written / self.total:.0f} % written", err=True)
             case "done":
-                _last_word(event)
+                click.echo(_last_word(event), err=True)
+            case _:
+                for line in cluster_line(event):
+                    click.echo(line, err=True)
 
 
 class _Bar:
@@ -80,8 +105,14 @@ class _Bar:
         self.bars = bars
         self.task: Any = None
         self.download: Any = None
+        self.pace = Pace()
+
+    def workers(self) -> Any:
+        """The workers of a cluster, above the bar; nothing for a build by threads."""
+        return worker_table(self.pace, time.monotonic())
 
     def __call__(self, event: Event) -> None:
+        self.pace.hear(event, time.monotonic())
         match event["event"]:
             case "plan_loaded":
                 self.task = self.bars.add_task("building", total=event["bytes"])
@@ -97,10 +128,13 @@ class _Bar:
             case "compiling":
                 self.bars.console.print(_COMPILING)
             case "shard_started":
-                self.bars.update(self.task, description=event["file"])
+                counted_so_far = f"{self.pace.done} of {self.pace.shards} shards"
+                self.bars.update(self.task, description=counted_so_far if self.pace.workers else event["file"])
             case "done":
-                self.bars.stop()
-                _last_word(event)
+                self.bars.console.print(_last_word(event), soft_wrap=True)
+            case _:
+                for line in cluster_line(event):
+                    self.bars.console.print(line, soft_wrap=True)
 
 
 def _tell_download(event: Event) -> None:
@@ -116,6 +150,6 @@ def _tell_download(event: Event) -> None:
         click.echo(f"note: the scratch holds no whole files, so no sha256 is checked; from {room} on it is", err=True)
 
 
-def _last_word(event: Event) -> None:
+def _last_word(event: Event) -> str:
     verb = "already built" if event["already"] else "built"
-    click.echo(f"{verb}: {event['out']}, {human_size(event['bytes'])} of tensors", err=True)
+    return f"{verb}: {event['out']}, {human_size(event['bytes'])} of tensors"

@@ -1,0 +1,71 @@
+"""Floor 4, builder, cluster. A client of a scheduler: somebody's, or one of our own. Imports distributed."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import dask
+from distributed import Client, LocalCluster
+
+from dsv4recipe.errors import RecipeError, Where
+
+OWN = {
+    "distributed.worker.daemon": True,
+    "distributed.worker.profile.enabled": False,
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": False,
+    "distributed.scheduler.work-stealing": False,
+    "distributed.scheduler.active-memory-manager.start": False,
+}
+"""Of a cluster of our own: nothing may kill or pause a worker for its memory, which the build bounds by itself, and
+nothing samples its stacks a hundred times a second."""
+
+
+@contextlib.contextmanager
+def connected(scheduler: str, processes: int) -> Iterator[Client]:
+    """A client. `scheduler` is an address or a scheduler file; "" starts one with `processes` workers here, each of one
+    thread, and ends it again. Raises RecipeError B051."""
+    with _quiet(), contextlib.ExitStack() as stack:
+        if not scheduler:
+            stack.enter_context(dask.config.set(OWN))
+            cluster = stack.enter_context(_own(processes))
+            yield stack.enter_context(Client(cluster, set_as_default=False))
+            return
+        try:
+            where = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
+            client = Client(**where, set_as_default=False, timeout="10s")
+        except (OSError, ValueError, TypeError) as error:
+            raise RecipeError(
+                "B051", f"no Dask scheduler answers: {str(error) or type(error).__name__}", Where(scheduler),
+                "start it (dask scheduler), or leave --scheduler out for workers on this machine",
+            ) from None  # fmt: skip
+        yield stack.enter_context(client)
+
+
+def _own(processes: int) -> LocalCluster:
+    return LocalCluster(
+        n_workers=processes,
+        threads_per_worker=1,
+        processes=True,
+        memory_limit=0,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        silence_logs=logging.CRITICAL,
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What distributed logs of workers that come and go is told as events of the build."""
+    logger = logging.getLogger("distributed")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

@@ -1,0 +1,190 @@
+"""Floor 4, builder, cluster. Who the workers are: none gets a shard before it has shown that it would build the same.
+
+Imports distributed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from distributed import Client, Future
+
+from dsv4recipe.builder import disk
+from dsv4recipe.builder.atomic import write_file
+from dsv4recipe.builder.cluster import worker as remote
+from dsv4recipe.builder.cluster.job import Job, appeared, differences
+from dsv4recipe.errors import Diagnostic, RecipeError, Where
+
+_AT_WORK = ("running", "paused")
+
+
+class Members:
+    """The workers of a scheduler, told apart by address and id: an address may come back as another process."""
+
+    def __init__(
+        self,
+        client: Client,
+        scheduler: str,
+        job: Job,
+        mine: dict[str, str],
+        inbox: queue.SimpleQueue[dict[str, Any]],
+        patience: float,
+        tell: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self._client, self._job, self._mine, self._inbox = client, job, mine, inbox
+        self._patience, self._tell = patience, tell
+        self._seen: dict[str, dict[str, Any]] = {}
+        self._asked: dict[str, Future[Any]] = {}
+        self._passed: list[str] = []
+        self._joined: set[str] = set()
+        self._gone: list[str] = []
+        self._checks = 0
+        self._next = 0.0
+        self._nobody_since = time.monotonic()
+        self._folder = Path(job.folder)
+        self._where = Where(scheduler)
+        self._mark = disk.temporary(self._folder / "shared").name
+        self._secret = secrets.token_hex(16)
+
+    def gather(self) -> None:
+        """Checks everybody who is there, and waits for all answers. Raises RecipeError B052 to B054 with every worker
+        that differs."""
+        write_file(self._folder / self._mark, self._secret.encode())
+        refused: list[Diagnostic] = []
+        self._poll()
+        while self._asked or not (self._passed or refused):
+            with contextlib.suppress(queue.Empty):
+                refused += self._judge(self._inbox.get(timeout=0.2))
+            self._poll()
+            self._check_patience()
+        if refused:
+            raise RecipeError.of(refused)
+
+    def look(self) -> tuple[list[str], list[str]]:
+        """(workers that joined since the last look, workers that are gone). Raises RecipeError B051 and B052."""
+        self._poll()
+        self._check_patience()
+        came, self._passed = self._passed, []
+        went, self._gone = self._gone, []
+        self._joined |= set(came)
+        return came, went
+
+    def look_again(self) -> None:
+        """Something points to a change: the next look asks the scheduler."""
+        self._next = 0.0
+
+    def present(self) -> set[str]:
+        """Addresses of the workers that the scheduler knows now."""
+        self._poll()
+        return set(self._seen)
+
+    def checked(self, message: dict[str, Any]) -> None:
+        """A worker that came later has answered: it joins, or is told to the user and gets nothing."""
+        for each in self._judge(message):
+            reasons = [each.message, *each.notes]
+            self._tell(
+                {"event": "worker_refused", "worker": message["worker"].rpartition("://")[2], "reasons": reasons}
+            )
+
+    def _poll(self) -> None:
+        """Asks the scheduler who is there, at most about once a second."""
+        if self._client.status != "running":
+            hint = "start it and build again, or go on with --engine local: what is finished stays"
+            raise RecipeError("B051", "the scheduler is gone", self._where, hint)
+        now = time.monotonic()
+        if now < self._next:
+            return
+        found = self._client.scheduler_info()["workers"]
+        there = {name: each for name, each in found.items() if each["status"] in _AT_WORK}
+        self._next = now + max(0.5, len(there) / 200)
+        for name, before in list(self._seen.items()):
+            if name not in there or there[name]["id"] != before["id"]:
+                self._leave(name)
+        for name, each in there.items():
+            if name not in self._seen:
+                self._seen[name] = each
+                self._ask(name)
+
+    def _ask(self, name: str) -> None:
+        self._checks += 1
+        future = self._client.submit(
+            remote.check, self._job, self._mark, self._secret,
+            key=(f"{self._job.topic}-check", self._checks), workers=[name], allow_other_workers=False, pure=False,
+        )  # fmt: skip
+        self._asked[name] = future
+        future.add_done_callback(lambda done: self._inbox.put({"kind": "checked", "worker": name, "future": done}))
+
+    def _leave(self, name: str) -> None:
+        del self._seen[name]
+        future = self._asked.pop(name, None)
+        if future is not None:
+            future.release()
+        if name in self._passed:
+            self._passed.remove(name)
+        if name in self._joined:
+            self._joined.remove(name)
+            self._gone.append(name)
+
+    def _judge(self, message: dict[str, Any]) -> list[Diagnostic]:
+        """What speaks against a worker that answered; it is a member if nothing does."""
+        name: str = message["worker"]
+        future: Future[Any] = message["future"]
+        if self._asked.get(name) is not future:
+            return []
+        shown = name.rpartition("://")[2]
+        if future.status not in ("finished", "error"):
+            self.look_again()
+            return []
+        del self._asked[name]
+        try:
+            answer = future.result(timeout=30)
+            there, file = answer["facts"], answer["answer"]
+        except Exception as error:  # whatever another version of us, or none, makes of the call
+            reason = f"it cannot run this version: {type(error).__name__}: {error}"
+            hint = f"install dsv4recipe {self._mine['dsv4recipe']} there, for the Python that the worker runs in"
+            return [Diagnostic("B053", f"worker {shown} cannot take part", hint=hint, notes=(reason[:500],))]
+        finally:
+            future.release()
+        found = []
+        notes = tuple(differences(self._mine, there))
+        where = Where(subject=f"worker {shown} on {self._seen[name]['host']}")
+        if notes:
+            hint = "make it the same there, or take this worker out"
+            found.append(
+                Diagnostic("B053", f"worker {shown} would not build the same bundle", where, hint, notes=notes)
+            )
+        if "the plan" in there and not self._shares(file, name):
+            what = f"worker {shown} does not share the output folder"
+            hint = f"every worker must see {self._folder} under this name, on the same storage"
+            found.append(Diagnostic("B054", what, where, hint))
+        if not found:
+            self._passed.append(name)
+            each = self._seen[name]
+            told = {"worker": shown, "name": str(each["name"]), "host": each["host"], "threads": each["nthreads"]}
+            self._tell({"event": "worker_joined", **told})
+        return found
+
+    def _shares(self, file: str, name: str) -> bool:
+        """Whether the worker read our file, and we can read what it wrote."""
+        if not file or Path(file).name != file:
+            return False
+        path = self._folder / file
+        content = appeared(path)
+        disk.discard(path)
+        return content == f"{self._secret} {name}".encode()
+
+    def _check_patience(self) -> None:
+        now = time.monotonic()
+        if self._joined or self._passed or self._asked:
+            self._nobody_since = now
+        elif now - self._nobody_since > self._patience:
+            raise RecipeError(
+                "B052", f"no worker for {self._patience:.0f} seconds", self._where,
+                "start workers and build again, or go on with --engine local: what is finished stays",
+            )  # fmt: skip

@@ -1,0 +1,162 @@
+"""Floor 4, builder, cluster. What runs on a worker: the check before the first task, then one shard at a time.
+
+No weights travel: a worker reads the source and writes the shard, and what it sends are events of some hundred bytes.
+Imports distributed.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from distributed import get_worker
+
+from dsv4recipe.builder import disk
+from dsv4recipe.builder.arena import Arena
+from dsv4recipe.builder.atomic import write_file
+from dsv4recipe.builder.cluster.job import Job, appeared, facts, is_ours, opened
+from dsv4recipe.builder.journal import Entry
+from dsv4recipe.builder.local import run_shards
+from dsv4recipe.builder.shard import OpenShard, ShardTask
+from dsv4recipe.builder.sources import Reader, Sources
+from dsv4recipe.builder.tasks import shard_tasks
+from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.importance.model import Importance
+
+PULSE = 1.0
+"""Seconds between two messages about the bytes written, and between two looks at the lease."""
+
+_one_shard: dict[str, threading.Lock] = defaultdict(threading.Lock)
+"""Per worker: a second task waits, so that a death costs one shard and memory is that of one build."""
+_opening = threading.Lock()
+_stopped: set[tuple[str, int]] = set()
+
+
+class StoppedError(Exception):
+    """Nobody waits for this attempt any more."""
+
+
+def check(job: Job, mark: str, secret: str) -> dict[str, Any]:
+    """What this worker sees. Reads the file that the client wrote at `mark`, and writes one beside it with `secret` and
+    the worker's name, for the client to read; `answer` is that file's name, "" if the first was not to be seen."""
+    worker = get_worker()
+    with _opening:
+        found = facts(job, worker.state.nthreads)
+    shared = Path(job.folder, mark)
+    answer = ""
+    try:
+        if appeared(shared) == secret.encode():
+            answer = disk.temporary(shared.with_name("answer")).name
+            write_file(shared.with_name(answer), f"{secret} {worker.address}".encode())
+    except RecipeError as error:
+        found["writing into the output folder"] = error.diagnostics[0].message
+    return {"facts": found, "answer": answer}
+
+
+def stop(attempts: Iterable[tuple[str, int]]) -> None:
+    """Attempts, as (topic, number), that are to end soon; number 0 means all of a build."""
+    _stopped.update(attempts)
+
+
+def make_shard(job: Job, file: str, task: str, number: int) -> None:
+    """Makes one shard durable under its name and sends what happened: `began`, `written`, then `done` or `failed`."""
+    worker = get_worker()
+
+    def send(kind: str, **more: Any) -> None:
+        worker.log_event(job.topic, {"kind": kind, "number": number, "worker": worker.address, **more})
+
+    try:
+        with _alone(worker.address, lambda: _check_wanted(job, number)):
+            send("began")
+            began = time.monotonic()
+            entry = _make(job, file, task, worker.state.nthreads, _Pulse(job, number, send))
+            send("done", entry=asdict(entry), seconds=time.monotonic() - began)
+    except StoppedError:
+        send("stopped")
+    except RecipeError as error:
+        cause = error.__cause__
+        reason = cause.errno if isinstance(cause, OSError) else None
+        send("failed", diagnostics=[each.as_json() for each in error.diagnostics], errno=reason)
+    except Exception:
+        send("crashed", traceback=traceback.format_exc()[-4000:])
+
+
+def _make(job: Job, file: str, task: str, threads: int, pulse: _Pulse) -> Entry:
+    with _opening:
+        plan, checkpoint = opened(job)
+    others = frozenset(shard.file for shard in plan.shards) - {file}
+    tasks = list(shard_tasks(plan, checkpoint, others))
+    if [each.task for each in tasks] != [task]:
+        raise RecipeError("B053", f"this worker would make another {file} than the build wants", Where(job.folder))
+    entries: list[Entry] = []
+    with Sources(checkpoint.folder.root, dict(job.sha256)) as sources:
+        run_shards(
+            tasks, Path(job.folder), sources, None, threads,
+            started=lambda task: None, progressed=pulse, done=entries.append, opened=_fenced(pulse),
+        )  # fmt: skip
+        sources.check_unchanged()
+    return entries[0]
+
+
+def _fenced(pulse: _Pulse) -> Callable[[ShardTask, Path, Reader, Arena, Importance | None], OpenShard]:
+    """Shards that look once more whether they are wanted before they take their name: a worker that was asleep, or cut
+    off, may find the folder in other hands."""
+
+    class Fenced(OpenShard):
+        def _publish(self) -> None:
+            pulse.check()
+            super()._publish()
+
+    return partial(Fenced, mark=str(pulse.number))
+
+
+class _Pulse:
+    """Sends the bytes written so far, and stops the attempt when it is for nothing, both once in a while."""
+
+    def __init__(self, job: Job, number: int, send: Callable[..., None]) -> None:
+        self.job, self.number, self.send = job, number, send
+        self.written = 0
+        self.told = time.monotonic()
+
+    def __call__(self, _: ShardTask, size: int) -> None:
+        self.written += size
+        if time.monotonic() - self.told > PULSE:
+            self.told = time.monotonic()
+            self.check()
+            self.send("written", bytes=self.written)
+
+    def check(self) -> None:
+        _check_wanted(self.job, self.number)
+        if not is_ours(self.job):
+            raise StoppedError
+
+
+def _check_wanted(job: Job, number: int) -> None:
+    if _stopped & {(job.topic, 0), (job.topic, number)}:
+        raise StoppedError
+
+
+class _alone:  # noqa: N801 - a context manager
+    """Waits for the worker's other shard, but no longer than this one is wanted."""
+
+    def __init__(self, worker: str, check: Callable[[], None]) -> None:
+        self.lock, self.check = _one_shard[worker], check
+
+    def __enter__(self) -> None:
+        while not self.lock.acquire(timeout=PULSE):
+            self.check()
+        try:
+            self.check()
+        except BaseException:
+            self.lock.release()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()

@@ -1,0 +1,55 @@
+"""Floor 4, builder. What an engine is: it makes shards, somewhere, and tells as each is durable. Pure.
+
+Correctness is not an engine's business. Shards are idempotent, their files appear whole or not at all, and the journal,
+which only the build itself writes, says what is finished: an engine adds hands. `local.run_shards` is the default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+from dsv4recipe.builder.journal import Entry
+from dsv4recipe.builder.shard import ShardTask
+from dsv4recipe.builder.sources import Reader
+from dsv4recipe.importance.model import Importance
+
+
+class Started(Protocol):
+    """Told when work on a shard begins, on which worker ("": here)."""
+
+    def __call__(self, task: ShardTask, worker: str = "") -> None: ...
+
+
+class Progressed(Protocol):
+    """Told how many bytes of a shard were just written. What is written a second time is not told again."""
+
+    def __call__(self, task: ShardTask, size: int, worker: str = "") -> None: ...
+
+
+class Done(Protocol):
+    """Told, once per shard, that its file stands durable under its name. Raises what ends the build."""
+
+    def __call__(self, entry: Entry, worker: str = "") -> None: ...
+
+
+class Engine(Protocol):
+    """Takes the tasks, streams the results to `done`, and is cancelled by whatever `done` or a signal raises.
+
+    The calls come one at a time. When an engine returns, every shard is done; when it raises, it has stopped all work
+    that it can reach. Either way nothing of it writes to `folder` any more, but for hands that it has lost, and those
+    find the lease gone.
+    """
+
+    def __call__(
+        self,
+        tasks: Iterable[ShardTask],
+        folder: Path,
+        sources: Reader,
+        importance: Importance | None,
+        workers: int,
+        started: Started,
+        progressed: Progressed,
+        done: Done,
+    ) -> None: ...

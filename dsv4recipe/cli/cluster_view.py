@@ -1,0 +1,44 @@
+"""Floor 5, cli. The workers of a cluster for people: what happens to them in lines, what they do in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from dsv4recipe.cli.output import table
+from dsv4recipe.cli.pace import Pace
+
+_ROWS = 16
+"""Workers shown on a terminal; the dashboard shows them all."""
+
+
+def cluster_line(event: dict[str, Any]) -> Iterator[str]:
+    """What an event about the cluster says in words."""
+    match event["event"]:
+        case "cluster":
+            yield f"checking the workers of {event['scheduler']}; Dask's dashboard: {event['dashboard']}"
+        case "worker_joined":
+            threads = f", {event['threads']} threads" if event["threads"] != 1 else ""
+            yield f"worker {event['worker']} on {event['host']} joins{threads}"
+        case "worker_refused":
+            yield f"worker {event['worker']} gets no work: {'; '.join(event['reasons'])}"
+        case "worker_lost":
+            again = f"; again: {', '.join(event['shards'])}" if event["shards"] else ""
+            yield f"worker {event['worker']} is lost{again}"
+        case "shard_again":
+            yield f"{event['file']} again, {event['reason']} on {event['worker']}"
+        case "storage_away":
+            yield f"the shared storage does not work, trying again: {event['reason']}"
+
+
+def worker_table(pace: Pace, now: float) -> Any:
+    """Per worker: shards made, rate, the shard it is at."""
+    rows = [
+        (name, str(each.shards), f"{each.rate.at(now) / 1e6:,.0f} MB/s", each.at or "-")
+        for name, each in sorted(pace.workers.items())
+    ]
+    if not rows:
+        return ""
+    if len(rows) > _ROWS:
+        rows = [*rows[:_ROWS], (f"and {len(rows) - _ROWS} more", "", "", "")]
+    return table(("worker", "shards", "rate", "at"), rows, right=(1, 2))

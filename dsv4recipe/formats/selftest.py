@@ -1,0 +1,62 @@
+"""Floor 1, formats. A digest of what the encoders of this machine make of fixed blocks. Pure.
+
+Two machines may build one bundle together only if they agree here: the promise that strict IEEE float32 gives the same
+bytes everywhere is checked, not assumed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from dsv4recipe.formats.base import Format, SourceTensor
+from dsv4recipe.formats.decode import INTEGERS, Bytes
+from dsv4recipe.formats.encode import encode
+
+_ROWS = 128
+"""Rows of a block: a whole tile of FP8."""
+
+
+def encoders_digest(used: Iterable[tuple[Format, SourceTensor]]) -> str:
+    """sha256 over the encoded blocks of all distinct pairs: 128 rows of the tensor's width, whose values follow from
+    the pair alone and are all finite."""
+    blocks = {}
+    for fmt, source in used:
+        shape = (min(_ROWS, source.shape[0]), *source.shape[1:]) if source.shape else ()
+        block = replace(source, shape=shape)
+        blocks[repr((fmt, block))] = fmt, block
+    digest = hashlib.sha256()
+    for name, (fmt, source) in sorted(blocks.items()):
+        digest.update(name.encode())
+        for array in encode(fmt, source, *_fixed(source, name)):
+            digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _fixed(source: SourceTensor, name: str) -> tuple[Bytes, Bytes | None]:
+    """Weight and scale bytes of a block."""
+
+    def stream(size: int, what: str) -> Bytes:
+        return np.frombuffer(hashlib.shake_128(f"{name} {what}".encode()).digest(size), np.uint8)
+
+    count = int(np.prod(source.shape))
+    match source.stored:
+        case "fp4":
+            return stream(count // 2, "weight"), 100 + stream(count // 32, "scale") % np.uint8(28)
+        case "fp8":
+            codes = stream(count, "weight")
+            tiles = -(-source.shape[0] // source.tile[0]) * -(-source.shape[1] // source.tile[1])
+            return np.where(codes & 0x7F == 0x7F, np.uint8(0), codes), 110 + stream(tiles, "scale") % np.uint8(16)
+        case "bf16":
+            words = stream(2 * count, "weight").view("<u2")
+            return (words & 0x807F | (110 + (words >> 7) % 16 << 7)).astype("<u2").view(np.uint8), None
+        case "f16":
+            words = stream(2 * count, "weight").view("<u2")
+            return (words & 0xBFFF).astype("<u2").view(np.uint8), None
+        case "f32":
+            bits = stream(4 * count, "weight").view("<u4")
+            return (bits & 0x807FFFFF | (110 + (bits >> 23) % 16 << 23)).astype("<u4").view(np.uint8), None
+    return stream(np.dtype(INTEGERS[source.dtype]).itemsize * count, "weight"), None
