@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import dask
 from distributed import Client, LocalCluster
+from distributed.comm.addressing import get_address_host_port
 
 from dsv4recipe.errors import RecipeError, Where
 
@@ -38,6 +41,8 @@ def connected(scheduler: str, processes: int) -> Iterator[Client]:
             return
         try:
             where = {"scheduler_file": scheduler} if Path(scheduler).is_file() else {"address": scheduler}
+            if "address" in where:
+                get_address_host_port(scheduler)
             client = Client(**where, set_as_default=False, timeout="10s")
         except (OSError, ValueError, TypeError) as error:
             raise RecipeError(
@@ -48,15 +53,25 @@ def connected(scheduler: str, processes: int) -> Iterator[Client]:
 
 
 def _own(processes: int) -> LocalCluster:
-    return LocalCluster(
-        n_workers=processes,
-        threads_per_worker=1,
-        processes=True,
-        memory_limit=0,
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-        silence_logs=logging.CRITICAL,
-    )
+    """Workers here, deaf to the terminal's Ctrl-C: it is for the build, which then ends them. They inherit the mask of
+    the thread that starts them, also those that a nanny starts later. The resource tracker, which would lift the
+    mask when it starts, is started first."""
+    resource_tracker.ensure_running()
+    deaf = {signal.SIGINT, signal.SIGHUP} if hasattr(signal, "pthread_sigmask") else set()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, deaf) if deaf else set()
+    try:
+        return LocalCluster(
+            n_workers=processes,
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=0,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
+        )
+    finally:
+        if deaf:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

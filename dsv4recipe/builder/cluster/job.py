@@ -25,6 +25,10 @@ _LOOKS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Seconds between looks for a file that another machine wrote: network file systems remember what was not there."""
 
 
+NO_FOLDER = "the output folder"
+"""Among the facts only where it is missing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A build as its workers know it: some hundred bytes. `folder` is OUT.partial, which all share; `token` that of the
@@ -60,7 +64,8 @@ def facts(job: Job, threads: int) -> dict[str, str]:
         plan, checkpoint = opened(job)
         check_memory(plan, threads)
     except RecipeError as error:
-        return found | {"plan and source": "; ".join(f"{d.code}: {d.message}" for d in error.diagnostics)}
+        what = NO_FOLDER if error.diagnostics[0].code == "B054" else "plan and source"
+        return found | {what: "; ".join(f"{each.code}: {each.message}" for each in error.diagnostics)}
     return found | {
         "plan and source": "readable",
         "the plan": plan.digest,

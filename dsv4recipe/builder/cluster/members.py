@@ -18,7 +18,7 @@ from distributed import Client, Future
 from dsv4recipe.builder import disk
 from dsv4recipe.builder.atomic import write_file
 from dsv4recipe.builder.cluster import worker as remote
-from dsv4recipe.builder.cluster.job import Job, appeared, differences
+from dsv4recipe.builder.cluster.job import NO_FOLDER, Job, appeared, differences
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
 
 _AT_WORK = ("running", "paused")
@@ -152,17 +152,18 @@ class Members:
         finally:
             future.release()
         found = []
-        notes = tuple(differences(self._mine, there))
         where = Where(subject=f"worker {shown} on {self._seen[name]['host']}")
-        if notes:
+        shares = NO_FOLDER not in there and self._shares(file, name)
+        if not shares:
+            what = f"worker {shown} does not share the output folder"
+            hint = f"every worker must see {self._folder} under this name, on the same storage"
+            found.append(Diagnostic("B054", what, where, hint))
+        notes = tuple(differences(self._mine, there))
+        if notes and NO_FOLDER not in there:
             hint = "make it the same there, or take this worker out"
             found.append(
                 Diagnostic("B053", f"worker {shown} would not build the same bundle", where, hint, notes=notes)
             )
-        if "the plan" in there and not self._shares(file, name):
-            what = f"worker {shown} does not share the output folder"
-            hint = f"every worker must see {self._folder} under this name, on the same storage"
-            found.append(Diagnostic("B054", what, where, hint))
         if not found:
             self._passed.append(name)
             each = self._seen[name]

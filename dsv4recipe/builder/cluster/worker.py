@@ -21,7 +21,7 @@ from distributed import get_worker
 from dsv4recipe.builder import disk
 from dsv4recipe.builder.arena import Arena
 from dsv4recipe.builder.atomic import write_file
-from dsv4recipe.builder.cluster.job import Job, appeared, facts, is_ours, opened
+from dsv4recipe.builder.cluster.job import NO_FOLDER, Job, appeared, facts, is_ours, opened
 from dsv4recipe.builder.journal import Entry
 from dsv4recipe.builder.local import run_shards
 from dsv4recipe.builder.shard import OpenShard, ShardTask
@@ -52,7 +52,7 @@ def check(job: Job, mark: str, secret: str) -> dict[str, Any]:
     shared = Path(job.folder, mark)
     answer = ""
     try:
-        if appeared(shared) == secret.encode():
+        if NO_FOLDER not in found and appeared(shared) == secret.encode():
             answer = disk.temporary(shared.with_name("answer")).name
             write_file(shared.with_name(answer), f"{secret} {worker.address}".encode())
     except RecipeError as error:
@@ -111,8 +111,12 @@ def _fenced(pulse: _Pulse) -> Callable[[ShardTask, Path, Reader, Arena, Importan
 
     class Fenced(OpenShard):
         def _publish(self) -> None:
-            pulse.check()
-            super()._publish()
+            try:
+                pulse.check()
+                super()._publish()
+            except BaseException:
+                disk.discard(self._temp)
+                raise
 
     return partial(Fenced, mark=str(pulse.number))
 
