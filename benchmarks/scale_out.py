@@ -230,7 +230,7 @@ def deployment(work: Path, workers: int) -> Iterator[tuple[str, int]]:
 def run_simulated(
     work: Path, tasks: list[ShardTask], seconds: Sequence[float], address: str, pid: int
 ) -> dict[str, float]:
-    """The engine over sleeping tasks: wall seconds from first shard to last; meanwhile CPU seconds of scheduler, client."""
+    """The engine over sleeping tasks. From first shard to last: wall seconds, CPU seconds of scheduler and client."""
     import psutil
     import scale_out  # this file by its name: workers find the functions there
 

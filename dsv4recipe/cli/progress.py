@@ -128,8 +128,11 @@ class _Bar:
             case "compiling":
                 self.bars.console.print(_COMPILING)
             case "shard_started":
-                counted_so_far = f"{self.pace.done} of {self.pace.shards} shards"
-                self.bars.update(self.task, description=counted_so_far if self.pace.workers else event["file"])
+                if not self.pace.workers:
+                    self.bars.update(self.task, description=event["file"])
+            case "shard_done":
+                if self.pace.workers:
+                    self.bars.update(self.task, description=f"{self.pace.done} of {self.pace.shards} shards")
             case "done":
                 self.bars.console.print(_last_word(event), soft_wrap=True)
             case _:

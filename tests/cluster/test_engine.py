@@ -64,6 +64,7 @@ def test_the_same_bytes_by_three_workers_and_every_byte_told_once(
     done = told.of("shard_done")
     assert Counter(event["file"] for event in done) == Counter(shard.file for shard in world.plan.shards)
     assert {event["worker"] for event in done} == joined
+    assert sum(event["bytes"] for event in told.of("written")) == told.events[0]["bytes"]
     assert Counter(event["file"] for event in told.of("shard_started")) == Counter(event["file"] for event in done)
 
 

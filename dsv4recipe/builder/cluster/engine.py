@@ -138,7 +138,8 @@ class _Run:
                 self._forget(attempt.number)
                 task = self.tasks[attempt.shard]
                 mark = temporary_mark(task.task, str(attempt.number))
-                disk.sweep(Path(self.job.folder), f".{task.file}.{mark}*.tmp")
+                with contextlib.suppress(OSError):
+                    disk.sweep(Path(self.job.folder), f".{task.file}.{mark}*.tmp")
             lost = [attempt.shard for attempt in gone if attempt.began is not None]
             self._tell({"event": "worker_lost", "worker": short(name), "shards": lost})
         for name in came:
@@ -227,6 +228,7 @@ class _Run:
             raise RecipeError("B053", f"{short(attempt.worker)} made another {entry.file} than was asked for")
         self._forget(attempt.number)
         if self.schedule.done(attempt, now):
+            self._progress(attempt, task.size)
             self.storage.patiently(lambda: self.done(entry, short(attempt.worker)))
 
     def _progress(self, attempt: Attempt, written: int) -> None:
@@ -241,9 +243,10 @@ class _Run:
         self._tell({"event": "shard_again", "file": attempt.shard, "worker": short(attempt.worker), "reason": reason})
 
     def _over(self, attempt: Attempt, now: float) -> None:
-        future = self.futures[attempt.number]
-        if future.status == "error" and attempt.worker in self.members.present():
-            self._crashed(attempt, repr(future.exception())[:4000])
+        """Its worker died, is cut off, or could not run the task: only the last is nobody's fault but ours."""
+        error = self.futures[attempt.number].exception() if self.futures[attempt.number].status == "error" else None
+        if error is not None and not type(error).__module__.startswith("distributed"):
+            self._crashed(attempt, repr(error)[:4000])
         self.members.look_again()
         self._again(attempt, now, "its task ended without a result")
 

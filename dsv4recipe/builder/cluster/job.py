@@ -45,7 +45,7 @@ class Job:
         return f"dsv4recipe-{self.token[:12]}"
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def opened(job: Job) -> tuple[Plan, Checkpoint]:
     """The plan that lies in the shared folder, and the checkpoint as this machine sees it. Raises RecipeError."""
     path = Path(job.folder, PLAN_NAME)
