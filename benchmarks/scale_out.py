@@ -3,7 +3,7 @@
     python benchmarks/scale_out.py record WORKDIR -o docs/scale-out.json      real shards timed, and a fit
     python benchmarks/scale_out.py simulate WORKDIR -o docs/scale-out.json    8 to 512 workers × the V4-Pro task list
     python benchmarks/scale_out.py plot -o docs/scale-out.json                docs/scale-out.svg
-    python benchmarks/scale_out.py overhead WORKDIR [--rounds 5]              the engine against local, equal cores
+    python benchmarks/scale_out.py overhead WORKDIR [--rounds 3]              the engine against local, equal cores
 
 `simulate` runs the engine and a real scheduler, each in a process of its own, against real Worker objects (in four
 processes) whose tasks sleep for as long as the model says, scaled. The client journals every shard.
@@ -17,6 +17,7 @@ import contextlib
 import heapq
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -38,6 +39,7 @@ from dsv4recipe.builder.shard import ShardTask
 from dsv4recipe.builder.sources import Sources
 from dsv4recipe.builder.tasks import shard_tasks
 from dsv4recipe.bundle.manifest import PLAN_NAME
+from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.synth import synthesize
 from dsv4recipe.plan.model import Plan
 
@@ -70,15 +72,13 @@ def work_of(task: ShardTask) -> tuple[Counter[str], int, int]:
 def record(work: Path) -> dict[str, Any]:
     """Times every shard of real slices alone, on one thread; fits seconds per weight and per byte; and says how far the
     fit is off."""
-    source = work / "slice-record"
-    if not source.exists():
-        synthesize(source, preset="slice", layers=2, experts=64)
-    checkpoint = open_checkpoint(source)
+    checkpoint = slice_of(work)
+    source = checkpoint.folder.root
     rows: list[tuple[Counter[str], int, float]] = []
     for name in RECIPES:
         plan = make_plan(recipe(name, 64_000_000), checkpoint)
         with tempfile.TemporaryDirectory(dir=work) as folder, Sources(source) as sources:
-            for turn in range(3):
+            for turn in range(2):
                 for number, task in enumerate(shard_tasks(plan, checkpoint)):
                     begin = time.perf_counter()
                     run_shards([task], Path(folder), sources, 1, _ignore, _ignore, _ignore)
@@ -321,42 +321,47 @@ def simulate(work: Path, model: dict[str, Any], counts: Sequence[int], scale: fl
 # The engine against local, on a real build.
 
 
-def overhead(work: Path, rounds: int) -> dict[str, Any]:
-    """The same build in turn by two local threads and by two workers of one thread each, that are there already."""
-    source = work / "slice-overhead"
-    if not source.exists():
-        synthesize(source, preset="slice", layers=3, experts=64)
-    checkpoint = open_checkpoint(source)
-    plan = make_plan(recipe("jangtq2", 64_000_000), checkpoint)
+def overhead(work: Path, rounds: int, before: dict[str, Any]) -> dict[str, Any]:
+    """The same build in turn by two local threads, by two workers of one thread each that are there already, and by two
+    that the build starts; added to the rounds of an earlier run."""
+    from distributed import LocalCluster
+
     from dsv4recipe.builder.cluster.engine import DaskEngine
 
-    walls: dict[str, list[float]] = defaultdict(list)
-    with tempfile.TemporaryDirectory(dir=work) as name, contextlib.ExitStack() as stack:
-        from distributed import LocalCluster
-
-        options: dict[str, Any] = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
-        cluster = stack.enter_context(LocalCluster(n_workers=2, processes=True, **options))
+    checkpoint = slice_of(work)
+    for header in checkpoint.folder.files:
+        (checkpoint.folder.root / header.file).read_bytes()
+    plan = make_plan(recipe("jangtq2", 64_000_000), checkpoint)
+    walls: dict[str, list[float]] = defaultdict(list, before.get("walls", {}))
+    options: dict[str, Any] = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
+    with tempfile.TemporaryDirectory(dir=work) as name, LocalCluster(n_workers=2, processes=True, **options) as cluster:
         engines = {
             "local": run_shards,
             "dask": DaskEngine(cluster.scheduler_address),
-            "dask, own cluster": DaskEngine(),
+            "dask, own workers": DaskEngine(),
         }
-        for number in range(rounds + 1):
+        for number in range(rounds):
             for kind, engine in engines.items():
                 out = Path(name) / f"{kind}-{number}"
                 begin = time.perf_counter()
                 build(plan, checkpoint, out, 2, engine=engine)
-                if number:
-                    walls[kind].append(time.perf_counter() - begin)
-                subprocess.run(["rm", "-rf", str(out)], check=True)
+                walls[kind].append(round(time.perf_counter() - begin, 3))
+                shutil.rmtree(out)
     ratios = {k: [a / b for a, b in zip(walls[k], walls["local"], strict=True)] for k in walls if k != "local"}
     return {
         "shards": len(plan.shards),
-        "rounds": rounds,
+        "rounds": len(walls["local"]),
+        "walls": walls,
         "seconds": {kind: round(statistics.median(found), 2) for kind, found in walls.items()},
         "ratio": {kind: round(statistics.median(found), 4) for kind, found in ratios.items()},
-        "ratios": {kind: [round(each, 3) for each in found] for kind, found in ratios.items()},
     }
+
+
+def slice_of(work: Path) -> Checkpoint:
+    source = work / "slice"
+    if not source.exists():
+        synthesize(source, preset="slice", layers=2, experts=64)
+    return open_checkpoint(source)
 
 
 def plot(data: dict[str, Any], out: Path) -> None:
@@ -403,7 +408,7 @@ def main() -> None:
     parser.add_argument("what", choices=("record", "simulate", "plot", "overhead"))
     parser.add_argument("work", type=Path, nargs="?", default=Path())
     parser.add_argument("-o", "--output", type=Path)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", default="8,32,128,512")
     parser.add_argument("--scale", type=float, default=0.2)
     asked = parser.parse_args()
@@ -416,7 +421,7 @@ def main() -> None:
             counts = [int(each) for each in asked.workers.split(",")]
             data["simulate"] = simulate(asked.work, data["record"], counts, asked.scale)
         case "overhead":
-            data["overhead"] = overhead(asked.work, asked.rounds)
+            data["overhead"] = overhead(asked.work, asked.rounds, data.get("overhead", {}))
         case "plot":
             plot(data, asked.output.with_suffix(".svg"))
     if asked.what != "plot":
