@@ -79,8 +79,6 @@ class _Lines:
             case "resumed":
                 self.written = event["bytes"]
                 click.echo(f"continuing: {counted(event['shards'], 'shard')} done, {gigabytes(self.written)}", err=True)
-            case "compiling":
-                click.echo(_COMPILING, err=True)
             case "downloaded":
                 self.downloaded += event["bytes"]
                 if time.monotonic() - self.told > _EVERY_SECONDS:
@@ -94,7 +92,7 @@ class _Lines:
             case "done":
                 click.echo(_last_word(event), err=True)
             case _:
-                for line in cluster_line(event):
+                for line in _lines(event):
                     click.echo(line, err=True)
 
 
@@ -125,8 +123,6 @@ class _Bar:
                 self.bars.update(self.task, completed=event["bytes"])
             case "written":
                 self.bars.advance(self.task, event["bytes"])
-            case "compiling":
-                self.bars.console.print(_COMPILING)
             case "shard_started":
                 if not self.pace.workers:
                     self.bars.update(self.task, description=event["file"])
@@ -136,8 +132,13 @@ class _Bar:
             case "done":
                 self.bars.console.print(_last_word(event), soft_wrap=True)
             case _:
-                for line in cluster_line(event):
+                for line in _lines(event):
                     self.bars.console.print(line, soft_wrap=True)
+
+
+def _lines(event: Event) -> tuple[str, ...]:
+    """What is said in full of a rare event."""
+    return (_COMPILING,) if event["event"] == "compiling" else tuple(cluster_line(event))
 
 
 def _tell_download(event: Event) -> None:

@@ -74,7 +74,9 @@ class DaskEngine:
         worker found: B0xx, with its name."""
         if not isinstance(sources, Sources) or importance is not None:
             what = "an importance file" if importance is not None else "a source on the hub"
-            hint = "use --engine local" + ("" if importance is not None else ", or a source folder that all workers see")
+            hint = "use --engine local" + (
+                "" if importance is not None else ", or a source folder that all workers see"
+            )
             raise RecipeError("B058", f"a cluster cannot build with {what} in this version", hint=hint)
         light: dict[str, ShardTask] = {}
         files: set[str] = set()
