@@ -59,8 +59,8 @@ def build(
     `workers` threads encode (default: one per core). `on_event` gets plain dicts: plan_loaded, resumed, shard_started,
     compiling (the first time on a machine), downloaded, written, shard_done, done. `source_sha256` maps source files to
     the digests they must have. `importance` is the file the plan was made with, where it was made with one. Of a source
-    on the hub at most `scratch` bytes (default: 20 GiB) lie in `scratch_dir` (default: beside `out`) at a time. `engine`
-    makes the shards: threads here, or a `cluster.engine.DaskEngine`. Raises RecipeError (B0xx, H0xx, I020);
+    on the hub at most `scratch` bytes (default: 20 GiB) lie in `scratch_dir` (default: beside `out`) at a time.
+    `engine` makes the shards: threads here, or a `cluster.engine.DaskEngine`. Raises RecipeError (B0xx, H0xx, I020);
     KeyboardInterrupt, which SIGTERM raises too, leaves a folder that can be continued, with either engine.
     """
     out = Path(out)
