@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import compatibility_page
-from benchmarks.matrix import NOWHERE, Legal, cell, chosen_for, legal
+from benchmarks.matrix import NOWHERE, Legal, cell, chosen_for, legal, matrix_recipes
 from dsv4recipe import build
 from dsv4recipe.checkpoint.graph import Checkpoint
-from dsv4recipe.recipe.shipped import shipped_recipes
 
 PAGE = Path(__file__).parent.parent / "docs" / "compatibility.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -29,7 +28,7 @@ RESULTS = table("Recipes in the runtimes")
 
 @pytest.fixture(scope="module")
 def cases(tiny: Checkpoint) -> list[Legal]:
-    return list(legal(tiny, shipped_recipes()))
+    return list(legal(tiny, matrix_recipes()))
 
 
 def test_every_recipe_is_there_for_every_target_and_every_runtime_of_it(cases: list[Legal]) -> None:

@@ -219,7 +219,7 @@ def test_a_lock_and_unfinished_work_notice_a_branch_that_moves(
     hub.add(REPO, source_copy, OTHER)
     moved = open_checkpoint(ADDRESS)
     with pytest.raises(RecipeError) as caught:
-        held_to("q4q8", moved, Path("q4q8.lock"))
+        held_to("q4q8", moved, Path("q4q8.lock"), None)
     (found,) = caught.value.diagnostics
     assert (found.code, found.notes[0]) == ("P050", f"~ source.revision: {COMMIT} → {OTHER}")
     text = refused("B003", make_plan(load_recipe("q4q8"), moved), moved, tmp_path / "out")

@@ -12,9 +12,9 @@ from dsv4recipe import RecipeError, load_recipe, make_plan
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.releases import RELEASES
 from dsv4recipe.plan.expected import expected_checkpoint
-from dsv4recipe.recipe.shipped import shipped_recipes
 from dsv4recipe.targets import TARGETS, known, running
 from tests.checkpoint.test_family import PUBLISHED
+from tests.recipes import WRITTEN
 
 PAGE = (Path(__file__).parents[2] / "docs" / "family.md").read_text(encoding="utf-8")
 CELLS = [
@@ -64,7 +64,7 @@ def test_a_shipped_recipe_applies_or_says_why_not(name: str) -> None:
     from dsv4recipe.checkpoint.synth_config import synth_config
 
     tiny = expected_checkpoint(synth_config(name, "tiny"), "config.json")
-    for recipe in map(load_recipe, shipped_recipes()):
+    for recipe in map(load_recipe, WRITTEN):
         runs = any(tiny.family.name in target.families for target in known(recipe.target.runtime))
         meant = tiny.family.name in recipe.source.family
         stages = recipe.name != "native-dspark" or tiny.dims.dspark
