@@ -57,8 +57,8 @@ def legal(checkpoint: Checkpoint, recipes: tuple[str, ...]) -> Iterator[Legal]:
 
 
 def matrix_recipes() -> tuple[str, ...]:
-    """The shipped recipes for V4-Flash that were written by hand. Those that `allocate` made name its 43 layers, and hold
-    no format that the others lack; those of other releases run in tests/targets/test_other_releases.py."""
+    """The shipped recipes for V4-Flash that were written by hand. Those that `allocate` made name its 43 layers, and
+    hold no format that the others lack; those of other releases run in tests/targets/test_other_releases.py."""
     made = [name for name in shipped_recipes() if "# Made by:" in recipe_path(name).read_text(encoding="utf-8")]
     return tuple(
         name

@@ -91,7 +91,7 @@ def test_a_streamed_build_is_the_local_build_and_keeps_to_its_scratch(
     hub.add(REPO, tiny_source)
     hub.faults = Faults(throttle=11, reset=7)
     checkpoint = open_checkpoint(ADDRESS)
-    hub.faults = Faults(throttle=7, reset=3, shorten=11, shift=13, expire=1 if limit == WHOLE else 25)
+    hub.faults = Faults(throttle=11, reset=4, shorten=13, shift=17, expire=2 if limit == WHOLE else 25)
     plan = make_plan(load_recipe("q4q8"), checkpoint)
     with watched(scratch) as seen:
         out = build(plan, checkpoint, tmp_path / "out", 2, scratch=limit, scratch_dir=scratch)
