@@ -22,17 +22,21 @@ def settle(items: Sequence[Item], choice: Sequence[int], importance: Sequence[fl
     alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for number, item in enumerate(items):
         slot = item.groups[0].slot
-        kind = (slot.row.role, slot.row.projection, slot.block)
-        alike[(*kind, tuple(option[:2] for option in item.options))].append(number)
+        shapes = tuple((group.source, group.experts, group.slot.row.projection) for group in item.groups)
+        alike[slot.row.role, slot.block, shapes].append(number)
     allowed = COST * sum(items[i].options[c][2] for i, c in enumerate(choice))
     for members in alike.values():
-        first = items[members[0]]
-        formats = sorted((choice[i] for i in members), key=lambda c: (first.options[c][2], c))
-        order = sorted(members, key=lambda i: -importance[i])
-        pairs = list(zip(order, formats, strict=True))
-        change = sum(items[i].options[c][2] - items[i].options[choice[i]][2] for i, c in pairs)
+        places = [{option[0]: number for number, option in enumerate(items[i].options)} for i in members]
+        taken = [items[i].options[choice[i]][0] for i in members]
+        if any(formats not in place for place in places for formats in taken):
+            continue
+        rank = {option[0]: (option[2], option[1]) for option in items[members[0]].options}
+        taken.sort(key=rank.__getitem__)
+        order = sorted(range(len(members)), key=lambda n: -importance[members[n]])
+        moved = [(members[n], places[n][formats]) for n, formats in zip(order, taken, strict=True)]
+        change = sum(items[i].options[c][2] - items[i].options[choice[i]][2] for i, c in moved)
         if change <= allowed:
             allowed -= max(change, 0.0)
-            for i, c in pairs:
+            for i, c in moved:
                 settled[i] = c
     return tuple(settled)

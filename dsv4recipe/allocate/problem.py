@@ -99,13 +99,13 @@ class Problem:
     def items(self) -> tuple[Item, ...]:
         """What the recipe decides: as the priors say what shares a format."""
         by = {role: prior.by for role, prior in self.priors.roles.items()}
-        return items(self.groups, self.formats, self.costs, by, self.target.tied)
+        return items(self.groups, self.formats, self.costs, by, self.target)
 
     @cached_property
     def finest(self) -> tuple[Item, ...]:
         """What could be decided at best: every layer for itself. The bound is taken over these."""
         by = dict.fromkeys(self.priors.roles, "layer")
-        return items(self.groups, self.formats, self.costs, by, self.target.tied)
+        return items(self.groups, self.formats, self.costs, by, self.target)
 
     @cached_property
     def limits(self) -> tuple[int, int]:
@@ -128,7 +128,11 @@ class Problem:
             choice = settle(self.items, choice, importance)
         picked = [item.options[c] for item, c in zip(self.items, choice, strict=True)]
         return Spent(
-            {group.names: option[0] for item, option in zip(self.items, picked, strict=True) for group in item.groups},
+            {
+                group.names: fmt
+                for item, option in zip(self.items, picked, strict=True)
+                for group, fmt in zip(item.groups, option[0], strict=True)
+            },
             self.fixed + sum(option[1] for option in picked),
             sum(option[2] for option in picked),
             bound([_numbers(item) for item in self.finest], min(budget, high) - self.fixed),

@@ -77,9 +77,10 @@ class Target:
     disk stem. `mtp` says what may become of MTP stages, `stages` of which kinds of stage a bundle may keep, `mtp_paths`
     for which kinds the runtime has modules. `tied` lists projections that share one format per layer, and `tied_error`
     whether the runtime breaks without, or is only slower. `row_groups` maps a projection to the dimension that splits
-    its rows into a leading axis on disk. `laws` names what the contract asks beyond the laws of all. `sidecar` gives
-    the tensor files beside the shards that the formats call for, with their payload bytes; `first` the kind of format
-    of which the first shard must hold a stack, where there is one.
+    its rows into a leading axis on disk. `whole` names the kinds of format that the experts of a layer should have in
+    all projections or in none. `laws` names what the contract asks beyond the laws of all. `sidecar` gives the tensor
+    files beside the shards that the formats call for, with their payload bytes; `first` the kind of format of which the
+    first shard must hold a stack, where there is one.
 
     By beginnings of source patterns: `skips` are tensors that the loader passes over; `lacks` those that it has no
     module for and does not take in a bundle, with what a recipe's `match` says of them; `refuses` those without which
@@ -103,6 +104,7 @@ class Target:
     also: tuple[NameMap, ...] = ()
     tied: tuple[str, ...] = ()
     tied_error: bool = True
+    whole: tuple[str, ...] = ()
     row_groups: Mapping[str, str] = field(default_factory=dict)
     laws: tuple[str, ...] = ()
     mtp_paths: tuple[str, ...] = ()

@@ -78,6 +78,7 @@ VMLX = Target(
     side_files=vmlx_side_files,
     library="mlx",
     tied=("gate", "up"),
+    whole=("mxtq",),
     laws=("jang",),
     sidecar=sidecar,
     first="mxtq",
