@@ -35,7 +35,7 @@ SHIPPED = {
     "q3-mixed-fit": "q3-mixed --budget 135346422876B",
     "q4q8-fit": "q4q8 --budget 185739533896B --formats affine",
     "fits-96gb": "jangtq2-k --fits 96GB-mac",
-    "fits-128gb": "jangtq2-k --fits 128GB-mac",
+    "fits-128gb": "native --fits 128GB-mac",
     "fits-192gb": "native --fits 192GB-mac",
     "fits-256gb": "native --fits 256GB-mac --context 1048576",
     "fits-512gb": "q4q8 --fits 512GB-mac --context 1048576",

@@ -18,7 +18,7 @@ from dsv4recipe.formats.affine import BITS, GROUP_SIZES
 from dsv4recipe.formats.decode import Bytes
 
 ROWS, COLUMNS, SEED = 1024, 4096, 0
-FITS = ("minmax",)
+FITS = ("minmax", "mse")
 FORMATS: tuple[Format, ...] = (
     *(Affine(b, g, half, fit) for half in ("bfloat16", "float16") for fit in FITS for b in BITS for g in GROUP_SIZES),
     Mxtq(2), Mxtq(4), Keep("BF16"), Keep("F16"),

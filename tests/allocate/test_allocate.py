@@ -13,7 +13,7 @@ import pytest
 from dsv4recipe import build, load_recipe, make_plan, verify
 from dsv4recipe.allocate.machine import kv_bytes, room
 from dsv4recipe.allocate.priors import nominal_bits, read_priors
-from dsv4recipe.allocate.problem import Problem
+from dsv4recipe.allocate.problem import Problem, Spent
 from dsv4recipe.allocate.run import Wishes, prepare
 from dsv4recipe.allocate.write import write
 from dsv4recipe.checkpoint.graph import Checkpoint
@@ -80,23 +80,31 @@ def test_floors_candidates_and_fused_projections_hold(measured: Problem) -> None
     priors = read_priors()
     for budget in (low, (low + high) // 2, high):
         formats = measured.spend(budget).formats
-        fused = defaultdict(set)
+        fused, layers = defaultdict(set), defaultdict(list)
         for group in measured.groups:
             slot = group.slot
             assert nominal_bits(formats[group.names]) >= priors.roles[slot.row.role].floor
             assert formats[group.names] in measured.formats[group.names]
             if slot.row.projection in ("gate", "up") and slot.row.role == "routed-expert":
                 fused[slot.block, slot.layer].add(formats[group.names])
+            if slot.row.role == "routed-expert":
+                layers[slot.block, slot.layer].append(formats[group.names].kind == "mxtq")
         assert {len(alike) for alike in fused.values()} == {1}
+        assert all(len(layer) == 3 and all(layer) == any(layer) for layer in layers.values())
 
 
-def test_a_bundle_of_an_allocated_recipe_passes_its_proof(
+def test_a_bundle_of_mixed_experts_passes_its_proof(
     measured: Problem, tiny: Checkpoint, tiny_source: Path, tmp_path: Path
 ) -> None:
+    def kinds(spent: Spent) -> set[str]:
+        slots = {group.names: group.slot for group in measured.groups}
+        experts = {name for name, slot in slots.items() if (slot.row.role, slot.block) == ("routed-expert", "main")}
+        return {spent.formats[name].kind for name in experts}
+
     low, high = measured.limits
-    spent = measured.spend(low + (high - low) // 8)
+    budgets = (measured.spend(low + (high - low) * part // 40) for part in range(1, 40))
+    spent = next(each for each in budgets if kinds(each) > {"mxtq"})
     written = write(measured, spent, "new", "tests.", "nothing")
-    assert {m.format.kind for m in written.plan.modules if m.role == "routed-expert"} >= {"mxtq", "mxfp4"}
     proof = verify(build(written.plan, tiny, tmp_path / "bundle"), source=tiny_source)
     assert proof.ok, proof.data()
 
