@@ -76,11 +76,15 @@ def _own(processes: int) -> LocalCluster:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """What distributed logs of workers that come and go is told as events of the build."""
-    logger = logging.getLogger("distributed")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
+    """What distributed logs of workers that come and go is told as events of the build. Its loggers have levels of
+    their own, so each is told."""
+    names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "distributed"]
+    loggers = [logging.getLogger(name) for name in names]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

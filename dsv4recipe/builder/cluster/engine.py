@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -262,8 +263,14 @@ class _Run:
         self._stop([attempt.worker], [attempt.number])
 
     def _stop(self, workers: list[str], numbers: list[int]) -> None:
+        """Tells workers that attempts are for nothing, without waiting: one that stands still would never answer."""
         marks = [(self.job.topic, number) for number in numbers]
-        self.client.run(remote.stop, marks, workers=workers, wait=False, on_error="ignore")
+
+        def tell() -> None:
+            with contextlib.suppress(Exception):
+                self.client.run(remote.stop, marks, workers=workers, on_error="ignore")
+
+        threading.Thread(target=tell, name="stop", daemon=True).start()
 
     def _forget(self, number: int) -> None:
         """Lets go of an attempt's future: Dask keeps no result, and computes none again."""
