@@ -81,7 +81,7 @@ def record(work: Path) -> dict[str, Any]:
             for turn in range(2):
                 for number, task in enumerate(shard_tasks(plan, checkpoint)):
                     begin = time.perf_counter()
-                    run_shards([task], Path(folder), sources, 1, _ignore, _ignore, _ignore)
+                    run_shards([task], Path(folder), sources, None, 1, _ignore, _ignore, _ignore)
                     seconds = time.perf_counter() - begin
                     kinds, _, size = work_of(task)
                     if not turn:

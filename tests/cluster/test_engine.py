@@ -187,5 +187,5 @@ def test_an_attempt_at_a_folder_in_other_hands_writes_nothing_there(world: World
     task = next(shard_tasks(world.plan, world.checkpoint))
     pulse = _Pulse(job, 1, lambda *_, **__: None)
     with Sources(world.checkpoint.folder.root) as sources, pytest.raises(StoppedError):
-        run_shards([task], tmp_path, sources, 1, lambda task: None, pulse, lambda entry: None, _fenced(pulse))
+        run_shards([task], tmp_path, sources, None, 1, lambda task: None, pulse, lambda entry: None, _fenced(pulse))
     assert list(tmp_path.iterdir()) == []
