@@ -267,7 +267,7 @@ def test_priors_can_be_changed_and_mistakes_have_a_place(
     file.write_text(text.replace("floor: 2 ", "floor: 4 "), encoding="utf-8")
     problem = prepare(load_recipe("jangtq2"), tiny, replace(SYNTHETIC, priors=file))
     assert {nominal_bits(f) for g in problem.groups for f in problem.formats[g.names]} == {4, 5, 6, 8, 16}
-    for old, new in (("floor: 2 ", "flor: 2 "), ("fit: [minmax]", "fit: [best]"), ("by: layer", "by: mood")):
+    for old, new in (("floor: 2 ", "flor: 2 "), ("fit: [minmax, mse]", "fit: [best]"), ("by: layer", "by: mood")):
         file.write_text(text.replace(old, new, 1), encoding="utf-8")
         with pytest.raises(RecipeError) as error:
             read_priors(file)
