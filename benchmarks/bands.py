@@ -15,10 +15,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dsv4recipe.formats import Affine, Format, Mxtq, SourceTensor
+from dsv4recipe.formats import Affine, Format, Ggml, Mxtq, SourceTensor
 from dsv4recipe.formats.affine import BITS, GROUP_SIZES
 from dsv4recipe.formats.decode import decode_parts, decode_source
 from dsv4recipe.formats.encode import encode
+from dsv4recipe.formats.ggml import IMPORTANCE, WEIGHTED
 from dsv4recipe.formats.kernels.compare import distance
 from dsv4recipe.formats.kernels.tables import FP4, FP8
 
@@ -85,6 +86,9 @@ def formats() -> Iterator[Format]:
         for size in GROUP_SIZES:
             yield Affine(bits, size, "bfloat16")
     yield from (Mxtq(2, 42), Mxtq(4, 42))
+    yield Ggml("Q8_0")
+    for type_ in WEIGHTED:
+        yield from (Ggml(type_, each) for each in IMPORTANCE if (type_, each) != ("IQ2_XXS", "none"))
 
 
 def main() -> None:
@@ -92,20 +96,23 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=256)
     rows = parser.parse_args().rows
     made = [(f"{kind}, {stored}", source) for kind, values in weights(rows) for stored, source in sources(values)]
-    found: dict[tuple[str, int, int], dict[str, float]] = {}
+    found: dict[tuple[str, int | str, int], dict[str, float]] = {}
     for fmt in formats():
-        key = (fmt.kind, getattr(fmt, "bits", 0), getattr(fmt, "group_size", 0))
+        key = (fmt.kind, getattr(fmt, "bits", 0) or getattr(fmt, "type", ""), getattr(fmt, "group_size", 0))
+        why = f", importance {fmt.importance}" if isinstance(fmt, Ggml) and fmt.type in WEIGHTED else ""
         for name, source in made:
             error, power, _ = distance(decode_source(*source), decode_parts(fmt, source[0], encode(fmt, *source)))
-            found.setdefault(key, {})[name] = (error / power) ** 0.5
+            found.setdefault(key, {})[name + why] = (error / power) ** 0.5
     print("| format | least | on | greatest | on |\n|---|---|---|---|---|")
     for (kind, bits, size), by in found.items():
         low, high = min(by, key=by.__getitem__), max(by, key=by.__getitem__)
+        what = bits if isinstance(bits, str) else f"{kind} {bits}-bit"
         group = f", group size {size}" if size else ""
-        print(f"| {kind} {bits}-bit{group} | {by[low]:.4f} | {low} | {by[high]:.4f} | {high} |")
+        print(f"| {what}{group} | {by[low]:.4f} | {low} | {by[high]:.4f} | {high} |")
     print()
     for key, by in found.items():
-        print(f'    ("{key[0]}", {key[1]}, {key[2]}): ({min(by.values()):.4f}, {max(by.values()):.4f}),')
+        name = f'"{key[1]}"' if isinstance(key[1], str) else key[1]
+        print(f'    ("{key[0]}", {name}, {key[2]}): ({min(by.values()):.4f}, {max(by.values()):.4f}),')
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from dsv4recipe.checkpoint.releases import RELEASES
 from dsv4recipe.checkpoint.synth import synthesize
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.load import parse_recipe
+from dsv4recipe.targets import known
 from tests.recipes import ALLOCATED
 
 
@@ -39,15 +40,32 @@ def tiny(tiny_source: Path) -> Checkpoint:
 
 
 @pytest.fixture(scope="session")
-def tiny_for(tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Checkpoint]:
+def tiny_256_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As tiny, with rows that ggml's blocks of 256 weights fill."""
+    out = tmp_path_factory.mktemp("synthetic") / "tiny-256"
+    synthesize(out, preset="tiny-256")
+    return out
+
+
+@pytest.fixture(scope="session")
+def tiny_256(tiny_256_source: Path) -> Checkpoint:
+    return open_checkpoint(tiny_256_source)
+
+
+@pytest.fixture(scope="session")
+def tiny_for(
+    tiny: Checkpoint, tiny_256: Checkpoint, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Checkpoint]:
     """A checkpoint with data that a shipped recipe can be planned against: of its release, at tiny size. Recipes that
-    `allocate` made name layers that `tiny` does not have, and get its widths with all 43 of them."""
-    made = {"v4-flash": tiny}
+    `allocate` made name layers that `tiny` does not have, and get its widths with all 43 of them; those of GGUF files
+    get rows that ggml's blocks fill."""
+    made = {"v4-flash": tiny, "gguf": tiny_256}
 
     def checkpoint(recipe: str) -> Checkpoint:
-        model = load_recipe(recipe).source.model
-        release = next(name for name, release in RELEASES.items() if release.model == model)
-        key = "all layers" if recipe in ALLOCATED else release
+        loaded = load_recipe(recipe)
+        release = next(name for name, release in RELEASES.items() if release.model == loaded.source.model)
+        one_file = any(target.container == "gguf" for target in known(loaded.target.runtime))
+        key = "all layers" if recipe in ALLOCATED else "gguf" if one_file else release
         if key not in made:
             out = tmp_path_factory.mktemp("synthetic") / release
             size = {"layers": 43, "experts": 2} if recipe in ALLOCATED else {}

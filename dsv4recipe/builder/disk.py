@@ -178,6 +178,18 @@ def open_source(path: Path) -> int:
     return fs.open(path, os.O_RDONLY)
 
 
+def open_again(path: Path, size: int) -> int:
+    """A file of the build itself, for writing; follows no link. -1 where there is none of that size. Raises OSError."""
+    try:
+        handle = fs.open(path, os.O_RDWR | _NOFOLLOW)
+    except FileNotFoundError:
+        return -1
+    if fs.fstat(handle).st_size == size:
+        return handle
+    close(handle)
+    return -1
+
+
 def open_own(path: Path) -> int:
     """A file of the build itself, for reading; follows no link."""
     return fs.open(path, os.O_RDONLY | _NOFOLLOW)

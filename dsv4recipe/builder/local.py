@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from dsv4recipe.builder.arena import Arena
+from dsv4recipe.builder.engine import Opened, Progressed, Started
 from dsv4recipe.builder.journal import Entry
 from dsv4recipe.builder.shard import OpenShard, ShardTask
 from dsv4recipe.builder.sources import Reader
@@ -24,14 +25,14 @@ def run_shards(
     sources: Reader,
     importance: Importance | None,
     workers: int,
-    started: Callable[[ShardTask], None],
-    progressed: Callable[[ShardTask, int], None],
+    started: Started,
+    progressed: Progressed,
     done: Callable[[Entry], None],
-    opened: Callable[[ShardTask, Path, Reader, Arena, Importance | None], OpenShard] = OpenShard,
+    opened: Opened = OpenShard,
 ) -> None:
-    """Writes every shard. `progressed` gets the shard and the bytes just written, `done` each finished file; both are
-    called by one thread at a time. `opened` makes the shards. The first failure (or Ctrl-C) stops all work and removes
-    what is unfinished.
+    """Writes every shard. `started` gets the shard and the bytes of it that are there already, `progressed` the shard,
+    the bytes just written and their piece, `done` each finished file; all are called by one thread at a time. `opened`
+    makes the shards. The first failure (or Ctrl-C) stops all work and abandons what is unfinished.
     """
     stop = threading.Event()
     calls = threading.Lock()
@@ -45,7 +46,7 @@ def run_shards(
         try:
             written, last = shard.run(piece)
             with calls:
-                progressed(shard.task, written)
+                progressed(shard.task, written, "", piece)
             if last:
                 entry = shard.finish()
                 with calls:
@@ -63,8 +64,8 @@ def run_shards(
                 live.append(shard)
                 shard.begin()
                 with calls:
-                    started(task)
-                for piece in task.pieces:
+                    started(task, "", shard.resumed)
+                for piece in shard.pieces:
                     pending.add(pool.submit(work, shard, piece))
                     if len(pending) >= 2 * workers:
                         ready, pending = wait(pending, return_when=FIRST_COMPLETED)

@@ -8,13 +8,14 @@ from math import prod
 from pathlib import Path
 
 from dsv4recipe.builder import disk, journal, lease
+from dsv4recipe.builder.encoders import encoders_of
+from dsv4recipe.builder.resumable import kept_bytes
 from dsv4recipe.builder.tasks import task_digest
 from dsv4recipe.bundle.manifest import NAME, PLAN_NAME, manifest_text
 from dsv4recipe.checkpoint.safe_path import path_problem
 from dsv4recipe.errors import Problems, RecipeError, Where
-from dsv4recipe.formats.encode import ENCODER_VERSION
 from dsv4recipe.plan.model import Plan
-from dsv4recipe.plan.pieces import PIECE_WEIGHTS
+from dsv4recipe.plan.pieces import piece_rows
 from dsv4recipe.units import human_size
 
 _RESERVED = (NAME, journal.NAME, lease.NAME)
@@ -55,7 +56,7 @@ def bytes_to_write(plan: Plan, made: Mapping[str, bytes], have: Mapping[str, jou
     return [
         *(entry.size for name, entry in entries.items() if name not in have),
         *(len(content) for name, content in made.items() if name != PLAN_NAME),
-        len(manifest_text(plan, files, ENCODER_VERSION).encode()),
+        len(manifest_text(plan, files, encoders_of(plan)).encode()),
         sum(len(entry.line()) + 1 for name, entry in entries.items() if name not in have),
     ]
 
@@ -70,7 +71,8 @@ def check_room(
     """Raises RecipeError B004 when the disk cannot hold what is still to be written, or the scratch `beside` it (its
     folder and bytes), which may lie on the same disk."""
     sizes = bytes_to_write(plan, made, have)
-    needed = disk.room_for(sizes, partial) + _FOLDER_ROOM
+    kept = sum(kept_bytes(partial, shard.file) for shard in plan.shards if shard.file not in have)
+    needed = max(0, disk.room_for(sizes, partial) - kept) + _FOLDER_ROOM
     folder, scratch = beside
     words, choices = f"the build still has to write {human_size(sum(sizes))}", "choose another output"
     if scratch and disk.same_disk(folder, partial):
@@ -90,7 +92,7 @@ def check_room(
 
 def memory_needed(plan: Plan, workers: int) -> int:
     """Bytes of memory that a build needs at most: the program and one piece per worker (docs/reliability.md)."""
-    largest = max((min(PIECE_WEIGHTS, prod(m.source.shape)) for m in plan.modules), default=0)
+    largest = max((piece_rows(m) * prod(m.source.shape[1:]) for m in plan.modules), default=0)
     widest = max((m.source.shape[-1] for m in plan.modules if m.source.shape), default=0)
     return _PROGRAM + workers * _BYTES_PER_WEIGHT * max(largest, widest)
 

@@ -29,10 +29,11 @@ def span(data: bytes | memoryview, offset: int) -> Span:
 
 
 class Written:
-    """The ranges of a file that were written, by any thread in any order, and are not yet read back."""
+    """The ranges of a file that were written from byte `start` on, by any thread in any order, and are not yet read
+    back."""
 
-    def __init__(self) -> None:
-        self.together = 0
+    def __init__(self, start: int = 0) -> None:
+        self.together = start
         self._lock = threading.Lock()
         self._ready: list[Span] = []
         self._apart: list[Span] = []
@@ -79,6 +80,16 @@ class ReadBack:
                 crc = zlib.crc32(piece, crc)
             if self.position < end or crc != written:
                 raise DamagedError(f"bytes {offset:,} to {end:,} are not those that were written")
+
+    @property
+    def digest(self) -> str:
+        """sha256 (hex) of the file up to `position`."""
+        return self._digest.copy().hexdigest()
+
+    def through(self, end: int) -> None:
+        """Reads up to `end`, or up to the end of the file before it. Raises OSError."""
+        while self.position < end and self._read(end - self.position):
+            pass
 
     def end(self) -> tuple[int, str]:
         """(size, sha256) of the file, all of which has been checked. Raises DamagedError, and OSError."""

@@ -7,6 +7,7 @@ the folder gets its name. Every state an interrupted build can leave is continue
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -15,27 +16,33 @@ from typing import Any
 
 from dsv4recipe.builder import disk, journal, lease
 from dsv4recipe.builder.atomic import write_file
+from dsv4recipe.builder.encoders import check_encoders, encoders_of
 from dsv4recipe.builder.engine import Engine
 from dsv4recipe.builder.interrupt import interruptible
 from dsv4recipe.builder.lease import Lease
 from dsv4recipe.builder.local import run_shards
+from dsv4recipe.builder.pace import measure
 from dsv4recipe.builder.preflight import check_memory, check_names, check_room, memory_needed
+from dsv4recipe.builder.publish import OWN, OWN_OF_FILE, check_name, publish_file, publish_folder, tidy
 from dsv4recipe.builder.readback import hash_of
-from dsv4recipe.builder.shard import ShardTask
+from dsv4recipe.builder.resumable import ResumableShard
+from dsv4recipe.builder.shard import OpenShard, ShardTask
 from dsv4recipe.builder.side import side_files
 from dsv4recipe.builder.streamed import open_sources
 from dsv4recipe.builder.tasks import shard_tasks, task_digest
 from dsv4recipe.bundle.files import check_files
-from dsv4recipe.bundle.manifest import NAME, PLAN_NAME, manifest_text, read_manifest
+from dsv4recipe.bundle.manifest import NAME, PLAN_NAME, is_one_file, manifest_path, manifest_text, read_manifest
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.source import Origin
 from dsv4recipe.errors import Problems, RecipeError, Where
-from dsv4recipe.formats.encode import ENCODER_VERSION
 from dsv4recipe.formats.kernels.jit import compiling
 from dsv4recipe.hub.scratch import Scratch, scratch_for
 from dsv4recipe.importance.model import Importance
 from dsv4recipe.plan.canonical import load_plan
+from dsv4recipe.plan.containers import container_of, header_of
+from dsv4recipe.plan.gguf_file import SUFFIX as GGUF_SUFFIX
 from dsv4recipe.plan.model import Plan
+from dsv4recipe.plan.pieces import Piece
 from dsv4recipe.plan.weighed import check_same_importance
 from dsv4recipe.units import counted
 
@@ -57,18 +64,25 @@ def build(
     """Builds the bundle of a plan at `out` and returns its path. Run again, it continues; finished, it does nothing.
 
     `workers` threads encode (default: one per core). `on_event` gets plain dicts: plan_loaded, resumed, shard_started,
-    compiling (the first time on a machine), downloaded, written, shard_done, done. `source_sha256` maps source files to
-    the digests they must have. `importance` is the file the plan was made with, where it was made with one. Of a source
-    on the hub at most `scratch` bytes (default: 20 GiB) lie in `scratch_dir` (default: beside `out`) at a time.
-    `engine` makes the shards: threads here, or a `cluster.engine.DaskEngine`. Raises RecipeError (B0xx, H0xx, I020);
-    KeyboardInterrupt, which SIGTERM raises too, leaves a folder that can be continued, with either engine.
+    compiling (the first time on a machine), downloaded, written, shard_done, done; `work` in them is what a bar should
+    count, and adds up to that of plan_loaded. `source_sha256` maps source files to the digests they must have.
+    `importance` is the file the plan was made with, where it was made with one. Of a source on the hub at most
+    `scratch` bytes (default: 20 GiB) lie in `scratch_dir` (default: beside `out`) at a time. `engine` makes the shards:
+    threads here, or a `cluster.engine.DaskEngine`. Raises RecipeError (B0xx, F00x, H0xx, I020); KeyboardInterrupt,
+    which SIGTERM raises too, leaves a folder that can be continued, with either engine.
     """
     out = Path(out)
+    one_file = container_of(plan).one_file
+    check_name(out, one_file, GGUF_SUFFIX)
     partial = out.with_name(out.name + ".partial")
     if _is_finished(out, plan):
+        if one_file and partial.is_dir():
+            with lease.held(partial) as mine:
+                tidy(partial, plan.shards[0].file, mine)
         on_event({"event": "done", "out": str(out), "already": True, "bytes": plan.tensor_bytes})
         return out
     workers = workers or os.cpu_count() or 1
+    check_encoders(plan)
     check_source(plan, checkpoint)
     check_same_importance(plan, importance)
     made = side_files(plan, checkpoint)
@@ -89,7 +103,10 @@ def build(
                 tell = _in_turn(on_event)
                 _write(plan, checkpoint, partial, made, workers, tell, source_sha256, importance, room, mine, engine)
             mine.check()
-            _publish(partial, out, plan, mine)
+            if one_file:
+                publish_file(partial, out, plan.shards[0].file, mine, lambda: _is_finished(out, plan))
+            else:
+                publish_folder(partial, out, mine, lambda: _is_finished(out, plan))
     on_event({"event": "done", "out": str(out), "already": already, "bytes": plan.tensor_bytes})
     return out
 
@@ -127,21 +144,25 @@ def _write(
     )
     check_room(plan, made, partial, entries, (scratch.folder, sources.room))
     total = sum(shard.file_bytes for shard in plan.shards)
+    pace = measure(plan, workers)
     on_event(
         {
             "event": "plan_loaded",
             "plan": plan.digest,
             "shards": len(plan.shards),
             "bytes": total,
+            "work": pace.total if pace else total,
             "memory": memory_needed(plan, workers),
+            "seconds": pace.expected if pace else None,
+            "slowest": pace.slowest if pace else "",
             **sources.facts,
         }
     )
     if entries:
         kept = sum(entry.size for entry in entries.values())
-        on_event({"event": "resumed", "shards": len(entries), "bytes": kept})
+        on_event({"event": "resumed", "shards": len(entries), "bytes": kept, "work": kept})
 
-    def tell(event: str, file: str, size: int, worker: str, **more: str) -> None:
+    def tell(event: str, file: str, size: int, worker: str, **more: str | float) -> None:
         on_event({"event": event, "file": file, "bytes": size, **more, **({"worker": worker} if worker else {})})
 
     def done(entry: journal.Entry, worker: str = "") -> None:
@@ -150,6 +171,15 @@ def _write(
         entries[entry.file] = entry
         tell("shard_done", entry.file, entry.size, worker, sha256=entry.sha256)
 
+    def started(task: ShardTask, worker: str = "", there: int = 0) -> None:
+        tell("shard_started", task.file, task.size, worker)
+        if there:
+            old = sum(pace.work(piece) for piece in task.pieces if piece.offsets[0] < there) if pace else there
+            on_event({"event": "resumed", "shards": len(entries), "bytes": there, "work": old})
+
+    def progressed(task: ShardTask, size: int, worker: str = "", piece: Piece | None = None) -> None:
+        tell("written", task.file, size, worker, work=pace.work(piece) if pace and piece else size)
+
     with sources:
         engine(
             tasks(sources.by_source),
@@ -157,9 +187,10 @@ def _write(
             sources,
             importance,
             workers,
-            started=lambda task, worker="": tell("shard_started", task.file, task.size, worker),
-            progressed=lambda task, size, worker="": tell("written", task.file, size, worker),
+            started=started,
+            progressed=progressed,
             done=done,
+            opened=ResumableShard if container_of(plan).one_file else OpenShard,
         )
         sources.check_unchanged()
     mine.check()
@@ -178,7 +209,8 @@ def _in_turn(on_event: Callable[[Event], None]) -> Callable[[Event], None]:
 
 
 def check_source(plan: Plan, checkpoint: Checkpoint) -> None:
-    """Raises RecipeError B002 saying what moved between plan and source: config.json or headers."""
+    """Raises RecipeError B002 saying what moved between plan and source: config.json, headers, or the tokenizer where
+    the bundle's own header holds it."""
     problems = Problems()
     root = Where(checkpoint.folder.place)
     origin = checkpoint.folder.source.origin
@@ -187,10 +219,15 @@ def check_source(plan: Plan, checkpoint: Checkpoint) -> None:
         which = (f"planned for {pinned.repo} at {pinned.commit}", f"found {origin.repo} at {origin.commit}")
         hint = f"--source hf://{pinned.repo}@{pinned.commit}, or make the plan again"
         problems.error("B002", "this is another commit than the plan was made for", root, hint, which)
-    for what, planned, now in (
+    found = [
         ("config.json", plan.source.config_digest, checkpoint.folder.config_digest),
         ("the shard headers", plan.source.header_digest, checkpoint.folder.header_digest),
-    ):
+    ]
+    for shard in plan.shards if all(planned == now for _, planned, now in found) else ():
+        if shard.header:
+            now = hashlib.sha256(header_of(plan, shard, checkpoint)).hexdigest()
+            found.append(("tokenizer.json", shard.header, now))
+    for what, planned, now in found:
         if planned != now:
             note = (f"planned for {planned[:16]}, found {now[:16]}",)
             problems.error(
@@ -201,6 +238,10 @@ def check_source(plan: Plan, checkpoint: Checkpoint) -> None:
 
 def _is_finished(out: Path, plan: Plan) -> bool:
     if not os.path.lexists(out):
+        beside = read_manifest(out) if is_one_file(out) else None
+        if beside is not None and beside.get("plan") != plan.digest:
+            path, hint = Where(str(manifest_path(out))), "choose another output, or move this file away"
+            raise RecipeError("B001", "the manifest of another file is in the way", path, hint)
         return False
     found = read_manifest(out)
     if found is None:
@@ -216,7 +257,7 @@ def _is_finished(out: Path, plan: Plan) -> bool:
 def _is_complete(partial: Path, plan: Plan) -> bool:
     """Whether a build died between its manifest and its last rename, with every byte in place."""
     found = read_manifest(partial)
-    leftovers = frozenset((lease.NAME, journal.NAME))
+    leftovers = OWN_OF_FILE if container_of(plan).one_file else OWN
     return found is not None and found.get("plan") == plan.digest and not check_files(partial, found, leftovers)
 
 
@@ -241,7 +282,8 @@ def _adopt(partial: Path, plan: Plan, text: bytes) -> None:
             "B003", "unfinished work of another plan is in the way", Where(str(partial)),
             "finish that build, or remove the folder", notes,
         )  # fmt: skip
-    strays = [p.name for p in partial.iterdir() if p.name not in (lease.NAME, PLAN_NAME) and not p.name.startswith(".")]
+    known = (lease.NAME, PLAN_NAME)
+    strays = [p.name for p in partial.iterdir() if p.name not in known and not p.name.startswith(".")]
     if found is None and strays:
         message = f"the folder holds files that no build of this plan made: {', '.join(sorted(strays)[:5])}"
         raise RecipeError("B003", message, Where(str(partial)), "remove the folder")
@@ -253,29 +295,7 @@ def _adopt(partial: Path, plan: Plan, text: bytes) -> None:
 def _commit(partial: Path, plan: Plan, made: dict[str, bytes], entries: dict[str, journal.Entry]) -> None:
     """Side files (the plan is there already), then the manifest: from then on the folder is a bundle."""
     files = {entry.file: (entry.size, entry.sha256) for entry in entries.values()}
-    for name, content in made.items():
+    for name, content in made.items() if not container_of(plan).one_file else ():
         path = partial / name
         files[name] = hash_of(path) if name == PLAN_NAME else write_file(path, content)
-    write_file(partial / NAME, manifest_text(plan, files, ENCODER_VERSION).encode())
-
-
-def _publish(partial: Path, out: Path, plan: Plan, mine: Lease) -> None:
-    """Takes the build's own files out of a complete folder, durably, then gives the folder its name.
-
-    The lease goes first, or a power cut could leave it in the bundle. A builder that comes in this instant finds
-    nothing left to do but the same rename.
-    """
-    with disk.named_errors(out, "renaming the finished bundle"):
-        disk.remove(partial / journal.NAME)
-        mine.release()
-        disk.sync_folder(partial)
-        try:
-            if os.path.lexists(out):
-                raise FileExistsError
-            disk.rename(partial, out)
-        except OSError:
-            if _is_finished(out, plan):
-                return
-            raise
-        disk.remove(out / lease.NAME)
-        disk.sync_folder(out.parent)
+    write_file(partial / NAME, manifest_text(plan, files, encoders_of(plan)).encode())

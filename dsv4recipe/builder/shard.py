@@ -41,8 +41,8 @@ def temporary_mark(task: str, attempt: str = "") -> str:
 
 
 class OpenShard:
-    """A shard being written. Threads call `run` with its pieces, then `follow`; whoever runs the last piece calls
-    `finish`."""
+    """A shard being written; its first `resumed` bytes are there already. Threads call `run` with its pieces, then
+    `follow`; whoever runs the last piece calls `finish`."""
 
     def __init__(
         self,
@@ -55,6 +55,7 @@ class OpenShard:
     ) -> None:
         self.task = task
         self.live = False
+        self.resumed = 0
         self._folder = folder
         self._mark = temporary_mark(task.task, mark)
         self._sources = sources
@@ -63,12 +64,17 @@ class OpenShard:
         self._counting = threading.Lock()
         self._reading = threading.Lock()
 
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """The pieces that are to be run, in the order of the file."""
+        return self.task.pieces
+
     def begin(self) -> None:
         """Reserves the file and writes header and constants."""
         self._temp = disk.temporary(self._folder / self.task.file, self._mark)
         self._handle = disk.create(self._temp, self.task.size)
         self.live = True
-        self._left = len(self.task.pieces)
+        self._left = len(self.pieces)
         self._lost = False
         self._written, self._found = Written(), ReadBack(self._handle)
         self._write([(0, self.task.header), *self.task.constants])
@@ -89,10 +95,14 @@ class OpenShard:
         if self._reading.acquire(blocking=False):
             try:
                 self._prove(self._written.take(), drive=False)
+                self._proven()
             except disk.LostWritesError:
                 self._lost = True
             finally:
                 self._reading.release()
+
+    def _proven(self) -> None:
+        """What is to be done when more of the file is proven, while no other thread proves."""
 
     def finish(self) -> journal.Entry:
         """Makes the shard durable under its name. After a failed fsync the whole shard is written once more.
@@ -107,7 +117,7 @@ class OpenShard:
                 pass
             self.abandon()
             self.begin()
-            for piece in self.task.pieces:
+            for piece in self.pieces:
                 self.run(piece)
             with disk.named_errors(self._temp, "flushing for the second time"):
                 return self._seal()

@@ -12,6 +12,7 @@ from dsv4recipe.checkpoint.source import Source
 from dsv4recipe.checkpoint.strict_json import TooLargeError
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.plan.canonical import dump_plan
+from dsv4recipe.plan.containers import container_of
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.show import data_text
 from dsv4recipe.targets import SideInput, get
@@ -22,7 +23,10 @@ SMALL = 64 << 20
 
 
 def side_files(plan: Plan, checkpoint: Checkpoint) -> dict[str, bytes]:
-    """Name → content of every file of the bundle that is not a shard and not the manifest."""
+    """Name → content of every file of the bundle that is not a shard and not the manifest. Of a bundle that is one file
+    only the plan: it stays with the work, and goes into the manifest."""
+    if container_of(plan).one_file:
+        return {PLAN_NAME: dump_plan(plan).encode()}
     target = get(plan.target["runtime"], plan.source.family)
     source = checkpoint.folder.source
     files = tuple(name for name in source.tree() if not name.endswith((".safetensors", ".index.json")))

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from dsv4recipe.builder.encoders import encoders_of
 from dsv4recipe.builder.shard import ShardTask
 from dsv4recipe.checkpoint.graph import Checkpoint
-from dsv4recipe.formats.encode import ENCODER_VERSION
+from dsv4recipe.plan.containers import header_of, placed
 from dsv4recipe.plan.model import Plan, PlannedShard
 from dsv4recipe.plan.pieces import shard_pieces
-from dsv4recipe.plan.shards import shard_header, shard_modules
+from dsv4recipe.plan.shards import PlacedTensor
 
 
 def task_digest(plan: Plan, shard: PlannedShard) -> str:
     """sha256 over everything that decides a shard's bytes: plan (with the source's header digest), file, encoders."""
-    return hashlib.sha256(f"{plan.digest}\n{shard.file}\n{ENCODER_VERSION}\n".encode()).hexdigest()
+    return hashlib.sha256(f"{plan.digest}\n{shard.file}\n{encoders_of(plan)}\n".encode()).hexdigest()
 
 
 def shard_tasks(
@@ -30,9 +31,20 @@ def shard_tasks(
     for shard in plan.shards:
         if shard.file in skip:
             continue
-        pack = shard_modules(shard, plan.by_disk)
-        header = shard_header(pack)
-        pieces, constants = shard_pieces(pack, len(header), groups)
+        header = header_of(plan, shard, checkpoint)
+        tensors = placed(plan, shard)
+        pieces, constants = shard_pieces(tensors, groups)
+        constants += _gaps(tensors, len(header), shard.file_bytes)
         if by_source:
             pieces.sort(key=lambda piece: piece.place)
         yield ShardTask(task_digest(plan, shard), shard.file, shard.file_bytes, header, tuple(constants), tuple(pieces))
+
+
+def _gaps(tensors: Sequence[PlacedTensor], start: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """The zeros between tensors, and behind the last one, where a container aligns them."""
+    for tensor in tensors:
+        if tensor.offset > start:
+            yield start, bytes(tensor.offset - start)
+        start = tensor.offset + tensor.part.nbytes
+    if end > start:
+        yield start, bytes(end - start)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dsv4recipe.bundle.manifest import NAME, manifest_problem
+from dsv4recipe.bundle.manifest import NAME, is_one_file, manifest_path, manifest_problem, shard_path
 from dsv4recipe.checkpoint.safe_path import path_problem
 from dsv4recipe.checkpoint.strict_json import reason
 from dsv4recipe.errors import Diagnostic, Where
@@ -28,16 +28,18 @@ def hash_file(path: Path) -> tuple[int, str]:
 
 def check_files(folder: Path, manifest: Mapping[str, Any], ignore: frozenset[str] = frozenset()) -> list[Diagnostic]:
     """Findings V010 to V014 and V016: files missing, of another size, with other bytes, unlisted or unreadable, and a
-    manifest that is not as it was built. Every byte of the folder is read."""
+    manifest that is not as it was built. Every byte of the folder, or of the one file, is read."""
     listed = manifest.get("files")
     if not isinstance(listed, dict) or not listed:
-        return [_finding("V014", "the manifest lists no files", folder / NAME)]
+        return [_finding("V014", "the manifest lists no files", manifest_path(folder))]
     found = _manifest(folder)
     for name, entry in sorted(listed.items()):
         try:
             found += _file(folder, name, entry)
         except OSError as error:
             found.append(_unreadable(name, error, folder / name))
+    if is_one_file(folder):
+        return found
     for name in sorted(_files(folder) - set(listed) - {NAME} - ignore):
         hint = (
             "remove it: loaders read every shard they find"
@@ -53,19 +55,19 @@ def _manifest(folder: Path) -> list[Diagnostic]:
     try:
         problem = manifest_problem(folder)
     except OSError as error:
-        return [_unreadable(NAME, error, folder / NAME)]
+        return [_unreadable(NAME, error, manifest_path(folder))]
     hint = "copy the file again: nothing it says can be trusted"
     message = f"the manifest is not the one that was built: {problem}"
-    return [_finding("V014", message, folder / NAME, hint)] if problem else []
+    return [_finding("V014", message, manifest_path(folder), hint)] if problem else []
 
 
 def _file(folder: Path, name: str, entry: Any) -> list[Diagnostic]:
     """A listed file against its entry."""
-    path = folder / name
+    path = shard_path(folder, name)
     wanted = (entry.get("size"), entry.get("sha256")) if isinstance(entry, dict) else (None, None)
     if path_problem(name) or type(wanted[0]) is not int or not isinstance(wanted[1], str):
         message = f"the manifest lists an unsafe name or a broken entry: {name!r:.300}"
-        return [_finding("V014", message, folder / NAME)]
+        return [_finding("V014", message, manifest_path(folder))]
     if not path.is_file():
         return [_finding("V010", f"{name} is missing", path, "copy or build the bundle again")]
     size = path.stat().st_size

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from dsv4recipe.checkpoint.strict_json import regular_size
+from dsv4recipe.plan.canonical import plan_data
+from dsv4recipe.plan.containers import container_of
+from dsv4recipe.plan.gguf_file import SUFFIX as GGUF_SUFFIX
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.plan.shards import shard_modules, stored_tensors
 from dsv4recipe.version import VERSION
@@ -16,8 +19,25 @@ from dsv4recipe.version import VERSION
 NAME = "dsv4recipe.manifest.json"
 PLAN_NAME = "dsv4recipe.plan.json"
 INDEX_NAME = "model.safetensors.index.json"
+FILE_SUFFIX = ".manifest.json"
+"""Behind the name of a bundle that is one file: its manifest stands beside it, and holds its plan."""
 MAX_MANIFEST = 64 << 20
 """Bytes of a manifest that are read; real ones have some ten thousand."""
+
+
+def is_one_file(bundle: Path) -> bool:
+    """Whether a bundle of this name is one file, there already or to be made, and no folder."""
+    return bundle.suffix == GGUF_SUFFIX and not bundle.is_dir()
+
+
+def manifest_path(bundle: Path) -> Path:
+    """Where the manifest of a bundle is."""
+    return bundle.with_name(bundle.name + FILE_SUFFIX) if is_one_file(bundle) else bundle / NAME
+
+
+def shard_path(bundle: Path, file: str) -> Path:
+    """Where a file of the plan is: a bundle that is one file may be called anything."""
+    return bundle if is_one_file(bundle) else bundle / file
 
 
 def index_text(plan: Plan) -> str:
@@ -45,12 +65,14 @@ def manifest_text(plan: Plan, files: Mapping[str, tuple[int, str]], encoders: st
         "tensor_bytes": plan.tensor_bytes,
         "files": {name: {"size": size, "sha256": digest} for name, (size, digest) in sorted(files.items())},
     }
+    if container_of(plan).one_file:
+        data["contents"] = plan_data(plan)
     return _text(data | {"digest": _digest(data)})
 
 
-def manifest_problem(folder: Path) -> str:
-    """Why the manifest of a folder is not, byte for byte, what a build wrote there; "" if it is. Raises OSError."""
-    raw = (folder / NAME).read_bytes()
+def manifest_problem(bundle: Path) -> str:
+    """Why the manifest of a bundle is not, byte for byte, what a build wrote there; "" if it is. Raises OSError."""
+    raw = manifest_path(bundle).read_bytes()
     try:
         data = json.loads(raw)
         digest = data.pop("digest", None)
@@ -70,12 +92,13 @@ def _digest(data: Mapping[str, Any]) -> str:
     return hashlib.sha256(_text(data).encode()).hexdigest()
 
 
-def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a folder; None where there is none that can be read."""
+def read_manifest(bundle: Path) -> dict[str, Any] | None:
+    """The manifest of a bundle; None where there is none that can be read."""
+    path = manifest_path(bundle)
     try:
-        if regular_size(folder / NAME) > MAX_MANIFEST:
+        if regular_size(path) > MAX_MANIFEST:
             return None
-        data = json.loads((folder / NAME).read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
     return data if isinstance(data, dict) else None

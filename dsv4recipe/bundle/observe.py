@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dsv4recipe.bundle.recognise import Unrecognised, recognise
+from dsv4recipe.bundle.recognise import Unrecognised, recognise, recognise_ggml
 from dsv4recipe.bundle.view import BundleView
 from dsv4recipe.checkpoint.graph import Checkpoint, Group
 from dsv4recipe.checkpoint.header import Header, TensorEntry
@@ -51,13 +51,15 @@ def observe(view: BundleView, prefer: str = "") -> Observed:
     alike. Raises RecipeError C010 or C011 for a config.json that is of no known family."""
     checkpoint = expected_checkpoint(view.config, str(view.root / "config.json"))
     found, strangers = _assign(view, Index(checkpoint))
-    groups = sorted((g for g in checkpoint.groups if g.stem in found), key=lambda g: order_of(g.slot))
+    gguf = bool(view.values)
+    groups = sorted((g for g in checkpoint.groups if g.stem in found), key=lambda g: order_of(g.slot, gguf))
     absent = tuple(g for g in checkpoint.groups if g.stem not in found)
     seed = view.config.get("mxtq_seed", 42)
-    bare = [_module(group, found[group.stem], seed if type(seed) is int else 42) for group in groups]
+    seed = seed if type(seed) is int else 42
+    bare = [_module(group, found[group.stem], None if gguf else seed) for group in groups]
     overrides = quantization_of(view.config)
     targets = running(checkpoint.family.name).values()
-    ranked = sorted(targets, key=lambda target: _misfit(target, groups, bare, overrides, prefer, checkpoint))
+    ranked = sorted(targets, key=lambda target: _misfit(target, groups, bare, view, prefer, checkpoint))
     best = ranked[0]
     alike = _names_misfit(best, groups, bare, checkpoint)
     modules = tuple(replace(module, path=best.path(group.slot)) for module, group in zip(bare, groups, strict=True))
@@ -99,10 +101,14 @@ def _assign(view: BundleView, index: Index) -> tuple[dict[str, Stems], list[str]
     return dict(found), strangers
 
 
-def _module(group: Group, stems: Stems, seed: int) -> PlannedModule:
-    """The module without its path. Stems that do not fit together are one unrecognised module with all their bytes."""
+def _module(group: Group, stems: Stems, seed: int | None) -> PlannedModule:
+    """The module without its path; `seed` is None for those of a GGUF. Stems that do not fit together are one
+    unrecognised module with all their bytes."""
     first, (expert, parts) = next(iter(stems.items()))
-    disk, fmt = first, recognise(parts, group.source.shape, _stacked(group, expert), seed)
+    if seed is None:
+        disk, fmt = first, recognise_ggml(parts, group.shape)
+    else:
+        disk, fmt = first, recognise(parts, group.source.shape, _stacked(group, expert), seed)
     if expert is not None:
         disk = first.replace(f".experts.{expert}.", ".experts.{E}.")
         reason = _torn(group, stems, disk)
@@ -140,7 +146,7 @@ def _torn(group: Group, stems: Stems, disk: str) -> str:
 
 
 def _parts(parts: Mapping[str, TensorEntry], fmt: Format) -> Iterator[Part]:
-    for suffix in sorted(parts, key=_ORDER.index):
+    for suffix in sorted(parts, key=lambda suffix: _ORDER.index(suffix) if suffix in _ORDER else len(_ORDER)):
         fill = fmt.bits if suffix == ".tq_bits" and isinstance(fmt, Mxtq) else None
         yield Part(suffix, parts[suffix].dtype, parts[suffix].shape, fill)
 
@@ -168,14 +174,18 @@ def _misfit(
     target: Target,
     groups: Sequence[Group],
     modules: Sequence[PlannedModule],
-    overrides: Mapping[str, Any],
+    view: BundleView,
     prefer: str,
     checkpoint: Checkpoint,
 ) -> tuple[int, bool, int]:
-    """Orders targets: names first, then what the caller prefers, then how many entries of config.json differ."""
+    """Orders targets: names first, then what the caller prefers, then how many entries of config.json differ, or
+    key/values from what is compiled into an engine."""
+    overrides = quantization_of(view.config)
     keys = {module.disk: target.keys(group.slot) for module, group in zip(modules, groups, strict=True)}
     wanted = quantization(target, modules, keys)
     differing = sum(wanted.get(key) != overrides.get(key) for key in {*wanted, *overrides})
+    if target.engine is not None:
+        differing += sum(1 for _ in target.engine.unlike(view.values))
     return _names_misfit(target, groups, modules, checkpoint), target.name != prefer, differing
 
 
@@ -205,7 +215,8 @@ def _source(view: BundleView, checkpoint: Checkpoint) -> PlannedSource:
     said = said if isinstance(said, dict) else {}
     model = said.get("model") or view.json.get("jang_config.json", {}).get("source_model") or ""
     model = model if isinstance(model, str) and model.count("/") == 1 and not model.startswith("/") else ""
-    return PlannedSource(model, str(said.get("revision") or ""), checkpoint.family.name, "", "", 0, 0)
+    revision = str(said.get("revision") or view.origin[1])
+    return PlannedSource(model or view.origin[0], revision, checkpoint.family.name, "", "", 0, 0)
 
 
 def _shards(view: BundleView, found: Mapping[str, Stems]) -> Iterator[PlannedShard]:
@@ -218,4 +229,4 @@ def _shards(view: BundleView, found: Mapping[str, Stems]) -> Iterator[PlannedSha
 
 
 def _payload(header: Header) -> int:
-    return header.size - header.data_start
+    return sum(entry.nbytes for entry in header.tensors)

@@ -5,17 +5,20 @@ Reads headers and JSON files, never weights.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsv4recipe.bundle.manifest import PLAN_NAME
+from dsv4recipe.bundle.manifest import PLAN_NAME, is_one_file, manifest_path, read_manifest
 from dsv4recipe.bundle.observe import observe, quantization_of
 from dsv4recipe.bundle.view import open_bundle
 from dsv4recipe.checkpoint.header import MAX_HEADER
 from dsv4recipe.checkpoint.strict_json import read_object
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.plan.canonical import load_plan
-from dsv4recipe.plan.model import Plan
+from dsv4recipe.plan.containers import placed
+from dsv4recipe.plan.model import Plan, PlannedShard
 from dsv4recipe.plan.shards import shard_header, shard_modules
 
 _JSON_LIMIT = 64 << 20
@@ -35,7 +38,8 @@ class BundlePlan:
 def read_bundle(root: Path, prefer: str = "") -> BundlePlan:
     """The plan of the bundle at `root`, whoever built it. `prefer` names the runtime to take where several fit alike.
 
-    Raises RecipeError V020 (no bundle), C010 or C011 (config.json of no known family), P023 (a checkpoint).
+    A GGUF is a file; its manifest stands beside it. Raises RecipeError V020 (no bundle), C060 to C062 (no GGUF), C010
+    or C011 (config.json of no known family), P023 (a checkpoint).
     """
     notes: list[str] = []
     planned = _plan_inside(root, notes)
@@ -56,26 +60,35 @@ def read_bundle(root: Path, prefer: str = "") -> BundlePlan:
 
 
 def _plan_inside(root: Path, notes: list[str]) -> Plan | None:
-    path = root / PLAN_NAME
-    if not path.is_file():
-        return None
     try:
-        return load_plan(path.read_text(encoding="utf-8"), str(path))
+        return plan_inside(root)
     except (RecipeError, UnicodeDecodeError) as error:
-        notes.append(f"{PLAN_NAME} cannot be used ({str(error).splitlines()[0]}): compared by what headers show")
+        notes.append(f"its plan cannot be used ({str(error).splitlines()[0]}): compared by what headers show")
         return None
+
+
+def plan_inside(root: Path) -> Plan | None:
+    """The plan that a bundle carries: a file of the folder, or in the manifest beside the one file; None where there is
+    none. Raises RecipeError P020, P021 and UnicodeDecodeError."""
+    if is_one_file(root):
+        contents = (read_manifest(root) or {}).get("contents")
+        return None if contents is None else load_plan(json.dumps(contents), str(manifest_path(root)))
+    path = root / PLAN_NAME
+    return load_plan(path.read_text(encoding="utf-8"), str(path)) if path.is_file() else None
 
 
 def _as_planned(root: Path, plan: Plan) -> bool:
-    """Whether every shard has the size and the very header that the plan gives it, no other shard lies there, and
-    config.json says of quantization what the plan says."""
+    """Whether a GGUF has the size and the very header of the plan. Of a folder: whether every shard has both, no other
+    shard lies there, and config.json says of quantization what the plan says."""
     files = {shard.file for shard in plan.shards}
+    if is_one_file(root):
+        (shard,) = plan.shards
+        return root.stat().st_size == shard.file_bytes and header_as_planned(root, plan, shard)
     if {path.name for path in root.glob("model*.safetensors")} != files:
         return False
     for shard in plan.shards:
         path = root / shard.file
-        header = shard_header(shard_modules(shard, plan.by_disk))
-        if path.stat().st_size != shard.file_bytes or len(header) > MAX_HEADER or not _begins_with(path, header):
+        if path.stat().st_size != shard.file_bytes or not header_as_planned(path, plan, shard):
             return False
     try:
         config = read_object(root / "config.json", _JSON_LIMIT, "config.json", "V022")[0]
@@ -84,6 +97,11 @@ def _as_planned(root: Path, plan: Plan) -> bool:
     return quantization_of(config) == plan.overrides
 
 
-def _begins_with(path: Path, header: bytes) -> bool:
+def header_as_planned(path: Path, plan: Plan, shard: PlannedShard) -> bool:
+    """Whether a file begins with the header that the plan gives it, byte for byte."""
     with path.open("rb") as stream:
-        return stream.read(len(header)) == header
+        if shard.header:
+            size = min((tensor.offset for tensor in placed(plan, shard)), default=0)
+            return hashlib.sha256(stream.read(size)).hexdigest() == shard.header
+        header = shard_header(shard_modules(shard, plan.by_disk))
+        return len(header) <= MAX_HEADER and stream.read(len(header)) == header

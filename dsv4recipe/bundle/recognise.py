@@ -11,9 +11,10 @@ from math import prod
 from typing import Any
 
 from dsv4recipe.checkpoint.header import TensorEntry
-from dsv4recipe.formats import Affine, Format, Keep, Mxfp4, Mxfp8, Mxtq, Part, SourceTensor
+from dsv4recipe.formats import Affine, Format, Ggml, Keep, Mxfp4, Mxfp8, Mxtq, Part, SourceTensor
 from dsv4recipe.formats.affine import BITS, GROUP_SIZES
 from dsv4recipe.formats.base import FLOAT_DTYPES
+from dsv4recipe.formats.ggml import TYPE_IDS, UNKNOWN, WEIGHTED
 
 _FLOATS = {dtype: name for name, dtype in FLOAT_DTYPES.items()}
 _MX: Mapping[int, Format] = {4: Mxfp4(), 8: Mxfp8()}
@@ -66,6 +67,14 @@ def recognise(parts: Mapping[str, TensorEntry], shape: tuple[int, ...], stack: i
         if packed.dtype == "U32" and norms.dtype == "F16" and not rest and prod(packed.shape[:-1]) == rows:
             return Mxtq(bits, seed) if prod(norms.shape) == rows and bits in (2, 4) else Unrecognised(stored)
     return Unrecognised(stored)
+
+
+def recognise_ggml(parts: Mapping[str, TensorEntry], group: tuple[int, ...]) -> Format:
+    """The format of a tensor of a GGUF, whose logical shape must be `group`. No header tells the importance."""
+    (entry, *more) = parts.values()
+    if more or entry.dtype not in TYPE_IDS or entry.shape != group:
+        return Unrecognised(", ".join(f"{each.dtype} {list(each.shape)}" for each in parts.values()))
+    return Ggml(entry.dtype, UNKNOWN if entry.dtype in WEIGHTED else "none")
 
 
 def _grouped(parts: Mapping[str, TensorEntry], rows: int, columns: int) -> Format | None:

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dsv4recipe.bundle.manifest import INDEX_NAME, NAME, PLAN_NAME
+from dsv4recipe.bundle.gguf_view import metadata_differences
+from dsv4recipe.bundle.manifest import INDEX_NAME, NAME, PLAN_NAME, is_one_file
 
 _OURS = {NAME, PLAN_NAME, INDEX_NAME, "recipe.yaml", "README.md"}
 _CONFIG = "config.json"
@@ -24,7 +25,12 @@ Fact = tuple[str, str, str]
 
 
 def side_differences(before: Path, after: Path) -> tuple[Fact, ...]:
-    """(what, before, after) per side file that is on one side only, or holds something else; JSON files key by key."""
+    """(what, before, after) per side file that is on one side only, or holds something else; JSON files key by key. Of
+    two files, their key/values; a file and a folder have nothing in common."""
+    if is_one_file(before) and is_one_file(after):
+        return metadata_differences(before, after)
+    if is_one_file(before) or is_one_file(after):
+        return ()
     old, new = _listing(before), _listing(after)
     return tuple(fact for name in sorted({*old, *new}) for fact in _compare(name, old.get(name), new.get(name)))
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dsv4recipe.bundle.manifest import INDEX_NAME
+from dsv4recipe.bundle.manifest import INDEX_NAME, is_one_file
 from dsv4recipe.checkpoint.header import Header, TensorEntry, read_header
 from dsv4recipe.checkpoint.strict_json import read_object
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
@@ -20,13 +20,16 @@ _JSON_LIMIT = 64 << 20
 
 @dataclass(frozen=True)
 class BundleView:
-    """`tensors` maps a disk stem to its parts by suffix ("" for a bare parameter); `json` the small JSON files."""
+    """`tensors` maps a disk stem to its parts by suffix ("" for a bare parameter); `json` the small JSON files, or of a
+    GGUF what its key/values, `values`, tell of them. `origin` is model and revision, as the file itself says."""
 
     root: Path
     shards: tuple[Header, ...]
     tensors: Mapping[str, Mapping[str, TensorEntry]]
     shard_of: Mapping[str, str]
     json: Mapping[str, Mapping[str, Any]]
+    values: Mapping[str, Any] = field(default_factory=dict)
+    origin: tuple[str, str] = ("", "")
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -43,7 +46,11 @@ def split_name(name: str) -> tuple[str, str]:
 
 def open_bundle(root: Path) -> tuple[BundleView, list[Diagnostic]]:
     """The view and what is wrong with files, headers and index (V020 to V024). A folder without config.json or shards
-    raises RecipeError V020."""
+    raises RecipeError V020; a GGUF file what `open_gguf` raises."""
+    if is_one_file(root):
+        from dsv4recipe.bundle.gguf_view import open_gguf
+
+        return open_gguf(root), []
     names = sorted(path.name for path in root.glob("*.safetensors") if _SHARD.fullmatch(path.name))
     if not names or not (root / "config.json").is_file():
         message = "not a bundle: it needs config.json and model-*.safetensors"

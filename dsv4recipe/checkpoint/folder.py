@@ -7,7 +7,8 @@ the folder is collected and shown at once.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from dsv4recipe.hub.address import SCHEME
 from dsv4recipe.hub.error import HubError
 
 MAX_CONFIG = 1_000_000
+MAX_DOCUMENT = 64 << 20
+"""Bytes of a tokenizer.json."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,13 @@ class Folder:
     config: dict[str, Any]
     config_digest: str
     files: tuple[Header, ...]
+    documents: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+
+    def document(self, name: str) -> dict[str, Any]:
+        """A JSON file beside the shards, read when it is asked for, if it is not among `documents`. Raises C063."""
+        if name in self.documents:
+            return self.documents[name]
+        return object_from(lambda: self.source.small(name, MAX_DOCUMENT), name, "C063")[0]
 
     @property
     def place(self) -> str:

@@ -28,9 +28,9 @@ _TINY_VISION = {"num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads"
 _SLICE = {"vocab_size": 16384, "num_hidden_layers": 1, "n_routed_experts": 64, "num_nextn_predict_layers": 0}
 
 
-PRESETS = ("tiny", "slice", "full")
-"""tiny: a toy of every kind of layer. slice: the release's real widths with one layer, 64 experts, a vocabulary of
-16,384 and no MTP stage. full: the release."""
+PRESETS = ("tiny", "tiny-256", "slice", "full")
+"""tiny: a toy of every kind of layer. tiny-256: with expert rows of 256 weights, as ggml's blocks need. slice: the
+release's real widths with one layer, 64 experts, a vocabulary of 16,384 and no MTP stage. full: the release."""
 
 
 def synth_config(release: str, preset: str, layers: int | None = None, experts: int | None = None) -> dict[str, Any]:
@@ -43,7 +43,9 @@ def synth_config(release: str, preset: str, layers: int | None = None, experts: 
             raise RecipeError("C051", f'the {what} "{word}" is unknown', hint=did_you_mean(word, known))
     spec = RELEASES[release]
     v41 = "text_config" in spec.config
-    changes = {"tiny": _TINY | (_TINY_V41 if v41 else {}), "slice": _SLICE, "full": {}}[preset]
+    tiny = _TINY | (_TINY_V41 if v41 else {})
+    wide = tiny | {"moe_intermediate_size": 256}
+    changes = {"tiny": tiny, "tiny-256": wide, "slice": _SLICE, "full": {}}[preset]
     wishes = {"num_hidden_layers": layers, "n_routed_experts": experts}
     changes = changes | {key: value for key, value in wishes.items() if value is not None}
     config = copied(spec.config)
@@ -51,7 +53,7 @@ def synth_config(release: str, preset: str, layers: int | None = None, experts: 
     for section in (config, text):
         section.update({key: changes[key] for key in section if key in changes})
     if preset != "full" and "vision_config" in config:
-        config["vision_config"] |= _TINY_VISION if preset == "tiny" else {"num_hidden_layers": 1}
+        config["vision_config"] |= _TINY_VISION if preset.startswith("tiny") else {"num_hidden_layers": 1}
     count, topk = text["num_hidden_layers"], text["num_experts_per_tok"]
     if not 1 <= count <= 1024:
         raise RecipeError("C051", f"{count} layers: 1 to 1,024 are possible")

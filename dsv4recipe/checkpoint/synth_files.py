@@ -51,6 +51,10 @@ you like, without warranty of any kind.
 """
 
 
+MARKS = ("<think>", "</think>", "｜DSML｜")
+"""Marks of thinking and of tool calls: words of their own, but no control tokens."""
+
+
 def special_tokens(vocab: int) -> dict[str, int]:
     """Special tokens with the ids of the release where the vocabulary reaches that far, else right after the pad."""
     user = 128803 if vocab > 128804 else 3
@@ -58,21 +62,29 @@ def special_tokens(vocab: int) -> dict[str, int]:
 
 
 def tokenizer(vocab: int) -> dict[str, Any]:
-    """tokenizer.json: whole words split at spaces, "w<id>" for each id that is not special."""
+    """tokenizer.json: a byte-pair encoding, as the release's. Words are split at spaces and looked up whole: "w<id>"
+    for each id that is not special, a mark or a digit; the merges are those whose two halves are words."""
     special = special_tokens(vocab)
-    taken = set(special.values())
-    words = special | {f"w{number}": number for number in range(vocab) if number not in taken}
-    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    last = {token: vocab - 1 - place for place, token in enumerate((*MARKS, *"0123456789"))}
+    marks = {token: last[token] for token in MARKS}
+    taken = {*special.values(), *last.values()}
+    words = special | {f"w{number}": number for number in range(vocab) if number not in taken} | last
+    merges = [f"{word[:-1]} {word[-1]}" for word in words if word[0] == "w" and word[:-1] in words]
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    added = [(token, number, True) for token, number in special.items()]
+    added += [(token, number, False) for token, number in marks.items()]
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [{"id": number, "content": token, **flags} for token, number in special.items()],
+        "added_tokens": [
+            {"id": number, "content": token, **flags, "special": control} for token, number, control in added
+        ],
         "normalizer": None,
         "pre_tokenizer": {"type": "WhitespaceSplit"},
         "post_processor": None,
         "decoder": None,
-        "model": {"type": "WordLevel", "vocab": words, "unk_token": PAD},
+        "model": {"type": "BPE", "vocab": words, "merges": merges, "ignore_merges": True, "unk_token": PAD},
     }
 
 

@@ -23,6 +23,7 @@ from dsv4recipe.cli.arguments import importance_option, json_option, recipe_argu
     type=click.Path(path_type=Path),
     help="Output of `sha256sum *.safetensors` in SRC: a file with other bytes is refused before any of it is used.",
 )
+@click.option("--headers-only", is_flag=True, help="Files of full size with holes for data, to try a loader on.")
 @importance_option
 @scratch_options
 @json_option
@@ -35,6 +36,7 @@ def command(
     scheduler: str | None,
     locked: bool,
     sums: Path | None,
+    headers_only: bool,
     importance_file: Path | None,
     scratch: int | None,
     scratch_dir: Path | None,
@@ -58,6 +60,12 @@ def command(
         plan = held_to(recipe, planner.checkpoint, lock_path(recipe), planner.importance)
     else:
         plan = planner.plan(recipe)
+    if headers_only:
+        from dsv4recipe.builder.hollow import build_headers
+        from dsv4recipe.cli.progress import told_hollow
+
+        told_hollow(build_headers(plan, planner.checkpoint, output), plan, as_json)
+        return
     wanted = None
     if sums is not None:
         from dsv4recipe.cli.sums import read_sums

@@ -23,7 +23,7 @@ def command(path: str, as_json: bool) -> None:
     if as_json:
         print_json({"format_version": 1, **found})
         return
-    shards = counted(found["shards"], "shard")
+    shards = counted(found["shards"], "file" if Path(path).is_file() else "shard")
     click.echo(f"{found['kind']} of family {found['family']}: {found['tensors']:,} tensors in {shards}")
     click.echo(human_size(found["bytes"]))
     rows = [(row["name"], f"{row['tensors']:,}", f"{row['bytes']:,}") for row in found["by"]]
@@ -31,9 +31,9 @@ def command(path: str, as_json: bool) -> None:
 
 
 def _is_bundle(path: Path) -> bool:
-    from dsv4recipe.bundle.manifest import NAME
+    from dsv4recipe.bundle.manifest import NAME, is_one_file
 
-    return (path / NAME).is_file() or (path / "jang_config.json").is_file()
+    return is_one_file(path) or (path / NAME).is_file() or (path / "jang_config.json").is_file()
 
 
 def _checkpoint(path: str) -> dict[str, Any]:

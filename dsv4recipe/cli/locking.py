@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from dsv4recipe import diff, make_plan
+from dsv4recipe.builder.encoders import encoders_of
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.cli.diff_view import ROWS, merged, named
 from dsv4recipe.errors import RecipeError, Where
-from dsv4recipe.formats.encode import ENCODER_VERSION
 from dsv4recipe.importance.model import Importance
 from dsv4recipe.plan.lock import check_lock, content_digest, lock_text, read_lock
 from dsv4recipe.plan.model import Plan
@@ -38,7 +38,7 @@ def lock_now(recipe: str, checkpoint: Checkpoint, importance: Importance | None)
     """What locking `recipe` against `checkpoint` writes; `importance` as for `make_plan`."""
     loaded, parents = load_with_parents(recipe, content_digest)
     plan = make_plan(loaded, checkpoint, importance)
-    return Locked(plan, lock_text(plan, checkpoint, parents, ENCODER_VERSION))
+    return Locked(plan, lock_text(plan, checkpoint, parents, encoders_of(plan, machine=False)))
 
 
 def locked_text(path: Path) -> str:

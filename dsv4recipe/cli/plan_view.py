@@ -5,8 +5,10 @@ from __future__ import annotations
 import click
 
 from dsv4recipe.cli.output import console, table
+from dsv4recipe.plan.cautions import cautions
+from dsv4recipe.plan.containers import container_of, placed
 from dsv4recipe.plan.ledger import ledger
-from dsv4recipe.plan.model import Plan
+from dsv4recipe.plan.model import Plan, PlannedShard
 from dsv4recipe.targets import get
 from dsv4recipe.units import counted, gigabytes, human_size
 
@@ -19,6 +21,9 @@ def print_plan(plan: Plan) -> None:
         f"{plan.tensor_bytes:,} B   {gigabytes(plan.tensor_bytes)}   {plan.bits_per_weight:.3f} bits per weight   "
         f"{counted(len(plan.shards), 'shard')}"
     )
+    if container_of(plan).one_file:
+        for shard in plan.shards:
+            _print_file(plan, shard)
     click.echo()
     rows = [
         (
@@ -49,4 +54,13 @@ def print_plan(plan: Plan) -> None:
         click.echo(f"sidecar {name}: {human_size(size)} of signs and codebooks")
     for who, count in plan.dropped.items():
         click.echo(f"dropped by {who}: {count:,} tensors")
+    for caution in cautions(plan):
+        click.echo(caution.render())
     click.echo(f"plan {plan.digest}")
+
+
+def _print_file(plan: Plan, shard: PlannedShard) -> None:
+    """The one file: what its header and the gaps between tensors add to the tensors."""
+    header = min(tensor.offset for tensor in placed(plan, shard))
+    gaps = shard.file_bytes - header - shard.tensor_bytes
+    click.echo(f"{shard.file}: {shard.file_bytes:,} B, of it {header:,} B header and {gaps:,} B padding")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsv4recipe import load_recipe, make_plan, open_checkpoint
+from dsv4recipe.bundle.manifest import is_one_file
 from dsv4recipe.bundle.read import read_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError, Where
@@ -26,6 +27,11 @@ class Side:
     plan: Plan
     folder: Path | None
     notes: tuple[str, ...]
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a name is that of a folder, or of a bundle that is one file."""
+    return path.is_dir() or is_one_file(path)
 
 
 class Planner:
@@ -53,7 +59,7 @@ class Planner:
     def plan(self, name: str) -> Plan:
         """The plan to build that `name` means. Raises RecipeError P022 for a bundle without a plan to build from."""
         path = Path(name)
-        if not path.is_dir():
+        if not is_bundle(path):
             return self.side(name).plan
         found = read_bundle(path)
         if not found.built:
@@ -65,7 +71,7 @@ class Planner:
         """One side of a comparison; a bundle may be anyone's. `prefer` is the runtime where its names fit several. With
         an `other` side, the importance file may be for that one alone."""
         path = Path(name)
-        if path.is_dir():
+        if is_bundle(path):
             found = read_bundle(path, prefer)
             return Side(found.plan, path, found.notes)
         if path.suffix == ".json":
@@ -76,7 +82,7 @@ class Planner:
 
     def sides(self, before: str, after: str) -> tuple[Side, Side]:
         """Both sides; the runtime of one that is known helps to read the other."""
-        if Path(before).is_dir() and not Path(after).is_dir():
+        if is_bundle(Path(before)) and not is_bundle(Path(after)):
             known = self.side(after, other=True)
             return self.side(before, known.plan.target["runtime"], other=True), known
         known = self.side(before, other=True)

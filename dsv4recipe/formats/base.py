@@ -24,11 +24,20 @@ ITEM_SIZE = {
 }  # fmt: skip
 """Bytes per element of each safetensors dtype."""
 
+BLOCKS = {"Q8_0": (32, 34), "MXFP4": (32, 17), "Q2_K": (256, 84), "Q4_K": (256, 144), "IQ2_XXS": (256, 66)}
+"""Weights and bytes per block of each ggml type that has blocks, along a row (fact sheet ds4_gguf.md 6.5)."""
+
+
+def stored_bytes(dtype: str, shape: tuple[int, ...]) -> int:
+    """Bytes of a tensor of a safetensors dtype or a ggml block type."""
+    weights, size = BLOCKS.get(dtype) or (1, ITEM_SIZE[dtype])
+    return prod(shape) // weights * size
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One tensor that is stored: `<stem><suffix>` with its safetensors dtype and shape. A part with `fill` holds that
-    number in every element and is made of no source."""
+    """One tensor that is stored: `<stem><suffix>` with its dtype (of safetensors, or a ggml block type) and logical
+    shape. A part with `fill` holds that number in every element and is made of no source."""
 
     suffix: str
     dtype: str
@@ -37,7 +46,7 @@ class Part:
 
     @property
     def nbytes(self) -> int:
-        return prod(self.shape) * ITEM_SIZE[self.dtype]
+        return stored_bytes(self.dtype, self.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +69,7 @@ class Format(Protocol):
 
     @property
     def kind(self) -> str:
-        """The word a recipe uses: "affine", "mxfp4", "mxfp8", "mxtq", "keep"."""
+        """The word a recipe uses: "affine", "mxfp4", "mxfp8", "mxtq", "ggml", "keep"."""
         ...
 
     def parts(self, source: SourceTensor) -> tuple[Part, ...]:

@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsv4recipe.formats.affine import Affine
-from dsv4recipe.formats.base import ITEM_SIZE, Format, SourceTensor
+from dsv4recipe.formats.base import BLOCKS, ITEM_SIZE, Format, SourceTensor
 from dsv4recipe.formats.codebooks import block_scales, codebook, hadamard_blocks, signs
+from dsv4recipe.formats.ggml import Ggml
+from dsv4recipe.formats.ggml_library import dequantize
 from dsv4recipe.formats.keep import Keep
 from dsv4recipe.formats.kernels import mxtq
 from dsv4recipe.formats.kernels import source as source_kernels
@@ -112,7 +114,8 @@ def widen(values: NDArray[Any], dtype: str) -> Floats:
 def decode_parts(fmt: Format, source: SourceTensor, arrays: Sequence[NDArray[Any]]) -> Floats:
     """float32 of `source.shape`: what a runtime makes of `arrays`, the parts that `encode` returned.
 
-    affine: q·scale + bias, two roundings (mlx.md 2.1); mxfp4, mxfp8: exact (2.2); mxtq: vmlx.md section 2.
+    affine: q·scale + bias, two roundings (mlx.md 2.1); mxfp4, mxfp8: exact (2.2); mxtq: vmlx.md section 2; ggml's
+    blocks: by the package gguf.
     """
     match fmt:
         case Keep():
@@ -132,6 +135,13 @@ def decode_parts(fmt: Format, source: SourceTensor, arrays: Sequence[NDArray[Any
             out = np.empty(source.shape, np.float32)
             read(words.view(np.uint8), scales, out)
             return out
+        case Ggml():
+            (values,) = (np.ascontiguousarray(a) for a in arrays)
+            if fmt.type in BLOCKS:
+                return dequantize(fmt.type, values)
+            if source.stored == "int":
+                return _exact_floats(values, source)
+            return widen(values, fmt.type).reshape(source.shape)
         case Mxtq():
             return _decode_mxtq(fmt, source, arrays)
     raise ValueError(f"no decoder for format {fmt.kind!r}")

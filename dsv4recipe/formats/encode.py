@@ -16,6 +16,7 @@ from dsv4recipe.formats.affine import Affine
 from dsv4recipe.formats.base import Format, SourceTensor, wants_importance
 from dsv4recipe.formats.codebooks import block_scales, boundaries, hadamard_blocks, signs
 from dsv4recipe.formats.decode import INTEGERS, Bytes, Floats, decode_rows, raw, rows_of
+from dsv4recipe.formats.ggml import Ggml
 from dsv4recipe.formats.keep import Keep
 from dsv4recipe.formats.kernels import affine, casts, fit, mxtq
 from dsv4recipe.formats.kernels import source as source_kernels
@@ -85,7 +86,11 @@ def encode(
         case Mxfp4() | Mxfp8():
             return _microscaling(fmt, source, weight, scale, empty)
         case Keep():
-            return (_keep(fmt, source, weight, scale, empty),)
+            return (keep(fmt, source, weight, scale, empty),)
+        case Ggml():
+            from dsv4recipe.formats.ggml_encode import encode_ggml
+
+            return (encode_ggml(fmt, source, weight, scale, empty),)
     raise ValueError(f"no encoder for format {fmt.kind!r}")
 
 
@@ -95,7 +100,7 @@ def _spans(rows: int, columns: int) -> list[tuple[int, int]]:
     return [(start, min(start + step, rows)) for start in range(0, rows, step)]
 
 
-def _blocks(source: SourceTensor, weight: Bytes, scale: Bytes | None) -> Iterator[tuple[int, Floats]]:
+def blocks(source: SourceTensor, weight: Bytes, scale: Bytes | None) -> Iterator[tuple[int, Floats]]:
     """(first row, float32 rows) block by block, every value finite. A block is gone when the next comes."""
     rows, columns = rows_of(source)
     spans = _spans(rows, columns)
@@ -116,12 +121,12 @@ def _why(source: SourceTensor, value: float) -> str:
     return "the value overflows float32" if coded else "Inf in the source"
 
 
-def _check_codes(source: SourceTensor, weight: Bytes, scale: Bytes | None) -> None:
+def check_codes(source: SourceTensor, weight: Bytes, scale: Bytes | None) -> None:
     """Refuses FP4 and FP8 bytes with a value that is not finite; decodes only where a scan finds a reason to."""
     assert scale is not None
     suspect = bool(scale.size) and int(scale.max()) >= _OVERFLOW[source.stored]
     if suspect or (source.stored == "fp8" and source_kernels.any_fp8_nan(weight)):
-        for _ in _blocks(source, weight, scale):
+        for _ in blocks(source, weight, scale):
             pass
 
 
@@ -154,10 +159,10 @@ def _affine(
     chosen = np.empty((4, spans[0][1] if spans else 0, columns // fmt.group_size), np.float32)
     decoded: Iterator[tuple[int, Floats]] = iter(())
     if source.stored == "fp4" and scale is not None:
-        _check_codes(source, weight, scale)
+        check_codes(source, weight, scale)
         packed, exponents = weight.reshape(rows, columns // 2), scale.reshape(rows, columns // 32)
     else:
-        decoded = _blocks(source, weight, scale)
+        decoded = blocks(source, weight, scale)
     fitted, first = (fmt.fit != "minmax"), 2 if fmt.fit == "minmax" else 0
     for start, stop in spans:
         part, four = slice(start, stop), chosen[:, : stop - start]
@@ -201,7 +206,7 @@ def _mxtq(
     norms = np.empty(rows, np.float32)
     flips, scales = signs(width, fmt.seed), block_scales(width)
     sizes, edges = np.array(hadamard_blocks(width), np.int64), boundaries(width, fmt.bits)
-    for start, block in _blocks(source, weight, scale):
+    for start, block in blocks(source, weight, scale):
         part = slice(start, start + len(block))
         mxtq.quantize(block, flips, sizes, scales, edges, fmt.bits, packed[part], norms[part])
     beyond = narrow(norms, "F16", stored)
@@ -215,7 +220,7 @@ def _microscaling(
 ) -> tuple[NDArray[Any], ...]:
     """Copies of the bits; a tile's scale is repeated over its rows and groups of 32 columns."""
     assert scale is not None
-    _check_codes(source, weight, scale)
+    check_codes(source, weight, scale)
     rows, columns = source.shape
     words = weight.view(np.uint32).reshape(fmt.parts(source)[0].shape)
     if isinstance(fmt, Mxfp4):
@@ -227,14 +232,14 @@ def _microscaling(
     return words, spread
 
 
-def _keep(fmt: Keep, source: SourceTensor, weight: Bytes, scale: Bytes | None, empty: Empty) -> NDArray[Any]:
+def keep(fmt: Keep, source: SourceTensor, weight: Bytes, scale: Bytes | None, empty: Empty) -> NDArray[Any]:
     if source.stored == "int":
         return weight.view(INTEGERS[source.dtype]).reshape(source.shape)
     if fmt.dtype not in ("F32", "BF16", "F16"):
         raise ValueError(f"{source.dtype} is kept as F32, BF16 or F16, not as {fmt.dtype}")
     rows, columns = rows_of(source)
     out = empty((rows, columns), np.float32 if fmt.dtype == "F32" else np.uint16)
-    for start, block in _blocks(source, weight, scale):
+    for start, block in blocks(source, weight, scale):
         beyond = narrow(block, fmt.dtype, out[start : start + len(block)])
         if beyond >= 0:
             row, column = divmod(beyond, columns)

@@ -10,7 +10,8 @@ from typing import Any
 
 from dsv4recipe.formats.base import Part, SourceTensor
 
-_EXACT = {"F32": {"bf16", "f16", "f32", "fp8", "fp4"}, "BF16": {"bf16", "fp8", "fp4"}, "F16": {"f16"}}
+EXACT = {"F32": {"bf16", "f16", "f32", "fp8", "fp4"}, "BF16": {"bf16", "fp8", "fp4"}, "F16": {"f16"}}
+"""Which storages each float dtype holds exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Keep:
         return ""
 
     def lossless(self, source: SourceTensor) -> bool:
-        return self.dtype == source.dtype or source.stored in _EXACT.get(self.dtype, set())
+        return self.dtype == source.dtype or source.stored in EXACT.get(self.dtype, set())
 
     def quantization(self) -> dict[str, Any] | None:
         return None

@@ -6,6 +6,7 @@ from typing import Any
 
 from dsv4recipe.formats.affine import Affine
 from dsv4recipe.formats.base import Format
+from dsv4recipe.formats.ggml import TYPE_IDS, Ggml
 from dsv4recipe.formats.keep import Keep
 from dsv4recipe.formats.microscaling import Mxfp4, Mxfp8
 from dsv4recipe.formats.mxtq import Mxtq
@@ -24,6 +25,8 @@ def from_spec(spec: dict[str, Any]) -> Format:
             return Mxfp8()
         case {"mxtq": {"bits": int(bits), "seed": int(seed)}}:
             return Mxtq(bits, seed)
+        case {"ggml": {"type": str(type_), "importance": str(importance)}} if type_ in TYPE_IDS:
+            return Ggml(type_, importance)
         case {"keep": str(dtype)}:
             return Keep(dtype)
     raise ValueError(f"not a format: {spec!r}")

@@ -69,6 +69,7 @@ def _content(plan: Plan) -> dict[str, Any]:
                 "tensor_bytes": shard.tensor_bytes,
                 "file_bytes": shard.file_bytes,
             }
+            | ({"header": shard.header} if shard.header else {})
             for shard in plan.shards
         ],
         "overrides": dict(plan.overrides),

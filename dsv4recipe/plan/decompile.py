@@ -8,12 +8,16 @@ from typing import Any
 
 from dsv4recipe.checkpoint.graph import Checkpoint, Group
 from dsv4recipe.errors import Problems, RecipeError, Where
-from dsv4recipe.formats import Affine
+from dsv4recipe.formats import Affine, Format, Ggml
+from dsv4recipe.formats.ggml import UNKNOWN
+from dsv4recipe.plan.containers import container_of
 from dsv4recipe.plan.make import make_plan
 from dsv4recipe.plan.model import Plan, PlannedModule
 from dsv4recipe.plan.rules import action_of, rules_for
 from dsv4recipe.plan.shards import pack_shards
 from dsv4recipe.recipe.model import Recipe, Rule, Source, Target
+from dsv4recipe.targets import get
+from dsv4recipe.targets.gguf_engine import verdicts
 from dsv4recipe.units import parse_size
 
 _SIZES = ("5GiB", "5GB", "1GB", "1GiB", "2GB", "2GiB", "4GB", "4GiB", "8GB", "8GiB", "10GB", "10GiB", "20GB", "50GB")
@@ -83,8 +87,19 @@ def _check_described(plan: Plan, file: str) -> None:
 
 def _target(plan: Plan) -> Target:
     told = plan.target
+    if container_of(plan).one_file:
+        return Target(told["runtime"], told["experts"], told["mtp"], 0, told["half"], _backends(plan))
     size = told.get("shard_size") or _shard_size(plan)
     return Target(told["runtime"], told["experts"], told["mtp"], size, told["half"])
+
+
+def _backends(plan: Plan) -> tuple[str, ...]:
+    """Those that the plan names; of a stranger's file, those that run all of its types."""
+    engine = get(plan.target["runtime"], plan.source.family).engine
+    if engine is None or "backends" in plan.target:
+        return tuple(plan.target.get("backends", ()))
+    routed = [(m.block, m.layer, m.projection, m.format) for m in plan.modules if m.role == "routed-expert"]
+    return tuple(b for b in engine.backends if all(verdict.runs for verdict in verdicts(engine, (b,), routed)))
 
 
 def _shard_size(plan: Plan) -> int:
@@ -97,7 +112,7 @@ def _shard_size(plan: Plan) -> int:
 
 def _rules(plan: Plan, checkpoint: Checkpoint) -> list[Rule]:
     """Exceptions of each role first, then one rule per action for the roles as a whole."""
-    formats = {module.sources: module.format for module in plan.modules}
+    formats = {module.sources: _told(module.format) for module in plan.modules}
     by_role: dict[str, list[tuple[Group, object]]] = defaultdict(list)
     for group in checkpoint.groups:
         if group.slot.block == "mtp" and plan.target["mtp"] == "drop":
@@ -107,6 +122,13 @@ def _rules(plan: Plan, checkpoint: Checkpoint) -> list[Rule]:
             (group, "drop" if fmt is None else action_of(fmt, group, plan.target["half"]))
         )
     return rules_for(by_role, checkpoint.family.layer_sets(checkpoint.dims))
+
+
+def _told(fmt: Format) -> Format:
+    """A format that a recipe can say: where headers do not tell the importance, the least that the type takes."""
+    if isinstance(fmt, Ggml) and fmt.importance == UNKNOWN:
+        return Ggml(fmt.type, "energy" if fmt.type == "IQ2_XXS" else "none")
+    return fmt
 
 
 def _compare(plan: Plan, again: Plan, file: str) -> list[str]:
@@ -128,6 +150,8 @@ def _compare(plan: Plan, again: Plan, file: str) -> list[str]:
         notes.append(f"{len(shapes):,} modules get the same bytes under another shape, first {old[shapes[0]].disk}")
     if [s.tensor_bytes for s in plan.shards] != [s.tensor_bytes for s in again.shards]:
         notes.append(f"{len(plan.shards)} shards become {len(again.shards)} of other sizes")
+    if any(isinstance(m.format, Ggml) and m.format.importance == UNKNOWN for m in plan.modules):
+        notes.append("no file tells by what importance its types were found: energy for IQ2_XXS, none elsewhere")
     if dict(plan.overrides) != dict(again.overrides):
         notes.append("the entries of config.json are written as the target needs them, not as they are")
     return notes
@@ -135,5 +159,5 @@ def _compare(plan: Plan, again: Plan, file: str) -> list[str]:
 
 def _what(module: PlannedModule) -> tuple[Any, ...]:
     fmt = module.format
-    shown = replace(fmt, scales="") if isinstance(fmt, Affine) else fmt
+    shown: Format = replace(fmt, scales="") if isinstance(fmt, Affine) else _told(fmt)
     return module.path, shown, module.bytes, [(part.suffix, part.dtype, part.nbytes) for part in module.parts]

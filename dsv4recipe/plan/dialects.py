@@ -11,7 +11,7 @@ from dsv4recipe.checkpoint.graph import Checkpoint, Group
 from dsv4recipe.targets import running
 
 _EXPERT = re.compile(r"\.experts\.(\d+|\{0-\d+\})\.")
-_PARTS = (".weight", ".scales", ".biases", ".scale", ".tq_packed", ".tq_norms", ".tq_bits")
+_PARTS = (".weight", ".bias", ".scales", ".biases", ".scale", ".tq_packed", ".tq_norms", ".tq_bits")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dsv4recipe.formats import Affine, Format
+from dsv4recipe.formats import Affine, Format, Ggml
+from dsv4recipe.formats.ggml import UNKNOWN
 from dsv4recipe.plan.diff_facts import Fact, facts
 from dsv4recipe.plan.ledger import label
 from dsv4recipe.plan.model import Plan, PlannedModule
@@ -108,7 +109,9 @@ def _seen(module: PlannedModule, names: bool, loose: bool) -> tuple[Any, ...]:
 
 
 def _visible(fmt: Format, loose: bool) -> Format:
-    """The format as far as headers show it: not how scales were fitted."""
+    """The format as far as headers show it: not how scales were fitted, nor by what importance."""
+    if loose and isinstance(fmt, Ggml):
+        return replace(fmt, importance=UNKNOWN)
     return replace(fmt, fit="") if loose and isinstance(fmt, Affine) else fmt
 
 
@@ -163,8 +166,8 @@ def _grouped(kind: str, pairs: list[Pair], names: bool) -> tuple[Change, ...]:
     return tuple(sorted(changes, key=lambda c: (-abs(c.bytes_delta), c.pattern, *sorted((c.before, c.after)))))
 
 
-_NUMBER = re.compile(r"\b(?:layers|mtp)\.(\d+)\.")
-_LAYER = re.compile(r"\b(layers|mtp)\.\d+\.")
+_NUMBER = re.compile(r"\b(?:layers|mtp|blk)\.(\d+)\.")
+_LAYER = re.compile(r"\b(layers|mtp|blk)\.\d+\.")
 
 
 def _name(old: PlannedModule | None, new: PlannedModule | None) -> str:

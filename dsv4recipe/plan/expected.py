@@ -20,8 +20,11 @@ _DTYPES = {"fp4": "I8", "fp8": "F8_E4M3", "bf16": "BF16", "f16": "F16", "f32": "
 _NOWHERE = TensorEntry("", "", (), 0, 0)
 
 
-def expected_checkpoint(config: Mapping[str, Any], file: str) -> Checkpoint:
-    """The groups of a config.json, which `file` names in messages; digests and files are empty.
+def expected_checkpoint(
+    config: Mapping[str, Any], file: str, documents: Mapping[str, dict[str, Any]] | None = None
+) -> Checkpoint:
+    """The groups of a config.json, which `file` names in messages; digests and files are empty. `documents` are JSON
+    files that stand for those beside the shards.
 
     Raises RecipeError C011 (unknown family) or C010 (keys missing or absurd).
     """
@@ -32,7 +35,9 @@ def expected_checkpoint(config: Mapping[str, Any], file: str) -> Checkpoint:
         tensor = Tensor(expected.name, expected.slot, _source(expected), "", _NOWHERE, "", None)
         members.setdefault(expected.slot.stem, []).append(tensor)
     groups = tuple(Group(stem, each[0].slot, each[0].source, tuple(each)) for stem, each in members.items())
-    return Checkpoint(Folder(FolderSource(Path(file).parent), dict(config), "", ()), family, dims, groups)
+    return Checkpoint(
+        Folder(FolderSource(Path(file).parent), dict(config), "", (), documents or {}), family, dims, groups
+    )
 
 
 def _source(expected: ExpectedTensor) -> SourceTensor:

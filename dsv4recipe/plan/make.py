@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dsv4recipe.checkpoint.dims import Dims
 from dsv4recipe.checkpoint.family import Slot
@@ -12,14 +12,15 @@ from dsv4recipe.checkpoint.releases import RELEASES, release_model
 from dsv4recipe.errors import Problems, RecipeError
 from dsv4recipe.formats import Part
 from dsv4recipe.importance.planned import PlannedImportance
+from dsv4recipe.plan.containers import CONTAINERS
 from dsv4recipe.plan.model import Plan, PlannedModule, PlannedSource
 from dsv4recipe.plan.overrides import quantization
 from dsv4recipe.plan.resolve import resolve
-from dsv4recipe.plan.shards import pack_shards
 from dsv4recipe.plan.weighed import check_importance
 from dsv4recipe.recipe.model import Recipe
 from dsv4recipe.recipe.show import recipe_data
 from dsv4recipe.targets import Claim, Target, get
+from dsv4recipe.targets.gguf_legality import check_engine
 from dsv4recipe.targets.legality import check_claims, check_family, check_layout, check_source
 
 if TYPE_CHECKING:  # numpy, which no plan without a file needs
@@ -46,15 +47,17 @@ def make_plan(recipe: Recipe, checkpoint: Checkpoint, importance: Importance | P
     check_layout(target, recipe, checkpoint.dims, problems)
     claims, dropped = resolve(recipe, checkpoint, target, problems)
     check_claims(target, recipe, claims, problems)
+    check_engine(target, recipe, claims, checkpoint.groups, problems)
     check_importance(recipe, claims, importance, problems)
     problems.raise_if_any()
-    claims = sorted(claims, key=lambda claim: order_of(claim.group.slot))
+    claims = sorted(claims, key=lambda claim: order_of(claim.group.slot, target.globals_first))
     modules = tuple(module_of(claim, recipe, target, checkpoint.dims) for claim in claims)
     origin = checkpoint.folder.source.origin
     keys = {module.disk: target.keys(claim.group.slot) for module, claim in zip(modules, claims, strict=True)}
     modules = led(modules, target)
+    data = recipe_data(recipe)
     return Plan(
-        recipe=recipe_data(recipe),
+        recipe=data,
         source=PlannedSource(
             *((origin.repo, origin.commit) if origin else _model(recipe, checkpoint.dims)),
             family=family,
@@ -64,9 +67,9 @@ def make_plan(recipe: Recipe, checkpoint: Checkpoint, importance: Importance | P
             bytes=checkpoint.folder.bytes,
         ),
         target={"runtime": target.name, "experts": recipe.target.experts, "mtp": recipe.target.mtp,
-                "half": recipe.target.half, "shard_size": recipe.target.shard_size},
+                "half": recipe.target.half, "shard_size": recipe.target.shard_size, **_engine(target, recipe)},
         modules=modules,
-        shards=pack_shards(modules, recipe.target.shard_size),
+        shards=CONTAINERS[target.container].pack(data, modules, recipe.target.shard_size, checkpoint, target),
         overrides=quantization(target, modules, keys),
         dropped=dropped,
         importance=importance.planned if importance is not None else None,
@@ -83,10 +86,17 @@ def _model(recipe: Recipe, dims: Dims) -> tuple[str, str]:
     return found, ""
 
 
-def order_of(slot: Slot) -> tuple[int, int]:
-    """Main layers, then MTP stages, then globals; routed experts first in a layer. So source files are read in turn and
-    the first shard holds a routed expert (fact sheet vmlx.md 4.2)."""
-    layer = 1 << 30 if slot.layer is None else slot.layer
+def _engine(target: Target, recipe: Recipe) -> dict[str, Any]:
+    """What legality was judged by, where that depends on the engine's version."""
+    if target.engine is None:
+        return {}
+    return {"engine": target.engine.version, "backends": list(recipe.target.backends)}
+
+
+def order_of(slot: Slot, globals_first: bool = False) -> tuple[int, int]:
+    """Main layers, then MTP stages, then (or first) globals; routed experts first in a layer. So source files are read
+    in turn and the first shard holds a routed expert (fact sheet vmlx.md 4.2)."""
+    layer = (-1 if globals_first else 1 << 30) if slot.layer is None else slot.layer
     return (layer, 0 if slot.row.role == "routed-expert" else 1)
 
 
@@ -120,16 +130,15 @@ def module_of(claim: Claim, recipe: Recipe, target: Target, dims: Dims) -> Plann
         source=group.source,
         sources=group.names,
         parts=(
-            *_parts(fmt.parts(group.source), group, stacked, target.groups(slot, dims)),
+            *_parts(fmt.parts(group.source), target.suffix(slot), group, stacked, target.groups(slot, dims)),
             *target.extra_parts(fmt, stacked),
         ),
     )
 
 
-def _parts(parts: Sequence[Part], group: Group, stacked: bool, row_groups: int) -> Sequence[Part]:
+def _parts(parts: Sequence[Part], named: str, group: Group, stacked: bool, row_groups: int) -> Sequence[Part]:
     """Parts per disk stem: with the expert axis for a stack, the rows in `row_groups` where the runtime wants them so
-    (the same bytes under another shape), and `.weight` behind what the source calls so."""
-    named = ".weight" if group.slot.row.pattern.endswith(".weight") else ""
+    (the same bytes under another shape), and `named` where the format has no word of its own."""
     lead = (group.experts,) if stacked else ()
     found = []
     for part in parts:

@@ -63,12 +63,14 @@ class PlannedModule:
 
 @dataclass(frozen=True, slots=True)
 class PlannedShard:
-    """A file: its modules by disk stem, payload bytes and exact file size (header included)."""
+    """A file: its modules by disk stem, payload bytes and exact file size (header and padding included). `header` is
+    the sha256 of its header where that does not follow from the modules alone (GGUF), else ""."""
 
     file: str
     modules: tuple[str, ...]
     tensor_bytes: int
     file_bytes: int
+    header: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ grow with layers, experts or the vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsv4recipe.checkpoint.graph import Group, Tensor
-from dsv4recipe.formats import Format, SourceTensor
+from dsv4recipe.formats import Format, Ggml, SourceTensor
 from dsv4recipe.formats.base import wants_importance
 from dsv4recipe.importance.model import Importance
 from dsv4recipe.plan.model import PlannedModule
-from dsv4recipe.plan.shards import PlacedTensor, place
+from dsv4recipe.plan.shards import PlacedTensor
 
 PIECE_WEIGHTS = 2048 * 4096
 _FILL = {"U8": "<u1", "I32": "<i4"}
@@ -59,26 +59,40 @@ class Piece:
 
 
 def shard_pieces(
-    pack: Sequence[PlannedModule], header_size: int, groups: Mapping[str, Group]
+    tensors: Iterable[PlacedTensor], groups: Mapping[str, Group]
 ) -> tuple[list[Piece], list[tuple[int, bytes]]]:
-    """The pieces of a shard in the order of the file, so that its start is whole early; and its constants as (offset,
-    bytes). `groups` maps `PlannedModule.sources` to groups."""
+    """The pieces of the modules whose tensors are placed, in the order of the file, so that its start is whole early;
+    and their constants as (offset, bytes). `groups` maps `PlannedModule.sources` to groups."""
     pieces: list[Piece] = []
     constants: list[tuple[int, bytes]] = []
     placed: dict[tuple[str, int | None], list[PlacedTensor]] = {}
-    for tensor in place(pack, header_size):
+    modules: dict[str, PlannedModule] = {}
+    for tensor in tensors:
+        modules[tensor.module.disk] = tensor.module
         if tensor.part.fill is not None:
             value = np.full(tensor.part.shape, tensor.part.fill, _FILL[tensor.part.dtype])
             constants.append((tensor.offset, value.tobytes()))
         else:
             placed.setdefault((tensor.module.disk, tensor.expert), []).append(tensor)
-    for module in pack:
+    for module in modules.values():
         for number, member in enumerate(groups[module.sources].members):
-            tensors = placed[module.disk, number if module.per_expert else None]
-            tensors.sort(key=lambda tensor: module.parts.index(tensor.part))
-            pieces += member_pieces(member, module, tensors, number)
+            parts = placed[module.disk, number if module.per_expert else None]
+            parts.sort(key=lambda tensor: module.parts.index(tensor.part))
+            pieces += member_pieces(member, module, parts, number)
     pieces.sort(key=lambda piece: piece.offsets)
     return pieces, constants
+
+
+def piece_rows(module: PlannedModule) -> int:
+    """Rows of a piece: whole FP8 tiles; all rows where the format must see a matrix whole."""
+    source = module.source
+    rows, width = source.shape[0] if source.shape else 1, max(1, prod(source.shape[1:]))
+    if isinstance(module.format, Ggml) and module.format.whole:
+        return rows
+    step = max(1, PIECE_WEIGHTS // width)
+    if source.tile:
+        step = max(source.tile[0], step // source.tile[0] * source.tile[0])
+    return min(step, rows)
 
 
 def member_pieces(
@@ -87,10 +101,7 @@ def member_pieces(
     """The pieces of one source tensor, expert `number` of its module; `tensors` are its parts in the module's order."""
     source = member.source
     rows = source.shape[0] if source.shape else 1
-    width = max(1, prod(source.shape[1:]))
-    step = max(1, PIECE_WEIGHTS // width)
-    if source.tile:
-        step = max(source.tile[0], step // source.tile[0] * source.tile[0])
+    step = piece_rows(module)
     stacked = module.experts and not module.per_expert
     copies = module.experts if stacked else 1
     for first in range(0, rows, step):

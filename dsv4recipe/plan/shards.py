@@ -29,11 +29,12 @@ class PlacedTensor:
 
 
 def pack_shards(modules: Sequence[PlannedModule], shard_size: int) -> tuple[PlannedShard, ...]:
-    """Greedy in module order: a shard is closed before the module that would make it larger than `shard_size`."""
+    """Greedy in module order: a shard is closed before the module that would make it larger than `shard_size`; 0 means
+    one shard."""
     packs: list[list[PlannedModule]] = []
     filled = 0
     for module in modules:
-        if not packs or (filled and filled + module.bytes > shard_size):
+        if not packs or (shard_size and filled and filled + module.bytes > shard_size):
             packs.append([])
             filled = 0
         packs[-1].append(module)

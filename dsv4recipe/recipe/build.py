@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from dsv4recipe.formats import Affine, Format, Mxfp4, Mxfp8, Mxtq
+from dsv4recipe.formats import Affine, Format, Ggml, Mxfp4, Mxfp8, Mxtq
 from dsv4recipe.recipe.extends import HEADER, Draft, rule_id
 from dsv4recipe.recipe.layers import parse_layer
 from dsv4recipe.recipe.model import Match, Recipe, Rule, Source, Target
 from dsv4recipe.recipe.nodes import Node, Table, as_list, places, plain
-from dsv4recipe.units import parse_size
+from dsv4recipe.recipe.shard_size import parse_shard_size
 
 
 def build(draft: Draft) -> Recipe:
@@ -24,7 +24,14 @@ def build(draft: Draft) -> Recipe:
         summary=plain(header["summary"]),
         license=plain(header["license"]),
         source=Source(source["model"], source.get("revision", ""), _family(source["family"])),
-        target=Target(target["runtime"], target["experts"], target["mtp"], parse_size(target["shard-size"]), half),
+        target=Target(
+            target["runtime"],
+            target["experts"],
+            target["mtp"],
+            parse_shard_size(target["shard-size"]),
+            half,
+            tuple(target.get("backends", ())),
+        ),
         rules=rules,
         where=header["name"].where,
         origins=(*origins, *((rule.id, rule.where.file) for rule in rules)),
@@ -91,4 +98,6 @@ def _format(spec: dict[str, Any], half: str) -> Format:
         return Affine(given["bits"], given["group-size"], scales, fit, importance)
     if kind == "mxtq":
         return Mxtq(given["bits"], given.get("seed", 42))
+    if kind == "ggml":
+        return Ggml(given["type"], given.get("importance", "none"))
     return Mxfp4() if kind == "mxfp4" else Mxfp8()

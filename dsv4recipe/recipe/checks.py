@@ -9,7 +9,7 @@ from dsv4recipe.errors import Problems
 from dsv4recipe.recipe.globs import glob_problem
 from dsv4recipe.recipe.layers import parse_layer
 from dsv4recipe.recipe.nodes import Items, Node, Scalar, Table, as_list, short
-from dsv4recipe.units import parse_size
+from dsv4recipe.recipe.shard_size import ONE_FILE, parse_shard_size
 
 MAX_SHARD = 2**50
 
@@ -59,9 +59,9 @@ def _rule(rule: Table, first: dict[str, str], alone: bool, problems: Problems) -
 def _size(node: Node | None, problems: Problems) -> None:
     if isinstance(node, Scalar) and isinstance(node.value, str):
         try:
-            size = parse_size(node.value)
+            size = parse_shard_size(node.value)
         except ValueError as error:
             problems.error("R024", short(str(error), 120), node.where, "write 5GiB or 5GB")
             return
-        if not 0 < size <= MAX_SHARD:
+        if not size <= MAX_SHARD or (not size and node.value != ONE_FILE):
             problems.error("R033", f"shard-size {short(node.value)} is out of range", node.where, "write 5GiB or 5GB")

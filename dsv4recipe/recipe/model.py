@@ -82,13 +82,15 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The runtime and the layout it is asked for. `shard_size` in bytes; `half` "float16" or "bfloat16"."""
+    """The runtime and the layout it is asked for. `shard_size` in bytes, 0 for one file; `half` "float16" or
+    "bfloat16"; `backends` where the bundle must run, () where the recipe does not say."""
 
     runtime: str
     experts: str
     mtp: str
     shard_size: int
     half: str
+    backends: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

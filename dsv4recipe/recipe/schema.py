@@ -266,7 +266,7 @@ def _inlined(schema: Any) -> Any:
 
 def _properties(schema: Any) -> dict[str, Any]:
     """The properties a schema knows; for `then` of the whole recipe, the recipe's."""
-    own: dict[str, Any] = schema if schema.get("additionalProperties") is False else _inlined(_document())
+    own: dict[str, Any] = schema if {"properties", "additionalProperties"} & set(schema) else _inlined(_document())
     found: dict[str, Any] = own.get("properties", {})
     return found
 

@@ -8,18 +8,20 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from dsv4recipe.errors import Where
+from dsv4recipe.formats.ggml import WEIGHTED
 from dsv4recipe.recipe.layers import compact
 from dsv4recipe.recipe.model import Match, Recipe, Rule
 from dsv4recipe.recipe.scalars import resolve
+from dsv4recipe.recipe.shard_size import size_text
 from dsv4recipe.recipe.text import FREE_TEXT
-from dsv4recipe.units import UNITS
 
 Comment = Callable[[str], str]
 
 _ORDER = (
     "recipe", "name", "summary", "license", "source", "model", "revision", "family", "target", "runtime", "experts",
-    "mtp", "shard-size", "half", "rules", "id", "match", "role", "projection", "layers", "block", "stored", "tensor",
-    "module", "format", "keep", "drop", "bits", "group-size", "scales", "fit", "seed", "optional", "note",
+    "mtp", "shard-size", "half", "backends", "rules", "id", "match", "role", "projection", "layers", "block", "stored",
+    "tensor", "module", "format", "keep", "drop", "bits", "group-size", "scales", "fit", "seed", "type", "importance",
+    "optional", "note",
 )  # fmt: skip
 _BARE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]*(?: [A-Za-z0-9._/+()-][A-Za-z0-9._/+(),;-]*)*")
 
@@ -32,6 +34,7 @@ def recipe_data(recipe: Recipe) -> dict[str, Any]:
     if not recipe.source.revision:
         del source["revision"]
     target = recipe.target
+    backends = {"backends": list(target.backends)} if target.backends else {}
     return {
         "recipe": 1,
         "name": recipe.name,
@@ -44,6 +47,7 @@ def recipe_data(recipe: Recipe) -> dict[str, Any]:
             "mtp": target.mtp,
             "shard-size": size_text(target.shard_size),
             "half": target.half,
+            **backends,
         },
         "rules": [_rule_data(rule) for rule in recipe.rules],
     }
@@ -60,6 +64,9 @@ def recipe_text_data(recipe: Recipe) -> dict[str, Any]:
             del affine["scales"]
         if affine is not None and affine["fit"] == "minmax":
             del affine["fit"]
+        ggml = rule.get("format", {}).get("ggml")
+        if ggml is not None and ggml["type"] not in WEIGHTED:
+            del ggml["importance"]
         rule["match"] = {k: v[0] if len(v) == 1 and k != "layers" else v for k, v in rule["match"].items()}
     return data
 
@@ -89,13 +96,6 @@ def _match_data(match: Match) -> dict[str, Any]:
         "module": list(match.module),
     }
     return {key: values for key, values in data.items() if values}
-
-
-def size_text(size: int) -> str:
-    """5368709120 → "5GiB": the largest unit that divides the size."""
-    units = sorted(UNITS.items(), key=lambda item: -item[1])
-    name, factor = next((name, factor) for name, factor in units if size % factor == 0)
-    return f"{size // factor}{name}"
 
 
 def show_recipe(recipe: Recipe) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dsv4recipe.errors import NOWHERE, RecipeError, Where
 from dsv4recipe.targets.base import Claim, SideFile, SideInput, Target
+from dsv4recipe.targets.ds4 import DS4
+from dsv4recipe.targets.llama_cpp import LLAMA_CPP
 from dsv4recipe.targets.mlx_lm import MLX_LM
 from dsv4recipe.targets.mlx_lm_fork import MLX_LM_FORK
 from dsv4recipe.targets.mlx_vlm import MLX_VLM
@@ -13,7 +15,7 @@ from dsv4recipe.targets.rapid_mlx import RAPID_MLX
 from dsv4recipe.targets.universal import UNIVERSAL
 from dsv4recipe.targets.vmlx import VMLX
 
-TARGETS = (VMLX, MLX_VLM, MLX_VLM_V41, RAPID_MLX, OMLX, MLX_LM_FORK, MLX_LM, UNIVERSAL)
+TARGETS = (VMLX, MLX_VLM, MLX_VLM_V41, RAPID_MLX, OMLX, MLX_LM_FORK, MLX_LM, UNIVERSAL, DS4, LLAMA_CPP)
 """Every target. A runtime that runs two families under different names has two."""
 
 __all__ = ["TARGETS", "Claim", "SideFile", "SideInput", "Target", "get", "known", "running"]

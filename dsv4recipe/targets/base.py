@@ -14,6 +14,7 @@ from dsv4recipe.checkpoint.family import Slot
 from dsv4recipe.checkpoint.graph import Group
 from dsv4recipe.formats import Format, Part, SourceTensor
 from dsv4recipe.recipe.model import Rule
+from dsv4recipe.targets.gguf_engine import Engine
 from dsv4recipe.targets.names import NameMap
 
 
@@ -65,6 +66,11 @@ def no_extra_parts(fmt: Format, stacked: bool) -> tuple[Part, ...]:  # noqa: ARG
     return ()
 
 
+def as_source(slot: Slot) -> str:
+    """`.weight` behind what the source calls so."""
+    return ".weight" if slot.row.pattern.endswith(".weight") else ""
+
+
 @dataclass(frozen=True)
 class Target:
     """One runtime as data, for the `families` that it runs under these names; a runtime that runs another family under
@@ -85,6 +91,10 @@ class Target:
     By beginnings of source patterns: `skips` are tensors that the loader passes over; `lacks` those that it has no
     module for and does not take in a bundle, with what a recipe's `match` says of them; `refuses` those without which
     the model is another one, with the reason why the runtime cannot run them.
+
+    `container` is how tensors lie in files: "safetensors" (a folder of shards) or "gguf" (one file, whose header says
+    what config.json says elsewhere). `suffix` is what stands behind the stem of a tensor that is stored as one;
+    `globals_first` puts what is outside of layers in front. `engine` says what a GGUF engine loads and runs.
     """
 
     name: str
@@ -114,6 +124,10 @@ class Target:
     skips: tuple[str, ...] = ()
     lacks: Mapping[str, str] = field(default_factory=dict)
     refuses: Mapping[str, str] = field(default_factory=dict)
+    container: str = "safetensors"
+    suffix: Callable[[Slot], str] = as_source
+    globals_first: bool = False
+    engine: Engine | None = None
 
     def path(self, slot: Slot) -> str | None:
         """The post-sanitize path of what a slot becomes; None where the runtime has no module for it."""

@@ -12,15 +12,16 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class NameMap:
     """`root` is the prefix of everything below the model, "model."; `globals_` maps whole stems; `layer` maps leading
-    dotted segments after `layers.N.` to their replacement; MTP stages stay under `mtp.N.`, and stems that begin with a
-    segment of `outside` as they are. `wrapper` is what a runtime puts around the whole model
-    ("language_model."): it is part of its module paths, and not of names on disk."""
+    dotted segments after `layers.N.` to their replacement; `block` is what a layer itself is called, MTP stages stay
+    under `mtp.N.`, and stems that begin with a segment of `outside` as they are. `wrapper` is what a runtime puts
+    around the whole model ("language_model."): it is part of its module paths, and not of names on disk."""
 
     root: str
     globals_: dict[str, str]
     layer: dict[str, str]
     wrapper: str = ""
     outside: tuple[str, ...] = ()
+    block: str = "layers"
 
     def path(self, stem: str) -> str:
         """The post-sanitize module or parameter path of a source stem.
@@ -34,8 +35,8 @@ class NameMap:
         head, _, below = stem.partition(".")
         if head in ("layers", "mtp"):
             number, _, rest = below.partition(".")
-            root = self.root if head == "layers" else ""
-            return f"{root}{head}.{number}.{rename(rest, self.layer)}"
+            block = self.root + self.block if head == "layers" else head
+            return f"{block}.{number}.{rename(rest, self.layer)}"
         return stem if head in self.outside else self.globals_.get(stem, self.root + stem)
 
     def lookups(self, stem: str) -> tuple[str, ...]:

@@ -84,6 +84,11 @@ def without_stages(config: dict[str, Any]) -> dict[str, Any]:
     return config | {"num_nextn_predict_layers": 0}
 
 
+def no_side_files(side: SideInput) -> tuple[SideFile, ...]:  # noqa: ARG001 - the signature of `side_files`
+    """A GGUF says everything in its own header."""
+    return ()
+
+
 def plain_side_files(side: SideInput, **more: Any) -> tuple[SideFile, ...]:
     """The companions of a stock MLX bundle: config (and `more` keys of it), stop tokens, tokenizer, encoding folder.
 

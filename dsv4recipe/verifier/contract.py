@@ -19,6 +19,7 @@ from dsv4recipe.errors import Diagnostic, RecipeError, Where
 from dsv4recipe.targets import TARGETS, Target, get
 from dsv4recipe.units import counted
 from dsv4recipe.verifier import config_laws, jang_laws, label_laws, mxtq_laws, tensor_laws
+from dsv4recipe.verifier.gguf_laws import gguf_findings, look_at_gguf
 from dsv4recipe.verifier.replay.known import LOADERS
 from dsv4recipe.verifier.replay.model import LOADS, UNKNOWN, Outlook
 from dsv4recipe.verifier.replay.replay import outlooks
@@ -73,7 +74,7 @@ def check_contract(bundle: Path, target: Target) -> Step:
     try:
         view, findings = open_bundle(bundle)
         family = _family(view)
-        return _held(view, family, findings, target, outlooks(view, family))
+        return _held(view, family, findings, target, _outlooks(view, family))
     except RecipeError as error:
         return Step("contract", tuple(told(error.diagnostics)))
 
@@ -120,6 +121,8 @@ def _held(
     view: BundleView, family: Family, opening: list[Diagnostic], target: Target, seen: tuple[Outlook, ...]
 ) -> Step:
     """A bundle against one target."""
+    if target.container == "gguf":
+        return _held_gguf(view, family, target)
     picture = look(view, family, target)
     findings = list(opening)
     for law in (*LAWS, *(law for name in target.laws for law in MORE_LAWS[name])):
@@ -141,6 +144,18 @@ def _unloadable(view: BundleView, seen: tuple[Outlook, ...], target: Target) -> 
         if (outlook.loader, outlook.version) in serving and outlook.verdict not in (LOADS, UNKNOWN):
             message = f"{outlook.loader} ({outlook.version}): {outlook.verdict}: {'; '.join(outlook.why)}"
             yield Diagnostic("V143", message, Where(str(view.root)), "build the bundle again for this runtime")
+
+
+def _outlooks(view: BundleView, family: Family) -> tuple[Outlook, ...]:
+    """What every known loader would make of it; loaders of GGUF files are not replayed."""
+    return () if view.values else outlooks(view, family)
+
+
+def _held_gguf(view: BundleView, family: Family, target: Target) -> Step:
+    picture = look_at_gguf(view, family, target)
+    engine = "" if target.engine is None else f" {target.engine.version}"
+    fact = f"{len(picture.entries):,} tensors and {len(picture.pairs):,} keys against {target.name}{engine}"
+    return Step("contract", tuple(_grouped(list(told(gguf_findings(picture, target))))), (fact,))
 
 
 def _grouped(findings: list[Diagnostic], shown: int = 12) -> Iterator[Diagnostic]:

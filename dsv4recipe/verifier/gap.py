@@ -17,11 +17,14 @@ from numpy.typing import NDArray
 
 from dsv4recipe.builder.arena import Arena
 from dsv4recipe.builder.sources import Reader
-from dsv4recipe.formats import Affine, Format, Keep, Mxfp4, Mxfp8, Mxtq, Part
-from dsv4recipe.formats.base import wants_importance
+from dsv4recipe.bundle.manifest import shard_path
+from dsv4recipe.formats import Affine, Format, Ggml, Keep, Mxfp4, Mxfp8, Mxtq, Part
+from dsv4recipe.formats.base import BLOCKS, wants_importance
 from dsv4recipe.formats.decode import INTEGERS, decode_parts, decode_rows, decode_source, widen
 from dsv4recipe.formats.decode import raw as checked
 from dsv4recipe.formats.encode import encode
+from dsv4recipe.formats.ggml import WEIGHTED
+from dsv4recipe.formats.ggml_encode import encode_rows
 from dsv4recipe.formats.kernels.compare import Gaps, affine_distance, distance, same_bytes
 from dsv4recipe.importance.model import Importance
 from dsv4recipe.plan.pieces import Piece, Span, columns_of
@@ -30,8 +33,8 @@ _DTYPES = {"U32": np.uint32, "U8": np.uint8, "F32": np.float32, "F16": np.uint16
 _BLOCK = 1 << 17
 """Weights decoded at a time: 512 KiB of float32, to stay in a second-level cache."""
 _ARENA = Arena()
-_JUDGED_ROWS = 16
-"""Rows of every tensor that mlx's decoder reads too."""
+_AGAIN_ROWS = _JUDGED_ROWS = 16
+"""Rows of every tensor that are encoded again where that is slow, and that mlx's decoder reads too."""
 
 
 @dataclass(slots=True)
@@ -83,7 +86,8 @@ def measure(pair: Pair, source: Reader, bundle: Path, importance: Importance | N
     scale = None if piece.scale is None else _span(source, piece.scale)
     parts = fmt.parts(piece.source)
     stored = [
-        _part(bundle / file, part, offset) for part, offset, file in zip(parts, piece.offsets, pair.files, strict=True)
+        _part(shard_path(bundle, file), part, offset)
+        for part, offset, file in zip(parts, piece.offsets, pair.files, strict=True)
     ]
     gap = Gap(math.prod(piece.source.shape))
     if importance is not None or not wants_importance(fmt):
@@ -107,7 +111,7 @@ def measure(pair: Pair, source: Reader, bundle: Path, importance: Importance | N
             else decode_source(piece.source, weight, scale)
         )
         block = [array[first:last] for array in stored] if rows > 1 else stored
-        if first < judged and not isinstance(fmt, Keep | Mxtq):
+        if first < judged and not isinstance(fmt, Keep | Mxtq | Ggml):
             gap.judged &= _mlx_agrees(fmt, piece, parts, [array[: judged - first] for array in block])
         error, power, most = _gaps(fmt, piece, parts, block, exact)
         gap.error, gap.power, gap.max_error = gap.error + error, gap.power + power, max(gap.max_error, most)
@@ -122,15 +126,27 @@ def _encoded_alike(
     columns: NDArray[np.float32] | None,
 ) -> bool:
     try:
-        again = encode(piece.format, piece.source, weight, scale, _ARENA.empty, columns)
+        again = _again(piece, weight, scale, columns)
     except ValueError:  # a value that has no place in the format, or a format that this source cannot take
         return False
-    return all(same_bytes(a, b) for a, b in zip(again, stored, strict=True))
+    return all(same_bytes(a, _bytes(b)[: a.nbytes]) for a, b in zip(again, stored, strict=True))
+
+
+def _again(
+    piece: Piece, weight: NDArray[np.uint8], scale: NDArray[np.uint8] | None, columns: NDArray[np.float32] | None
+) -> tuple[NDArray[Any], ...]:
+    """What the encoder makes of a piece; of ggml types that are searched for, its first rows alone: all of them would
+    take as long as the build."""
+    fmt, source = piece.format, piece.source
+    if isinstance(fmt, Ggml) and fmt.type in WEIGHTED:
+        rows = min(source.shape[0], _AGAIN_ROWS)
+        return (encode_rows(fmt, source, *checked(source, weight, scale), rows, _ARENA.empty),)
+    return encode(fmt, source, weight, scale, _ARENA.empty, columns)
 
 
 def _same_numbers(piece: Piece, weight: NDArray[np.uint8], stored: NDArray[Any]) -> bool:
     """Whole numbers, whatever the width they are stored in."""
-    dtype = getattr(piece.format, "dtype", "")
+    dtype = piece.format.type if isinstance(piece.format, Ggml) else getattr(piece.format, "dtype", "")
     ours = weight.view(INTEGERS[piece.source.dtype])
     return dtype in INTEGERS and np.array_equal(ours, _bytes(stored).view(INTEGERS[dtype]))
 
@@ -172,6 +188,8 @@ def _bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _part(path: Path, part: Part, offset: int) -> NDArray[Any]:
     raw = _read(path, offset, part.nbytes)
+    if part.dtype in BLOCKS:
+        return raw.reshape(part.shape[0], -1)
     return raw.view(_DTYPES[part.dtype]).reshape(part.shape) if part.dtype in _DTYPES else raw
 
 

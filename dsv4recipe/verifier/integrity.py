@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from dsv4recipe.bundle.files import check_files
-from dsv4recipe.bundle.manifest import NAME, read_manifest
+from dsv4recipe.bundle.manifest import manifest_path, read_manifest
 from dsv4recipe.errors import Diagnostic, Where
-from dsv4recipe.units import human_size
+from dsv4recipe.units import counted, human_size
 from dsv4recipe.verifier.result import Step
 
 
@@ -18,9 +18,9 @@ def check_integrity(bundle: Path) -> Step:
         warning = Diagnostic(
             "V015",
             "no manifest: the bytes of this bundle cannot be checked",
-            Where(str(bundle / NAME)),
+            Where(str(manifest_path(bundle))),
             "bundles built by dsv4recipe have one; the other steps work without",
-            "warning" if not (bundle / NAME).exists() else "error",
+            "warning" if not manifest_path(bundle).exists() else "error",
         )
         return Step("integrity", (warning,), ("skipped: no manifest",))
     findings = check_files(bundle, manifest)
@@ -28,4 +28,4 @@ def check_integrity(bundle: Path) -> Step:
     size = sum(
         entry["size"] for entry in files.values() if isinstance(entry, dict) and isinstance(entry.get("size"), int)
     )
-    return Step("integrity", tuple(findings), (f"{len(files)} files, {human_size(size)} hashed",))
+    return Step("integrity", tuple(findings), (f"{counted(len(files), 'file')}, {human_size(size)} hashed",))

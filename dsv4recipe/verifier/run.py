@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dsv4recipe.bundle.manifest import is_one_file
 from dsv4recipe.bundle.read import read_bundle
 from dsv4recipe.bundle.view import open_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint, open_checkpoint
@@ -43,8 +44,8 @@ def verify(
     for another importance file, and what `open_checkpoint` raises for a broken source.
     """
     root = Path(bundle)
-    if not root.is_dir():
-        raise RecipeError("V001", "there is no such folder", Where(str(root)))
+    if not root.is_dir() and not (is_one_file(root) and root.is_file()):
+        raise RecipeError("V001", "there is no such bundle", Where(str(root)))
     contract = check_any(root)
     run = RuntimeRun(runtime, (str(python),) if python else ()) if isinstance(runtime, str) else runtime
     chosen = choices(root, contract.runtimes, run) if run else ()

@@ -19,10 +19,10 @@ from dsv4recipe.errors import RecipeError
 from dsv4recipe.formats import Affine, Mxfp4, Mxtq
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.load import parse_recipe
-from dsv4recipe.recipe.shipped import shipped_recipes
 from tests.bundle import foreign
 from tests.plan.random_recipes import random_plan
 from tests.recipes import changed
+from tests.targets.bundles import MLX_RECIPES
 
 MXTQ = changed("format: {affine: {bits: 4, group-size: 32}}", "format: {mxtq: {bits: 2}}")
 
@@ -42,7 +42,7 @@ def unfitted(plan: Plan) -> Plan:
     return replace(plan, modules=tuple(modules))
 
 
-@pytest.mark.parametrize("name", shipped_recipes())
+@pytest.mark.parametrize("name", MLX_RECIPES)
 def test_headers_show_the_plan_of_our_own_bundles(
     name: str, tiny_for: Callable[[str], Checkpoint], tmp_path: Path
 ) -> None:

@@ -17,12 +17,11 @@ from dsv4recipe.plan.decompile import About, decompile
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.load import parse_recipe
 from dsv4recipe.recipe.model import Recipe
-from dsv4recipe.recipe.shipped import shipped_recipes
 from dsv4recipe.recipe.show import data_text, recipe_text_data
 from tests.bundle import foreign
 from tests.plan.random_recipes import random_plan
 from tests.recipes import SOUND, changed, with_first_rule
-from tests.targets.bundles import hollow_bundle
+from tests.targets.bundles import MLX_RECIPES, hollow_bundle
 
 ABOUT = About("again", "Again.", "mit", "org/model")
 
@@ -44,7 +43,7 @@ def again(bundle: Path, checkpoint: Checkpoint) -> tuple[Recipe, Plan]:
     return recipe, make_plan(recipe, checkpoint)
 
 
-@pytest.mark.parametrize("name", shipped_recipes())
+@pytest.mark.parametrize("name", MLX_RECIPES)
 def test_every_shipped_recipe_comes_back(name: str, tiny_for: Callable[[str], Checkpoint], tmp_path: Path) -> None:
     source = tiny_for(name)
     plan = make_plan(load_recipe(name), source)

@@ -263,7 +263,7 @@ def test_the_schema_and_the_code_know_the_same_words() -> None:
     assert tuple(words["projection"]["enum"]) == PROJECTIONS
     assert tuple(words["layer"]["anyOf"][2]["enum"]) == LAYER_SETS
     assert tuple(words["rule"]["properties"]["keep"]["enum"]) == KEEP
-    assert tuple(words["format"]["properties"]) == ("affine", "mxfp4", "mxfp8", "mxtq")
+    assert tuple(words["format"]["properties"]) == ("affine", "mxfp4", "mxfp8", "mxtq", "ggml")
     jsonschema.Draft7Validator.check_schema(schema)
 
 

@@ -11,6 +11,12 @@ from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.plan.shards import shard_header, shard_modules
 from dsv4recipe.recipe.model import Recipe
+from dsv4recipe.recipe.shipped import shipped_recipes
+from dsv4recipe.targets import TARGETS
+
+MLX_TARGETS = sorted({target.name for target in TARGETS if target.container == "safetensors"})
+"""Every runtime of shards, whatever family it runs."""
+MLX_RECIPES = [name for name in shipped_recipes() if load_recipe(name).target.runtime in MLX_TARGETS]
 
 
 def moved(name: str, runtime: str) -> Recipe:

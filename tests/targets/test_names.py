@@ -49,9 +49,9 @@ def slot_of(checkpoint: Checkpoint, name: str) -> Slot:
 def test_every_tensor_has_one_path_and_one_place_on_disk(full: Checkpoint, name: str) -> None:
     target = get(name, FAMILY)
     slots = [group.slot for group in full.groups]
-    paths = [path for slot in slots if slot.block == "main" and (path := target.path(slot)) is not None]
-    assert len(paths) == len(set(paths)) == 1328
-    assert all(target.path(slot) is None for slot in slots if slot.block == "mtp")
+    paths = [path for slot in slots if (path := target.path(slot)) is not None]
+    assert len(paths) == len(set(paths)) == (1360 if "classic" in target.mtp_paths else 1328)
+    assert all((target.path(slot) is None) != ("classic" in target.mtp_paths) for slot in slots if slot.block == "mtp")
     for layout in target.expert_layouts:
         assert len({target.disk_stem(slot, layout) for slot in slots}) == len(slots)
 

@@ -14,9 +14,9 @@ from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import Diagnostic
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.model import Recipe
-from dsv4recipe.recipe.shipped import recipe_path, shipped_recipes
+from dsv4recipe.recipe.shipped import recipe_path
 from dsv4recipe.targets import running
-from tests.targets.bundles import moved
+from tests.targets.bundles import MLX_RECIPES, MLX_TARGETS, moved
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("recipe", REFUSED)
-@pytest.mark.parametrize("runtime", running("deepseek_v4"))
+@pytest.mark.parametrize("runtime", MLX_TARGETS)
 def test_a_recipe_moves_by_changing_its_runtime_or_says_why_not(tiny: Checkpoint, recipe: str, runtime: str) -> None:
     codes = REFUSED[recipe].get(runtime, set())
     if not codes:
@@ -121,8 +121,8 @@ def test_a_recipe_moves_by_changing_its_runtime_or_says_why_not(tiny: Checkpoint
     assert all(finding.hint and finding.where.line for finding in caught.value.diagnostics)
 
 
-@pytest.mark.parametrize("recipe", shipped_recipes())
-@pytest.mark.parametrize("runtime", running("deepseek_v4"))
+@pytest.mark.parametrize("recipe", MLX_RECIPES)
+@pytest.mark.parametrize("runtime", MLX_TARGETS)
 def test_what_the_hints_say_is_what_helps(tiny_for: Callable[[str], Checkpoint], recipe: str, runtime: str) -> None:
     """Follow every `write …` of the refusals: what is then left, if anything, is about formats, rule by rule, or says
     that the runtime does not run the family."""

@@ -15,18 +15,22 @@ from dsv4recipe import build, load_recipe, make_plan, verify
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError
 from dsv4recipe.plan.model import Plan
-from dsv4recipe.recipe.shipped import shipped_recipes
-from dsv4recipe.targets import TARGETS, get, running
+from dsv4recipe.targets import get, running
 from dsv4recipe.verifier.contract import check_any, check_contract
 from dsv4recipe.verifier.replay.known import LOADERS
 from dsv4recipe.verifier.sees import SEES
 from tests.bundle import foreign
 from tests.recipes import ALLOCATED, WRITTEN
-from tests.targets.bundles import moved
+from tests.targets.bundles import MLX_RECIPES, MLX_TARGETS, moved
 
 DOCS = Path(__file__).parents[2] / "docs"
-RUNTIMES = sorted({target.name for target in TARGETS})
-CONVERSIONS = [(recipe, target, mtp) for recipe in WRITTEN for target in RUNTIMES for mtp in ("keep", "drop")]
+CONVERSIONS = [
+    (recipe, target, mtp)
+    for recipe in WRITTEN
+    if recipe in MLX_RECIPES
+    for target in MLX_TARGETS
+    for mtp in ("keep", "drop")
+]
 CONVERSIONS += [(name, load_recipe(name).target.runtime, load_recipe(name).target.mtp) for name in ALLOCATED]
 
 
@@ -65,8 +69,8 @@ def test_no_shipped_recipe_raises_an_alarm_in_any_target(tiny_for: Callable[[str
             (bundle / "dsv4recipe.manifest.json").unlink(missing_ok=True)
         proven.add((recipe, target))
         shutil.rmtree(bundle)
-    assert {recipe for recipe, _ in proven} == set(shipped_recipes())
-    assert {target for _, target in proven} == set(RUNTIMES) - {"mlx-lm"}
+    assert {recipe for recipe, _ in proven} == set(MLX_RECIPES)
+    assert {target for _, target in proven} == set(MLX_TARGETS) - {"mlx-lm"}
 
 
 def test_a_bundle_without_a_manifest_says_which_runtimes_its_names_fit(tiny: Checkpoint, tmp_path: Path) -> None:

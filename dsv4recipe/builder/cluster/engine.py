@@ -26,9 +26,9 @@ from dsv4recipe.builder.cluster.job import Job, facts
 from dsv4recipe.builder.cluster.members import Members
 from dsv4recipe.builder.cluster.schedule import Attempt, Schedule
 from dsv4recipe.builder.cluster.storage import Storage
-from dsv4recipe.builder.engine import Done, Progressed, Started
+from dsv4recipe.builder.engine import Done, Opened, Progressed, Started
 from dsv4recipe.builder.journal import Entry
-from dsv4recipe.builder.shard import ShardTask, temporary_mark
+from dsv4recipe.builder.shard import OpenShard, ShardTask, temporary_mark
 from dsv4recipe.builder.sources import Reader, Sources
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
 from dsv4recipe.importance.model import Importance
@@ -70,9 +70,13 @@ class DaskEngine:
         started: Started,
         progressed: Progressed,
         done: Done,
+        opened: Opened = OpenShard,
     ) -> None:
         """Makes the shards; with a scheduler of our own, by `workers` processes. Raises RecipeError B05x, and what a
         worker found: B0xx, with its name."""
+        if opened is not OpenShard:
+            message = "a cluster cannot build one large file in this version"
+            raise RecipeError("B058", message, Where(str(folder)), "use --engine local")
         if not isinstance(sources, Sources) or importance is not None:
             what = "an importance file" if importance is not None else "a source on the hub"
             hint = "use --engine local" + (

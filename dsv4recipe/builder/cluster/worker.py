@@ -99,7 +99,9 @@ def _make(job: Job, file: str, task: str, threads: int, pulse: _Pulse) -> Entry:
     with Sources(checkpoint.folder.root, dict(job.sha256)) as sources:
         run_shards(
             tasks, Path(job.folder), sources, None, threads,
-            started=lambda task: None, progressed=pulse, done=entries.append, opened=_fenced(pulse),
+            started=lambda task, worker="", there=0: None,
+            progressed=lambda task, size, worker="", piece=None: pulse(size),
+            done=entries.append, opened=_fenced(pulse),
         )  # fmt: skip
         sources.check_unchanged()
     return entries[0]
@@ -129,7 +131,7 @@ class _Pulse:
         self.written = 0
         self.told = time.monotonic()
 
-    def __call__(self, _: ShardTask, size: int) -> None:
+    def __call__(self, size: int) -> None:
         self.written += size
         if time.monotonic() - self.told > PULSE:
             self.told = time.monotonic()

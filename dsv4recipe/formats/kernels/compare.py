@@ -126,7 +126,9 @@ def distance(exact: np.ndarray, seen: np.ndarray) -> Gaps:
     _distance(exact, seen, np.zeros((3, _LANES), np.float32), out)
     if not _fits(out, exact.size):
         out[:] = 0
-        _distance(exact.astype(np.float64), seen.astype(np.float64), np.zeros((3, _LANES), np.float64), out)
+        with np.errstate(invalid="ignore"):  # a NaN that signals
+            wide = exact.astype(np.float64), seen.astype(np.float64)
+        _distance(*wide, np.zeros((3, _LANES), np.float64), out)
     return float(out[0]), float(out[1]), float(out[2])
 
 

@@ -1,0 +1,90 @@
+"""Floor 4, builder. A dry run on disk: a bundle of full size with every header and side file, and holes for data.
+
+What a loader says of names, types, shapes and metadata it says of this in a second, before hours of work. It has no
+manifest and no card: nothing takes it for a bundle that was built.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+
+from dsv4recipe.builder import disk
+from dsv4recipe.builder.preflight import check_names
+from dsv4recipe.builder.publish import check_name
+from dsv4recipe.builder.run import check_source
+from dsv4recipe.builder.side import side_files
+from dsv4recipe.bundle.manifest import manifest_path
+from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.plan.containers import container_of, header_of
+from dsv4recipe.plan.gguf_file import SUFFIX as GGUF_SUFFIX
+from dsv4recipe.plan.model import Plan, PlannedShard
+from dsv4recipe.units import human_size
+
+_PROBE = 1 << 20
+_CARD = "README.md"
+
+
+def build_headers(plan: Plan, checkpoint: Checkpoint, out: str | Path) -> Path:
+    """Writes the hollow bundle of a plan at `out`, which must be new, and returns its path. Reads no weight.
+
+    Raises RecipeError B001 (something is there), B002 (the source moved), B004 (a file system without holes has too
+    little room), B009, B010 and B011.
+    """
+    out = Path(out)
+    one_file = container_of(plan).one_file
+    check_name(out, one_file, GGUF_SUFFIX)
+    for path in (out, manifest_path(out)):
+        if os.path.lexists(path):
+            raise RecipeError("B001", "the output exists", Where(str(path)), "choose another output, or move this away")
+    check_source(plan, checkpoint)
+    made = {} if one_file else {name: text for name, text in side_files(plan, checkpoint).items() if name != _CARD}
+    check_names(plan, made, out)
+    temp = disk.temporary(out)
+    try:
+        disk.make_folder(out.parent if one_file else temp)
+        _check_holes(plan, temp)
+        for shard in plan.shards:
+            _write(temp if one_file else temp / shard.file, header_of(plan, shard, checkpoint), shard)
+        for name, text in made.items():
+            disk.make_folder((temp / name).parent)
+            _write(temp / name, text, None)
+        with disk.named_errors(out, "renaming"):
+            disk.rename(temp, out)
+            disk.sync_folder(out.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(temp) if temp.is_dir() else disk.discard(temp)
+    return out
+
+
+def _write(path: Path, head: bytes, shard: PlannedShard | None) -> None:
+    with disk.named_errors(path, "writing"):
+        handle = disk.create_new(path)
+        try:
+            disk.write_at(handle, head, 0)
+            disk.fs.ftruncate(handle, len(head) if shard is None else shard.file_bytes)
+            disk.sync_file(handle)
+        finally:
+            disk.close(handle)
+
+
+def _check_holes(plan: Plan, temp: Path) -> None:
+    """Where a file system fills holes with zeros, the files take their full size: they must fit."""
+    probe = disk.temporary(temp)
+    with disk.named_errors(probe, "trying a hole"):
+        handle = disk.create_new(probe)
+        try:
+            disk.fs.ftruncate(handle, _PROBE)
+            disk.sync_file(handle)
+            holes = disk.fs.fstat(handle).st_blocks * 512 < _PROBE
+        finally:
+            disk.close(handle)
+            disk.discard(probe)
+    size, free = sum(shard.file_bytes for shard in plan.shards), disk.free_bytes(temp.parent)
+    if not holes and free < size:
+        message = f"this file system has no holes: {human_size(size)} are needed, {human_size(free)} are free"
+        raise RecipeError("B004", message, Where(str(temp.parent)), "choose an output on ext4, xfs, btrfs or APFS")

@@ -1,0 +1,121 @@
+"""Floor 4, builder. A file too large to lose: what of it was read back is journaled as it grows, and believed again.
+
+Only for files whose pieces write one range each, in the order of the file (GGUF): then what is proven is a prefix.
+Each line of the progress holds the sha256 of the file up to a byte; a resumed build reads the file from its start and
+goes on behind the last line that still holds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+
+from dsv4recipe.builder import disk, journal
+from dsv4recipe.builder.atomic import write_file
+from dsv4recipe.builder.readback import ReadBack, Written
+from dsv4recipe.builder.shard import OpenShard
+from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.plan.pieces import Piece
+
+NAME = "progress.jsonl"
+
+
+def part_path(folder: Path, file: str) -> Path:
+    """The file while it grows: hidden, and a name that no sweep takes."""
+    return folder / f".{file}.part"
+
+
+def kept_bytes(folder: Path, file: str) -> int:
+    """Bytes of disk that the unfinished file of an interrupted build holds already."""
+    try:
+        return os.lstat(part_path(folder, file)).st_blocks * 512
+    except OSError:
+        return 0
+
+
+class ResumableShard(OpenShard):
+    """An `OpenShard` that keeps its file when the build stops, and begins behind what is proven of it."""
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        return tuple(piece for piece in self.task.pieces if piece.offsets[0] >= self.resumed)
+
+    def begin(self) -> None:
+        """Opens what there is of the file, or reserves it; writes header and constants behind what is proven."""
+        self._temp = part_path(self._folder, self.task.file)
+        with disk.named_errors(self._temp, "reading back unfinished work"):
+            self._handle = self._reopened()
+        self.live = True
+        self._lost = False
+        self._written = Written(self.resumed)
+        self._left = len(self.pieces)
+        self._write([each for each in [(0, self.task.header), *self.task.constants] if each[0] >= self.resumed])
+
+    def follow(self) -> None:
+        super().follow()
+        if self._lost:
+            raise RecipeError(
+                "B011", "a flush failed", Where(str(self._temp)), "run the same command again: it continues"
+            )
+
+    def _proven(self) -> None:
+        if self._found.position < self.task.size:
+            disk.append_line(self._folder / NAME, self._line(self._found.position, self._found.digest))
+
+    def _line(self, end: int, digest: str) -> str:
+        return json.dumps({"task": self.task.task, "end": end, "sha256": digest}, sort_keys=True)
+
+    def finish(self) -> journal.Entry:
+        """Makes the file durable under its name. After a failed fsync the next build goes on from the last line."""
+        with self._reading, disk.named_errors(self._temp, "flushing; run the same command again to continue"):
+            return self._seal()
+
+    def abandon(self) -> None:
+        """Closes the file, which stays for the next build."""
+        if self.live:
+            self._close()
+
+    def _reopened(self) -> int:
+        """The file as it was left, read up to the last line that holds; or a new one."""
+        lines = _recorded(self._folder, self.task.task)
+        handle = disk.open_again(self._temp, self.task.size) if lines else -1
+        good = _still_true(handle, lines) if handle >= 0 else []
+        if good:
+            write_file(self._folder / NAME, "".join(self._line(*line) + "\n" for line in good).encode())
+        else:
+            if handle >= 0:
+                disk.close(handle)
+            disk.remove(self._temp)
+            disk.remove(self._folder / NAME)
+            handle = disk.create(self._temp, self.task.size)
+            disk.sync_folder(self._folder)
+        self.resumed = good[-1][0] if good else 0
+        self._found = ReadBack(handle)
+        self._found.through(self.resumed)
+        return handle
+
+
+def _still_true(handle: int, lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """The first lines, as far as the file is what they say."""
+    found, good = ReadBack(handle), []
+    for end, digest in lines:
+        found.through(end)
+        if found.digest != digest:
+            break
+        good.append((end, digest))
+    return good
+
+
+def _recorded(folder: Path, task: str) -> list[tuple[int, str]]:
+    """(end, sha256 up to there) of each line of this task, rising. A line that is torn or of another task ends it."""
+    found: list[tuple[int, str]] = []
+    for line in (disk.read_small(folder / NAME) or b"").split(b"\n"):
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            row = json.loads(line)
+            if row["task"] == task and type(row["end"]) is int and row["end"] > (found[-1][0] if found else 0):
+                found.append((row["end"], str(row["sha256"])))
+                continue
+        break
+    return found

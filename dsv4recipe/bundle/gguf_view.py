@@ -1,0 +1,68 @@
+"""Floor 3, bundle. A GGUF file as a bundle: its tensors by stem, and what its key/values tell of config.json and
+tokenizer.json. Reads its header, never weights."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dsv4recipe.bundle.view import BundleView
+from dsv4recipe.checkpoint.gguf_header import GgufHeader, read_gguf_header
+from dsv4recipe.checkpoint.header import Header, TensorEntry
+from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.targets.gguf_metadata import ARCHITECTURE, config_of, tokenizer_of
+
+_HUB = "https://huggingface.co/"
+
+
+def open_gguf(path: Path) -> BundleView:
+    """The view of a file. Raises RecipeError C060 to C062 (its header) and V020 (another architecture)."""
+    header = read_gguf_header(path)
+    found = header.value("general.architecture")
+    if found != ARCHITECTURE:
+        message = f"the architecture of this file is {found!r:.80}; known: {ARCHITECTURE}"
+        raise RecipeError("V020", message, Where(str(path)))
+    tensors: dict[str, dict[str, TensorEntry]] = {}
+    for entry in header.tensors:
+        stem, dot, word = entry.name.rpartition(".")
+        tensors.setdefault(stem or entry.name, {})[dot + word if stem else ""] = entry
+    values = {key: pair.value for key, pair in header.pairs.items()}
+    digest = hashlib.sha256("".join(f"{e.name} {e.dtype} {e.shape}\n" for e in header.tensors).encode()).hexdigest()
+    shard = Header(path.name, header.size, digest, header.data_start, header.tensors, ())
+    return BundleView(
+        root=path,
+        shards=(shard,),
+        tensors=tensors,
+        shard_of=dict.fromkeys((entry.name for entry in header.tensors), path.name),
+        json={"config.json": config_of(values), "tokenizer.json": tokenizer_of(values)},
+        values=values,
+        origin=(_model(values), str(values.get("general.base_model.0.version") or "")),
+    )
+
+
+def _model(values: Mapping[str, Any]) -> str:
+    """ORG/NAME of the checkpoint, where the file names it."""
+    found = str(values.get("general.base_model.0.repo_url") or "")
+    return found.removeprefix(_HUB) if found.startswith(_HUB) and found.count("/") == 4 else ""
+
+
+def metadata_differences(before: Path, after: Path) -> tuple[tuple[str, str, str], ...]:
+    """(what, before, after) of every key that two files do not state alike."""
+    old, new = (read_gguf_header(path) for path in (before, after))
+    return tuple(
+        (f"key {key}", _short(old, key), _short(new, key))
+        for key in sorted({*old.pairs, *new.pairs})
+        if old.pairs.get(key) != new.pairs.get(key)
+    )
+
+
+def _short(header: GgufHeader, key: str) -> str:
+    pair = header.pairs.get(key)
+    if pair is None:
+        return "absent"
+    if isinstance(pair.value, tuple):
+        return f"{len(pair.value):,} values ({pair.kind})"
+    text = f"{pair.value} ({pair.kind})"
+    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -1,0 +1,76 @@
+"""Floor 3, plan. One GGUF file: its key/values, and where in the file each tensor lies, to the byte. Pure.
+
+Tensors stand in the order of the modules, each at a multiple of 32 bytes. The header's length follows from the plan and
+from the source's config.json and tokenizer.json; its sha256 is part of the plan, so that a moved word is noticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from dsv4recipe.checkpoint.gguf_header import Pair, gguf_header_bytes, padded
+from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.errors import Problems
+from dsv4recipe.formats import Ggml
+from dsv4recipe.plan.model import PlannedModule, PlannedShard
+from dsv4recipe.plan.shards import PlacedTensor
+from dsv4recipe.targets import Target
+from dsv4recipe.targets.gguf_legality import check_values
+from dsv4recipe.targets.gguf_metadata import architecture_pairs, general_pairs, tokenizer_pairs
+
+SUFFIX = ".gguf"
+
+
+def gguf_pairs(recipe: Mapping[str, Any], modules: Sequence[PlannedModule], checkpoint: Checkpoint) -> tuple[Pair, ...]:
+    """The key/values of the file. One of prediction stages has no tokenizer: it stands beside a main file.
+
+    Raises RecipeError T030 and T031 for a config.json or tokenizer.json that lacks what a GGUF must say.
+    """
+    stages = all(module.block == "mtp" for module in modules)
+    weights: Counter[str] = Counter()
+    for module in modules:
+        weights[module.format.type if isinstance(module.format, Ggml) else ""] += module.weights
+    commonest = max(weights, key=lambda name: (weights[name], name))
+    config = checkpoint.config
+    tokenizer = () if stages else tokenizer_pairs(checkpoint.folder.document("tokenizer.json"), config)
+    return (*general_pairs(recipe, commonest), *architecture_pairs(config, checkpoint.dims, stages), *tokenizer)
+
+
+def gguf_header(recipe: Mapping[str, Any], modules: Sequence[PlannedModule], checkpoint: Checkpoint) -> bytes:
+    """The file's header, padded."""
+    return _header(gguf_pairs(recipe, modules, checkpoint), modules)
+
+
+def pack_file(
+    recipe: Mapping[str, Any], modules: Sequence[PlannedModule], checkpoint: Checkpoint, target: Target
+) -> tuple[PlannedShard, ...]:
+    """The one file of all modules. Raises RecipeError T037 for a model that the engine would refuse."""
+    pairs = gguf_pairs(recipe, modules, checkpoint)
+    stages = all(module.block == "mtp" for module in modules)
+    problems = Problems()
+    if target.engine is not None:
+        check_values(target, target.engine, {pair.key: pair.value for pair in pairs}, not stages, problems)
+    problems.raise_if_any()
+    header = _header(pairs, modules)
+    name = f"{recipe['source']['model'].rsplit('/', 1)[-1]}-{recipe['name']}{SUFFIX}"
+    payload = sum(padded(module.bytes) for module in modules)
+    digest = hashlib.sha256(header).hexdigest()
+    disks = tuple(module.disk for module in modules)
+    return (PlannedShard(name, disks, sum(module.bytes for module in modules), len(header) + payload, digest),)
+
+
+def place_in_file(modules: Sequence[PlannedModule], shard: PlannedShard) -> Iterator[PlacedTensor]:
+    """Every tensor with its absolute offset."""
+    offset = shard.file_bytes - sum(padded(module.bytes) for module in modules)
+    for module in modules:
+        (part,) = module.parts
+        yield PlacedTensor(module.disk + part.suffix, module, part, None, offset)
+        offset += padded(part.nbytes)
+
+
+def _header(pairs: Sequence[Pair], modules: Sequence[PlannedModule]) -> bytes:
+    tensors = [(module.disk + part.suffix, part.dtype, part.shape) for module in modules for part in module.parts]
+    return gguf_header_bytes(pairs, tensors)

@@ -1,0 +1,47 @@
+"""Floor 2, targets. `llama.cpp`: architecture deepseek4 of upstream. Pure data.
+
+Source: fact sheet ds4_gguf.md 3.2 and 5, run with llama-cpp-python 0.3.36. Any type per tensor that its operations
+read, gate unlike up too; prediction stages are another dialect, which this version does not write.
+"""
+
+from __future__ import annotations
+
+from dsv4recipe.checkpoint.family import Slot
+from dsv4recipe.formats.base import BLOCKS
+from dsv4recipe.targets.base import Target
+from dsv4recipe.targets.gguf_engine import Engine
+from dsv4recipe.targets.gguf_names import NAMES, disk_stem, suffix
+from dsv4recipe.targets.side_files import no_side_files
+
+_FLOATS = ("F32", "F16", "BF16")
+
+
+def types(slot: Slot, rank: int) -> tuple[str, ...]:
+    """Vectors in F32; tables in integers; hyper-connections and position biases in floats; other matrices in any."""
+    role = slot.row.role
+    if role == "hash-table":
+        return ("I32",)
+    if rank < 2:
+        return ("F32",)
+    return ("F32", "F16") if role in ("hyper-connection", "position-bias", "router") else (*_FLOATS, *BLOCKS)
+
+
+LLAMA_CPP = Target(
+    name="llama.cpp",
+    families=("deepseek_v4",),
+    names=NAMES,
+    disk_stem=disk_stem,
+    suffix=suffix,
+    expert_layouts=("stacked",),
+    mtp=("drop",),
+    halves=("float16",),
+    runs={"": ("ggml",)},
+    float32_roles=(),
+    overrides="all",
+    stem_overrides=False,
+    side_files=no_side_files,
+    library="gguf",
+    container="gguf",
+    globals_first=True,
+    engine=Engine(version="0.5.0", types=types),
+)

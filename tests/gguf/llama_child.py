@@ -1,0 +1,28 @@
+"""Runs in the interpreter that has llama-cpp-python.
+
+python llama_child.py logits MODEL.gguf OUT.npy TOKEN...     decodes tokens on the CPU, writes their logits
+python llama_child.py vocabulary MODEL.gguf                  loads header and tokenizer alone, says what it saw
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from llama_cpp import Llama
+
+
+def main() -> None:
+    what, model, *rest = sys.argv[1:]
+    if what == "vocabulary":
+        llama = Llama(model, vocab_only=True, verbose=False)
+        print(llama.n_vocab(), llama.metadata["general.architecture"], llama.metadata["deepseek4.block_count"])
+        return
+    out, *tokens = rest
+    llama = Llama(model, n_ctx=128, n_batch=64, logits_all=True, verbose=False, n_gpu_layers=0, n_threads=2)
+    llama.eval([int(token) for token in tokens])
+    np.save(out, np.asarray(llama.scores[: len(tokens)], np.float32))
+
+
+if __name__ == "__main__":
+    main()
