@@ -89,7 +89,7 @@ def check_any(bundle: Path) -> Contract:
         view, findings = open_bundle(bundle)
         names, fact = _runtimes(view)
         family = _family(view)
-        seen = outlooks(view, family)
+        seen = _outlooks(view, family)
         held = [_held(view, family, findings, get(name, family.name), seen) for name in names]
     except RecipeError as error:
         return Contract(Step("contract", tuple(told(error.diagnostics))))
