@@ -24,7 +24,7 @@ from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.synth import synthesize
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.shipped import recipe_path, shipped_recipes
-from dsv4recipe.targets import get, running, vmlx_sidecar
+from dsv4recipe.targets import get, known, running, vmlx_sidecar
 from dsv4recipe.verifier.contract import check_contract
 from dsv4recipe.verifier.probe_result import ProbeResult
 from dsv4recipe.verifier.runtime import REFERENCE, probe_runtime
@@ -45,15 +45,18 @@ class Legal:
 
 
 def legal(checkpoint: Checkpoint, recipes: tuple[str, ...]) -> Iterator[Legal]:
-    """Every recipe with `target.runtime` set to every target of the checkpoint's family, nothing else changed."""
+    """Every recipe with `target.runtime` set to every target of the checkpoint's family, nothing else changed. Engines
+    of GGUF files are not in it: they run in tests/gguf."""
     for name in recipes:
         recipe = load_recipe(name)
-        for target in running(checkpoint.family.name):
+        for target, found in running(checkpoint.family.name).items():
+            if found.container != "safetensors":
+                continue
             try:
                 moved = replace(recipe, target=replace(recipe.target, runtime=target))
                 yield Legal(name, target, make_plan(moved, checkpoint))
             except RecipeError as error:
-                yield Legal(name, target, None, tuple(sorted({found.code for found in error.diagnostics})))
+                yield Legal(name, target, None, tuple(sorted({each.code for each in error.diagnostics})))
 
 
 def matrix_recipes() -> tuple[str, ...]:
@@ -63,7 +66,9 @@ def matrix_recipes() -> tuple[str, ...]:
     return tuple(
         name
         for name in shipped_recipes()
-        if name not in made and load_recipe(name).source.model == "deepseek-ai/DeepSeek-V4-Flash"
+        if name not in made
+        and load_recipe(name).source.model == "deepseek-ai/DeepSeek-V4-Flash"
+        and all(target.container == "safetensors" for target in known(load_recipe(name).target.runtime))
     )
 
 
