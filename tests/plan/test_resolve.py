@@ -93,7 +93,7 @@ def test_a_group_size_that_does_not_divide(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "code", "words"),
     [
-        ("runtime: vmlx", "runtime: exllama", "T001", "no target for runtime 'exllama' in this version"),
+        ("runtime: vmlx", "runtime: mlx-lm", "T003", "mlx-lm does not run family deepseek_v4"),
         ("role: routed-expert}", "role: router}", "T011", "vmlx cannot run affine for router"),
         ("keep: source", "keep: float16", "T012", "vmlx needs router-bias in float32, the rule makes it F16"),
         ("keep: source", "keep: bfloat16", "T013", "BF16 beside half: float16 makes two half types in one bundle"),
