@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import heapq
 import json
+import operator
 import os
 import shutil
 import statistics
@@ -70,8 +71,8 @@ def work_of(task: ShardTask) -> tuple[Counter[str], int, int]:
 
 
 def record(work: Path) -> dict[str, Any]:
-    """Times every shard of real slices alone, on one thread; fits seconds per weight and per byte; and says how far the
-    fit is off."""
+    """Processor seconds of every shard of real slices, alone and on one thread; fits seconds per weight and per byte;
+    and says how far the fit is off."""
     checkpoint = slice_of(work)
     source = checkpoint.folder.root
     rows: list[tuple[Counter[str], int, float]] = []
@@ -80,9 +81,9 @@ def record(work: Path) -> dict[str, Any]:
         with tempfile.TemporaryDirectory(dir=work) as folder, Sources(source) as sources:
             for turn in range(2):
                 for number, task in enumerate(shard_tasks(plan, checkpoint)):
-                    begin = time.perf_counter()
+                    begin = time.process_time()
                     run_shards([task], Path(folder), sources, None, 1, _ignore, _ignore, _ignore)
-                    seconds = time.perf_counter() - begin
+                    seconds = time.process_time() - begin
                     kinds, _, size = work_of(task)
                     if not turn:
                         rows.append((kinds, size, seconds))
@@ -324,6 +325,7 @@ def simulate(work: Path, model: dict[str, Any], counts: Sequence[int], scale: fl
 def overhead(work: Path, rounds: int, before: dict[str, Any]) -> dict[str, Any]:
     """The same build in turn by two local threads, by two workers of one thread each that are there already, and by two
     that the build starts; added to the rounds of an earlier run."""
+    import psutil
     from distributed import LocalCluster
 
     from dsv4recipe.builder.cluster.engine import DaskEngine
@@ -333,6 +335,7 @@ def overhead(work: Path, rounds: int, before: dict[str, Any]) -> dict[str, Any]:
         (checkpoint.folder.root / header.file).read_bytes()
     plan = make_plan(recipe("jangtq2", 64_000_000), checkpoint)
     walls: dict[str, list[float]] = defaultdict(list, before.get("walls", {}))
+    cpus: dict[str, list[float]] = defaultdict(list, before.get("processor", {}))
     options: dict[str, Any] = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
     with tempfile.TemporaryDirectory(dir=work) as name, LocalCluster(n_workers=2, processes=True, **options) as cluster:
         engines = {
@@ -340,21 +343,37 @@ def overhead(work: Path, rounds: int, before: dict[str, Any]) -> dict[str, Any]:
             "dask": DaskEngine(cluster.scheduler_address),
             "dask, own workers": DaskEngine(),
         }
+        workers = [psutil.Process(pid) for pid in pids(cluster.scheduler_address)]
+
+        def processor() -> float:
+            return time.process_time() + sum(sum(worker.cpu_times()[:2]) for worker in workers)
+
         for number in range(rounds):
             for kind, engine in engines.items():
                 out = Path(name) / f"{kind}-{number}"
-                begin = time.perf_counter()
+                begin, used = time.perf_counter(), processor()
                 build(plan, checkpoint, out, 2, engine=engine)
                 walls[kind].append(round(time.perf_counter() - begin, 3))
+                if kind != "dask, own workers":
+                    cpus[kind].append(round(processor() - used, 3))
                 shutil.rmtree(out)
     ratios = {k: [a / b for a, b in zip(walls[k], walls["local"], strict=True)] for k in walls if k != "local"}
     return {
         "shards": len(plan.shards),
         "rounds": len(walls["local"]),
         "walls": walls,
+        "processor": cpus,
         "seconds": {kind: round(statistics.median(found), 2) for kind, found in walls.items()},
         "ratio": {kind: round(statistics.median(found), 4) for kind, found in ratios.items()},
+        "processor_ratio": round(statistics.median(map(operator.truediv, cpus["dask"], cpus["local"])), 4),
     }
+
+
+def pids(address: str) -> list[int]:
+    from distributed import Client
+
+    with Client(address, set_as_default=False) as client:
+        return list(client.run(os.getpid).values())
 
 
 def slice_of(work: Path) -> Checkpoint:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
 import shutil
 import subprocess
@@ -26,6 +27,7 @@ from tests.cluster.chaos import Told, Wide
 from tests.cluster.pool import Pool
 
 NET = "10.211.47"
+_turns = itertools.count()
 
 
 def run(*command: str) -> None:
@@ -49,13 +51,14 @@ def possible() -> str:
 @contextlib.contextmanager
 def network(count: int) -> Iterator[list[str]]:
     """So many hosts on one bridge, by name; host n has the address NET.(n + 2), we have NET.1."""
-    names = [f"dsv4-host{number}" for number in range(count)]
+    turn = next(_turns)  # the kernel takes its time to forget an interface
+    names = [f"dsv4-{turn}h{number}" for number in range(count)]
     run("ip", "link", "add", "dsv4-bridge", "type", "bridge")
     try:
         run("ip", "addr", "add", f"{NET}.1/24", "dev", "dsv4-bridge")
         run("ip", "link", "set", "dsv4-bridge", "up")
         for number, name in enumerate(names):
-            outer, inner = f"dsv4-o{number}", f"dsv4-i{number}"
+            outer, inner = _outer(name), f"dsv4-i{number}"
             run("ip", "netns", "add", name)
             run("ip", "link", "add", outer, "type", "veth", "peer", "name", inner, "netns", name)
             run("ip", "link", "set", outer, "master", "dsv4-bridge", "up")
@@ -78,7 +81,11 @@ def on(name: str, mount: str = "") -> list[str]:
 
 def cut(name: str) -> None:
     """Takes a host off the network."""
-    run("ip", "link", "set", f"dsv4-o{name.removeprefix('dsv4-host')}", "down")
+    run("ip", "link", "set", _outer(name), "down")
+
+
+def _outer(name: str) -> str:
+    return f"{name}-out"
 
 
 def main() -> None:
