@@ -187,5 +187,10 @@ def test_an_attempt_at_a_folder_in_other_hands_writes_nothing_there(world: World
     task = next(shard_tasks(world.plan, world.checkpoint))
     pulse = _Pulse(job, 1, lambda *_, **__: None)
     with Sources(world.checkpoint.folder.root) as sources, pytest.raises(StoppedError):
-        run_shards([task], tmp_path, sources, None, 1, lambda task: None, pulse, lambda entry: None, _fenced(pulse))
+        run_shards(
+            [task], tmp_path, sources, None, 1,
+            started=lambda task, worker="", there=0: None,
+            progressed=lambda task, size, worker="", piece=0: pulse(size),
+            done=lambda entry: None, opened=_fenced(pulse),
+        )  # fmt: skip
     assert list(tmp_path.iterdir()) == []
