@@ -8,25 +8,11 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from dsv4recipe.cli.arguments import json_option, recipe_argument, source_option
+from dsv4recipe.cli.arguments import Size, json_option, recipe_argument, source_option
 
 _FILE = click.Path(path_type=Path)
 _KINDS = ("affine", "mxtq", "mxfp4", "mxfp8", "keep")
 _NOT_SAID = ("output", "dry_run", "as_json", "write_errors", "workers")
-
-
-class Size(click.ParamType):  # type: ignore[type-arg]
-    """Bytes with a unit: 120GiB, 120GB, 135346422876B."""
-
-    name = "size"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        from dsv4recipe.units import parse_size
-
-        try:
-            return value if isinstance(value, int) else parse_size(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 class Kinds(click.ParamType):  # type: ignore[type-arg]

@@ -10,6 +10,21 @@ import click
 
 from dsv4recipe.cli.complete import complete_recipe
 
+
+class Size(click.ParamType[int]):
+    """Bytes with a unit: 120GiB, 120GB, 135346422876B."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from dsv4recipe.units import parse_size
+
+        try:
+            return value if isinstance(value, int) else parse_size(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
@@ -30,8 +45,7 @@ def scratch_options(command: F) -> F:
     """--scratch and --scratch-dir, where the weights of a source on the hub are read."""
     size = click.option(
         "--scratch",
-        metavar="SIZE",
-        callback=_size,
+        type=Size(),
         help="The most disk that downloads take meanwhile, where SRC is on the hub (default: 20GiB).",
     )
     folder = click.option(
@@ -40,13 +54,3 @@ def scratch_options(command: F) -> F:
         help="The folder for them (default: beside the bundle).",
     )
     return size(folder(command))
-
-
-def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """Bytes of a size with its unit."""
-    from dsv4recipe.units import parse_size
-
-    try:
-        return None if value is None else parse_size(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx, param) from None

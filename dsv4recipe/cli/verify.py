@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from dsv4recipe.cli.arguments import importance_option, json_option, scratch_options, source_type
+from dsv4recipe.cli.arguments import Size, importance_option, json_option, scratch_options, source_type
 from dsv4recipe.cli.complete import complete_runtime
 
 FAILED = 3
 _PATH = click.Path(path_type=Path)
-
-
-class Size(click.ParamType[int]):
-    """Bytes, written with a unit."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        from dsv4recipe.units import parse_size
-
-        try:
-            return parse_size(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 @click.command("verify")
