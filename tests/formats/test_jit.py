@@ -1,9 +1,15 @@
-"""What is said when a kernel has to be compiled."""
+"""What is said when a kernel has to be compiled, and that machine code on disk is never older than its source."""
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import numba
 
+from dsv4recipe.formats.kernels import jit
 from dsv4recipe.formats.kernels.jit import compiling
 
 
@@ -16,3 +22,27 @@ def test_a_compilation_is_told_once_and_a_compiled_kernel_never() -> None:
     with compiling(lambda: told.append("again")):
         first(1)
     assert told == ["compiling"]
+
+
+def test_a_kernel_is_compiled_again_when_one_that_it_calls_has_changed(tmp_path: Path) -> None:
+    folder = tmp_path / "house"
+    folder.mkdir()
+    shutil.copy(jit.__file__, folder)
+    leaf = "from .jit import kernel\n@kernel\ndef leaf(x):\n    return x + {}\n"
+    (folder / "caller.py").write_text(
+        "from .jit import kernel\nfrom .leaf import leaf\n@kernel\ndef call(x):\n    return leaf(x)\n", "utf-8"
+    )
+    program = (
+        "from house.caller import call\nfrom house.jit import compiling\ntold = []\n"
+        "with compiling(lambda: told.append('compiled')):\n    print(call(1), *told)"
+    )
+
+    def run() -> str:
+        return subprocess.run(
+            [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    (folder / "leaf.py").write_text(leaf.format(1), "utf-8")
+    assert (run(), run()) == ("2 compiled", "2")
+    (folder / "leaf.py").write_text(leaf.format(2), "utf-8")
+    assert run() == "3 compiled"

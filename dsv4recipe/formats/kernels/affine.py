@@ -3,7 +3,6 @@
 Rule: fact sheet mlx.md 2.1, the CPU column. A row goes through short loops over buffers that stay in the first-level
 cache, each written so that LLVM vectorises it: extremes of every 32 columns; scale and bias of every group; codes;
 words. FP4 rows stay in their 8-bit whole numbers until the codes are chosen: value = number · factor of the block.
-(Longer than most files: numba's cache wants the loops of one kernel in one place.)
 """
 
 from __future__ import annotations

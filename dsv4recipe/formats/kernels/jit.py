@@ -6,7 +6,10 @@ No fast-math flag, so LLVM neither reorders nor fuses a rounding step: same bits
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -16,14 +19,26 @@ from numba.core import event
 def kernel(function: Callable[..., Any]) -> Any:
     """`function` compiled on first call; the machine code is kept on disk where a folder for it can be written.
 
-    numba raises RuntimeError while decorating when neither the package folder nor the user's cache is writable;
-    the kernel is then compiled once per process.
+    numba takes machine code as fresh while the function's own file is what it was; a kernel here may call those of
+    other files, so all files of this folder must be. numba raises RuntimeError while decorating when neither the
+    package folder nor the user's cache is writable, and AttributeError where it keeps its stamp elsewhere; the kernel
+    is then compiled once per process.
     """
     options: dict[str, Any] = {"nogil": True, "fastmath": False, "error_model": "numpy", "boundscheck": False}
     try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:
+        cached = numba.njit(cache=True, **options)(function)
+        file = cached._cache._cache_file
+        file._source_stamp = (file._source_stamp, _sources())
+        return cached
+    except (RuntimeError, AttributeError):
         return numba.njit(**options)(function)
+
+
+@cache
+def _sources() -> str:
+    """sha256 of all files of kernels."""
+    files = sorted(Path(__file__).parent.rglob("*.py"))
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
 
 
 class _Once(event.Listener):
