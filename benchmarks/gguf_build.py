@@ -30,8 +30,8 @@ from dsv4recipe.checkpoint.graph import Checkpoint, Group
 from dsv4recipe.checkpoint.synth import synthesize
 from dsv4recipe.formats import Ggml
 from dsv4recipe.formats.base import BLOCKS
+from dsv4recipe.formats.columns import column_weights
 from dsv4recipe.formats.decode import decode_source
-from dsv4recipe.formats.ggml_encode import usable_importance
 from dsv4recipe.formats.ggml_library import QUANTIZED, check_library, quantize
 from dsv4recipe.plan.model import Plan
 
@@ -61,7 +61,7 @@ def library_seconds(plan: Plan, checkpoint: Checkpoint, workers: int) -> dict[st
             jobs = []
             for matrix in matrices(checkpoint, groups[module.sources]):
                 energy = np.square(matrix).sum(axis=0) if fmt.importance == "energy" else None
-                importance = None if energy is None else usable_importance(energy)
+                importance = None if energy is None else column_weights(energy)
                 jobs += [(rows, importance) for rows in np.array_split(matrix, max(1, matrix.size >> 20))]
 
             def work(

@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
 
 from dsv4recipe.formats import Format, Ggml, SourceTensor
+from dsv4recipe.formats.base import wants_importance
 from dsv4recipe.formats.encode import encode
 from dsv4recipe.formats.ggml import WEIGHTED
 from dsv4recipe.plan.ledger import label
@@ -57,9 +58,10 @@ def measure(plan: Plan, workers: int) -> Pace | None:
     values = np.sin(np.arange(prod(_SAMPLE.shape), dtype=np.float32)).view(np.uint8)
     seconds: dict[Format, float] = {}
     for fmt in searched:
-        encode(fmt, SourceTensor("f32", (1, 256), "F32"), values[:1024].copy(), None)
+        alike = replace(fmt, importance="ones") if wants_importance(fmt) else fmt
+        encode(alike, SourceTensor("f32", (1, 256), "F32"), values[:1024].copy(), None)
         begin = time.perf_counter()
-        encode(fmt, _SAMPLE, values.copy(), None)
+        encode(alike, _SAMPLE, values.copy(), None)
         seconds[fmt] = (time.perf_counter() - begin) / prod(_SAMPLE.shape)
     cost = {fmt: count * seconds.get(fmt, _FAST) for fmt, count in weights.items()}
     slowest = max(searched, key=lambda fmt: (cost[fmt], label(fmt)))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dsv4recipe.formats.affine import Affine
 from dsv4recipe.formats.base import Format, SourceTensor, wants_importance
 from dsv4recipe.formats.codebooks import block_scales, boundaries, hadamard_blocks, signs
+from dsv4recipe.formats.columns import column_weights
 from dsv4recipe.formats.decode import INTEGERS, Bytes, Floats, decode_rows, raw, rows_of
 from dsv4recipe.formats.ggml import Ggml
 from dsv4recipe.formats.keep import Keep
@@ -24,7 +25,7 @@ from dsv4recipe.formats.lattices import seeds
 from dsv4recipe.formats.microscaling import Mxfp4, Mxfp8
 from dsv4recipe.formats.mxtq import Mxtq
 
-ENCODER_VERSION = "1"
+ENCODER_VERSION = "2"
 """Changes whenever the bytes of any encoder could change. Recorded in the manifest."""
 
 Empty = Callable[[tuple[int, ...], Any], NDArray[Any]]
@@ -66,9 +67,9 @@ def encode(
     weight: uint8 [bytes], whole rows as stored; scale: their raw E8M0 bytes, uint8, None for plain tensors.
     `source.shape` is the logical shape of just those rows; FP8 rows start at a tile boundary, the last tile may be
     partial. Arrays hold uint32 words, uint16 bits for BF16 and F16, float32, uint8, or integers as stored.
-    `importance` float32 [columns], finite and positive, is what `wants_importance` formats weigh errors with.
+    `importance` float32 [columns], of any scale, is what `wants_importance` formats weigh errors with.
     Raises BadValue for NaN, Inf and overflow, and where an exact format is not; ValueError where the format cannot
-    take this source, or importance is missing, of another width, or not wanted.
+    take this source, or importance is missing, not wanted, of another width, negative or not finite.
     """
     weight, scale = raw(source, weight, scale)
     problem = fmt.problem(source)
@@ -80,7 +81,8 @@ def encode(
         raise ValueError(f"importance of {importance.dtype} {importance.shape} for {source.shape[-1]} columns")
     match fmt:
         case Affine():
-            return _affine(fmt, source, weight, scale, empty, importance)
+            columns = None if importance is None else column_weights(importance)
+            return _affine(fmt, source, weight, scale, empty, columns)
         case Mxtq():
             return _mxtq(fmt, source, weight, scale, empty)
         case Mxfp4() | Mxfp8():
@@ -90,7 +92,7 @@ def encode(
         case Ggml():
             from dsv4recipe.formats.ggml_encode import encode_ggml
 
-            return (encode_ggml(fmt, source, weight, scale, empty),)
+            return (encode_ggml(fmt, source, weight, scale, empty, importance),)
     raise ValueError(f"no encoder for format {fmt.kind!r}")
 
 

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsv4recipe.formats.base import BLOCKS, SourceTensor
-from dsv4recipe.formats.decode import INTEGERS, Bytes
+from dsv4recipe.formats.columns import column_weights
+from dsv4recipe.formats.decode import INTEGERS, Bytes, Floats
 from dsv4recipe.formats.encode import BadValue, Empty, blocks, check_codes, keep
 from dsv4recipe.formats.ggml import WEIGHTED, Ggml
 from dsv4recipe.formats.ggml_library import quantize
 from dsv4recipe.formats.keep import Keep
 from dsv4recipe.formats.kernels.energy import add_squares
 
-LEAST = 2.0**-20
-"""The least importance, where the mean is 1 to 4. At zero ggml loses the whole block, in silence."""
 
-
-def encode_ggml(fmt: Ggml, source: SourceTensor, weight: Bytes, scale: Bytes | None, empty: Empty) -> NDArray[Any]:
+def encode_ggml(
+    fmt: Ggml,
+    source: SourceTensor,
+    weight: Bytes,
+    scale: Bytes | None,
+    empty: Empty,
+    importance: Floats | None = None,
+) -> NDArray[Any]:
     """The rows as ggml stores them: block types uint8 [rows, bytes of a row], F32 float32, F16 and BF16 uint16 bits,
     I32 int32, in `source.shape`.
 
-    For `importance: energy` the rows are the whole matrix. Raises BadValue as `encode` does.
+    For `importance: energy` the rows are the whole matrix; for `importance: file` the vector is given.
+    Raises BadValue as `encode` does.
     """
     if fmt.type == "I32":
         return _narrow_integers(weight.view(INTEGERS[source.dtype]).reshape(source.shape))
@@ -33,16 +38,23 @@ def encode_ggml(fmt: Ggml, source: SourceTensor, weight: Bytes, scale: Bytes | N
     if fmt.type == "MXFP4":
         assert scale is not None
         return _mxfp4(source, weight, scale, empty)
-    return encode_rows(fmt, source, weight, scale, source.shape[0], empty)
+    return encode_rows(fmt, source, weight, scale, source.shape[0], empty, importance)
 
 
 def encode_rows(
-    fmt: Ggml, source: SourceTensor, weight: Bytes, scale: Bytes | None, rows: int, empty: Empty = np.empty
+    fmt: Ggml,
+    source: SourceTensor,
+    weight: Bytes,
+    scale: Bytes | None,
+    rows: int,
+    empty: Empty = np.empty,
+    given: Floats | None = None,
 ) -> NDArray[np.uint8]:
-    """The first `rows` rows of what the stock quantizer makes of a matrix: uint8 [rows, bytes of a row]."""
+    """The first `rows` rows of what the stock quantizer makes of a matrix: uint8 [rows, bytes of a row]. `given` is the
+    vector of `importance: file`, of any scale."""
     weights, size = BLOCKS[fmt.type]
     out = empty((rows, source.shape[1] // weights * size), np.uint8)
-    importance = _importance(fmt, source, weight, scale) if fmt.type in WEIGHTED else None
+    importance = _importance(fmt, source, weight, scale, given) if fmt.type in WEIGHTED else None
     for start, block in blocks(source, weight, scale):
         if start >= rows:
             break
@@ -51,24 +63,9 @@ def encode_rows(
     return out
 
 
-def usable_importance(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """float32 [columns] that ggml can weigh with: times a power of four, so that the mean is 1 to 4 and no byte moves
-    (IQ2_XXS takes square roots: a factor of 2 would round otherwise), and nothing below `LEAST`. All zero (an expert
-    that saw nothing) means ones.
-
-    Raises ValueError for a value that is negative or not finite.
-    """
-    if not np.isfinite(values).all() or values.min(initial=0.0) < 0:
-        raise ValueError("an importance is negative or not finite")
-    mean = math.fsum(values.tolist()) / max(1, values.size)
-    if not mean:
-        return np.ones(values.shape, np.float32)
-    exponent = math.frexp(mean)[1] - 1
-    scaled = np.ldexp(values.astype(np.float64), -(exponent // 2 * 2))
-    return np.maximum(scaled, LEAST).astype(np.float32)
-
-
-def _importance(fmt: Ggml, source: SourceTensor, weight: Bytes, scale: Bytes | None) -> NDArray[np.float32] | None:
+def _importance(
+    fmt: Ggml, source: SourceTensor, weight: Bytes, scale: Bytes | None, given: Floats | None
+) -> Floats | None:
     match fmt.importance:
         case "none":
             return None
@@ -78,7 +75,9 @@ def _importance(fmt: Ggml, source: SourceTensor, weight: Bytes, scale: Bytes | N
             energy = np.zeros(source.shape[1], np.float64)
             for _, block in blocks(source, weight, scale):
                 add_squares(block, energy)
-            return usable_importance(energy)
+            return column_weights(energy)
+        case "file" if given is not None:
+            return column_weights(given)
     raise ValueError(f"no importance {fmt.importance!r} to encode with")
 
 

@@ -6,7 +6,6 @@ matrix's output errs by. Only the ratios of one matrix's numbers mean anything.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -17,9 +16,6 @@ from dsv4recipe.importance.names import entry_names
 from dsv4recipe.importance.planned import PlannedImportance
 
 Floats = NDArray[np.float32]
-
-LEAST = 2.0**-16
-"""Weight, beside a mean of 1 to 2, of a column that nothing went into: it decides nothing, but it counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +38,12 @@ class Importance:
         return PlannedImportance(self.sha256, self.format, self.unseen)
 
     def columns(self, tensor: str, width: int) -> Floats:
-        """float32 [width] for a source tensor such as "layers.3.ffn.experts.17.w1.weight", ready for an encoder: see
-        `column_weights`. Only where `problem` found none."""
+        """float32 [width] for a source tensor such as "layers.3.ffn.experts.17.w1.weight", as the file has it. Only
+        where `problem` found none."""
         found = self._find(tensor)
         assert found is not None
         values, expert = found
-        return column_weights(values if expert is None else values[expert * width : (expert + 1) * width])
+        return values if expert is None else values[expert * width : (expert + 1) * width]
 
     def problem(self, tensors: Iterable[str], width: int, experts: int) -> str:
         """Why the file does not serve the `tensors` of a module, all `width` columns wide; "" if it does. `experts` is
@@ -75,14 +71,3 @@ class Importance:
             if name in self.entries:
                 return self.entries[name], expert
         return None
-
-
-def column_weights(values: Floats) -> Floats:
-    """`values` scaled by a power of two to a mean of 1 to 2, none below `LEAST`.
-
-    The scaling changes no ratio; a quantizer that is given numbers of 1e-30 loses its own arithmetic (fact sheet
-    ds4_gguf.md 6.4). The sum is exact (`math.fsum`), so the same numbers come out on every machine.
-    """
-    mean = math.fsum(values.tolist()) / len(values)
-    scaled = np.ldexp(values.astype(np.float64), 1 - math.frexp(mean)[1])
-    return np.maximum(scaled, LEAST).astype(np.float32)

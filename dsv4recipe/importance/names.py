@@ -1,6 +1,7 @@
 """Floor 1, importance. Source tensor names ↔ GGUF tensor names of the matrices of a DeepSeek-V4. Pure.
 
-Source: fact sheet ds4_gguf.md sections 2 and 2.1. Of a stack of experts the GGUF holds one tensor.
+Source: fact sheet ds4_gguf.md sections 2 and 2.1. Of a stack of experts the GGUF holds one tensor; w1 is gate, w3 up,
+w2 down. `indexer.` has a dot where `indexer_compressor_` has none.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 
 GLOBALS = {"embed": "token_embd", "head": "output"}
 
-BLOCK = {
+MATRICES = {
     "attn.wq_a": "attn_q_a",
     "attn.wq_b": "attn_q_b",
     "attn.wkv": "attn_kv",
@@ -45,7 +46,7 @@ def gguf_name(tensor: str) -> tuple[str, int | None]:
     expert = None
     if path[:2] == ["ffn", "experts"] and len(path) == 4 and path[2].isdecimal():
         expert, path[2] = int(path[2]), "{E}"
-    found = BLOCK.get(".".join(path), "")
+    found = MATRICES.get(".".join(path), "")
     prefix = {"layers": "blk", "mtp": "mtp"}.get(head)
     return (f"{prefix}.{number}.{found}.weight", expert) if found and prefix else ("", None)
 

@@ -140,7 +140,7 @@ def _again(
     fmt, source = piece.format, piece.source
     if isinstance(fmt, Ggml) and fmt.type in WEIGHTED:
         rows = min(source.shape[0], _AGAIN_ROWS)
-        return (encode_rows(fmt, source, *checked(source, weight, scale), rows, _ARENA.empty),)
+        return (encode_rows(fmt, source, *checked(source, weight, scale), rows, _ARENA.empty, columns),)
     return encode(fmt, source, weight, scale, _ARENA.empty, columns)
 
 

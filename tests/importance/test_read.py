@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError
-from dsv4recipe.importance.model import column_weights
 from dsv4recipe.importance.names import gguf_name
 from dsv4recipe.importance.read import load_importance
 from tests.importance.files import stacks, write_dat, write_gguf
@@ -51,7 +47,7 @@ def test_both_formats_say_the_same(tmp_path: Path, tiny: Checkpoint) -> None:
             continue
         width = group.source.shape[1]
         for number, member in enumerate(group.members):
-            want = column_weights(means[name][number])
+            want = means[name][number]
             assert np.array_equal(first.columns(member.name, width), want)
             assert np.array_equal(second.columns(member.name, width), want)
         names = [member.name for member in group.members]
@@ -63,8 +59,8 @@ def test_the_most_exact_entry_wins(tmp_path: Path) -> None:
     name = "layers.0.ffn.experts.2.w1.weight"
     for entry in (name, "blk.0.ffn_gate_exps.weight.expert.2", "blk.0.ffn_gate_exps.weight.expert_2"):
         found = load_importance(write_dat(tmp_path / "i.dat", {"blk.0.ffn_gate_exps.weight": stack, entry: own}))
-        assert np.array_equal(found.columns(name, 4), column_weights(own))
-        assert np.array_equal(found.columns(name.replace(".2.", ".1."), 4), column_weights(stack[4:8]))
+        assert np.array_equal(found.columns(name, 4), own)
+        assert np.array_equal(found.columns(name.replace(".2.", ".1."), 4), stack[4:8])
 
 
 def test_an_expert_that_calibration_never_reached_counts_alike_and_is_counted(tmp_path: Path) -> None:
@@ -125,14 +121,3 @@ def test_broken_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as caught:
         load_importance(tmp_path / "none.dat")
     assert caught.value.diagnostics[0].code == "I001"
-
-
-@given(st.lists(st.floats(0, 2.0**100, width=32), min_size=1, max_size=64).filter(any))
-def test_column_weights_keep_ratios_and_have_a_mean_of_one_to_two(values: list[float]) -> None:
-    given_ = np.array(values, np.float32)
-    weights = column_weights(given_)
-    mean = math.fsum(given_.tolist()) / len(given_)
-    factor = 2.0 ** (1 - math.frexp(mean)[1])
-    want = np.maximum(given_.astype(np.float64) * factor, 2.0**-16)
-    assert np.array_equal(weights, want.astype(np.float32))
-    assert 1 <= mean * factor < 2
