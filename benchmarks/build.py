@@ -1,11 +1,12 @@
 """Our builds against a raw copy, against the peer's converter and against mlx, in turn, in one run.
 
-    python -m benchmarks.build WORKDIR [--experts 64] [--rounds 3] [--peer-python PY [--peer-rounds 1]] [-o RESULT.json]
+    python -m benchmarks.build WORKDIR [--experts 128] [--rounds 3] [--peer-python PY] [-o RESULT.json]
 
-WORKDIR gets a synthetic slice at V4-Flash's real shapes (1 layer, 64 experts: 1.26 GB) and needs about five times its
-size. Each round runs, one after another: a raw copy of as many bytes in and out with fsync, our builds, mlx's own
-dequantize and quantize of the experts, and with --peer-python (an interpreter with jang, mlx-lm and torch) the jang
-converter on the same source. Everything reads from the page cache alike. Prints medians and ratios.
+WORKDIR gets a synthetic slice at V4-Flash's real shapes (1 layer, 128 experts: 2.1 GB) and needs about five times its
+size. Each recipe is built once with nothing compiled yet; then each round runs, one after another, our builds and a raw
+copy of as many bytes in and out with fsync; and the first rounds also what takes minutes: mlx's own dequantize and
+quantize of the experts, and with --peer-python (an interpreter with jang, mlx-lm and torch) the jang converter on that
+source. Everything reads from the page cache alike. Prints medians and ratios.
 """
 
 from __future__ import annotations
@@ -43,29 +44,36 @@ def self_call(what: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "benchmarks.build", "--internal", what, *arguments]
 
 
-def one_round(work: Path, source: Path, peer: str, runs: dict[str, list[Run]], sizes: dict[str, int]) -> None:
+def build_once(work: Path, source: Path, recipe: str, workers: int) -> Run:
+    """A build into `work`/out. Each recipe has a compiler's cache of its own there: its first build compiles."""
+    shutil.rmtree(work / "out", ignore_errors=True)
+    command = ["build", recipe, "--source", str(source), "-o", str(work / "out"), "--workers", str(workers)]
+    return timed([*PROGRAM, *command], NUMBA_CACHE_DIR=str(work / "compiled" / recipe))
+
+
+def one_round(
+    work: Path, source: Path, peer: str, slow: bool, runs: dict[str, list[Run]], sizes: dict[str, int]
+) -> None:
     """Every command once; its figures are added to `runs`."""
     out, copy = work / "out", work / "copy.bin"
 
-    def run(name: str, command: list[str], size: int = 0) -> None:
-        runs.setdefault(name, []).append(timed(command))
-        sizes[name] = size or payload(out)
+    def add(name: str, run: Run) -> None:
+        runs.setdefault(name, []).append(run)
+        sizes[name] = payload(out)
 
     for recipe in RECIPES:
         for workers in (1, 2):
-            shutil.rmtree(out, ignore_errors=True)
-            command = ["build", recipe, "--source", str(source), "-o", str(out), "--workers", str(workers)]
-            run(f"{recipe}, {workers} worker{'s' if workers > 1 else ''}", [*PROGRAM, *command])
-        size = payload(out)
-        run(f"raw copy for {recipe}", self_call("copy", str(source), str(copy), str(size)), size)
-        run(f"sha256 for {recipe}", self_call("hash", str(copy)), size)
-        if recipe == "native":  # `out` still holds it
-            run("mlx quantize, 4 bits", [sys.executable, "-m", "benchmarks.mlx_requantize", str(out), str(copy)], size)
+            add(f"{recipe}, {workers} worker{'s' if workers > 1 else ''}", build_once(work, source, recipe, workers))
+        add(f"raw copy for {recipe}", timed(self_call("copy", str(source), str(copy), str(payload(out)))))
+        add(f"sha256 for {recipe}", timed(self_call("hash", str(copy))))
+        if recipe == "native" and slow:  # `out` still holds it
+            requantize = [sys.executable, "-m", "benchmarks.mlx_requantize", str(out), str(copy)]
+            add("mlx quantize, 4 bits", timed(requantize))
         copy.unlink()
-    for kind in ("jangtq", "jang") if peer else ():
+    for kind in ("jangtq", "jang") if peer and slow else ():
         shutil.rmtree(out, ignore_errors=True)
         arguments = ["--src", str(source), "--dst", str(out), "--profile", "2", "--format", kind, "--variant", "std"]
-        run(f"jang converter, {kind} 2", [peer, *PEER, *arguments])
+        add(f"jang converter, {kind} 2", timed([peer, *PEER, *arguments]))
     shutil.rmtree(out, ignore_errors=True)
 
 
@@ -80,18 +88,21 @@ def ratios(medians: dict[str, Any]) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("work", type=Path)
-    parser.add_argument("--experts", type=int, default=64)
+    parser.add_argument("--experts", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peer-python", default="")
-    parser.add_argument("--peer-rounds", type=int, default=1, help="the peer takes minutes")
+    parser.add_argument("--slow-rounds", type=int, default=1, help="rounds of what takes minutes: mlx and the peer")
     parser.add_argument("-o", "--output", type=Path)
     asked = parser.parse_args()
     source = slice_of(asked.work, asked.experts)
     runs: dict[str, list[Run]] = {}
     sizes: dict[str, int] = {}
+    shutil.rmtree(asked.work / "compiled", ignore_errors=True)
+    for recipe in RECIPES:
+        name = f"{recipe}, 2 workers, compiling"
+        runs[name], sizes[name] = [build_once(asked.work, source, recipe, 2)], payload(asked.work / "out")
     for number in range(asked.rounds):
-        peer = asked.peer_python if number < asked.peer_rounds else ""
-        one_round(asked.work, source, peer, runs, sizes)
+        one_round(asked.work, source, asked.peer_python, number < asked.slow_rounds, runs, sizes)
         print(f"round {number + 1} of {asked.rounds} done", file=sys.stderr)
     medians = {name: median(found) | {"bytes": sizes[name], "rounds": len(found)} for name, found in runs.items()}
     for name, row in medians.items():

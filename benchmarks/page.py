@@ -1,6 +1,6 @@
 """docs/performance.md and its plots from the results of one run of `scripts/benchmarks`.
 
-python -m benchmarks.page docs BUILD.json SIZES.json KERNELS.json
+python -m benchmarks.page docs BUILD.json SIZES.json KERNELS.json SPENT.json
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import matplotlib as mpl
 mpl.use("svg")
 mpl.rcParams["svg.hashsalt"] = "dsv4recipe"
 from matplotlib import pyplot as plt  # noqa: E402 - after the choice of the backend
+
+from benchmarks.sizes import seconds  # noqa: E402
 
 
 def machine_line(machine: dict[str, Any]) -> str:
@@ -66,6 +68,22 @@ def sizes(result: dict[str, Any]) -> str:
     return table(["recipe", "experts", "weights", "wall", "per weight", "peak RSS"], rows)
 
 
+def whole(result: dict[str, Any]) -> str:
+    rows = [
+        [recipe, f"{weights:,}", f"{seconds(result['rows'], recipe, weights) / 60:.1f} min"]
+        for recipe, weights in result["whole"].items()
+    ]
+    return table(["recipe", "weights of V4-Flash", "extrapolated"], rows)
+
+
+def stages(recipes: dict[str, dict[str, float]]) -> str:
+    names = list(dict.fromkeys(name for found in recipes.values() for name in found))
+    rows = [
+        [name, *(f"{found.get(name, 0) / sum(found.values()):.0%}" for found in recipes.values())] for name in names
+    ]
+    return table(["share of the busy threads' time", *recipes], rows)
+
+
 def rate(row: dict[str, Any]) -> float:
     return float(row["wall"]) / int(row["weights"]) * 1e9
 
@@ -109,18 +127,19 @@ def save(figure: Any, path: Path) -> None:
     plt.close(figure)
 
 
-def main(docs: Path, build_file: Path, size_file: Path, kernel_file: Path) -> None:
+def main(docs: Path, build_file: Path, size_file: Path, kernel_file: Path, spent_file: Path) -> None:
     out = docs / "performance"
     out.mkdir(exist_ok=True)
     build, size = json.loads(build_file.read_text()), json.loads(size_file.read_text())
+    spent = json.loads(spent_file.read_text())
     infos = [row["extra_info"] for row in json.loads(kernel_file.read_text())["benchmarks"]]
     text = Template(Path(__file__).with_name("performance.md").read_text()).substitute(
         machine=machine_line(build["machine"]), experts=build["experts"], source_bytes=f"{build['source_bytes']:,}",
         rounds=build["rounds"], ratios=ratios(build), builds=builds(build), size_rounds=size["rounds"],
-        sizes=sizes(size), kernels=kernels(infos),
+        sizes=sizes(size), whole=whole(size), kernels=kernels(infos), stages=stages(spent["recipes"]),
     )  # fmt: skip
     (docs / "performance.md").write_text(text)
-    for name, data in (("builds", build), ("sizes", size), ("kernels", infos)):
+    for name, data in (("builds", build), ("sizes", size), ("kernels", infos), ("spent", spent)):
         (out / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n")
     draw(build, size, out)
 

@@ -17,10 +17,11 @@ PROGRAM = [sys.executable, "-m", "dsv4recipe"]
 Run = dict[str, float]
 
 
-def timed(command: list[str]) -> Run:
+def timed(command: list[str], **environment: str) -> Run:
     """Wall seconds, CPU seconds and peak RSS in MB of a command in a process of its own."""
     begin = time.perf_counter()
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    environment = {**os.environ, **environment}
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     _, status, usage = os.wait4(child.pid, 0)
     if status:
         raise SystemExit(f"failed: {' '.join(command)}")

@@ -11,12 +11,32 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import subprocess
 from pathlib import Path
+from typing import Any
 
 from benchmarks.runs import PROGRAM, machine, median, payload, raw_copy, slice_of, timed
 from dsv4recipe import load_recipe, make_plan, open_checkpoint
 
 RECIPES = ("jangtq2", "q4q8")
+
+
+def whole_model(work: Path) -> dict[str, int]:
+    """The weights of all of V4-Flash by recipe, from its headers."""
+    source = work / "whole"
+    if not source.exists():
+        subprocess.run([*PROGRAM, "synth", str(source), "--preset", "full", "--headers-only"], check=True)
+    checkpoint = open_checkpoint(source)
+    return {recipe: make_plan(load_recipe(recipe), checkpoint).weights for recipe in RECIPES}
+
+
+def seconds(rows: list[dict[str, Any]], recipe: str, weights: int) -> float:
+    """Wall seconds of `weights` weights, on the line through the smallest and the largest slice (so that starting is
+    counted once)."""
+    mine = [row for row in rows if row["recipe"] == recipe]
+    first, last = mine[0], mine[-1]
+    slope = (last["wall"] - first["wall"]) / (last["weights"] - first["weights"])
+    return float(first["wall"] + slope * (weights - first["weights"]))
 
 
 def main() -> None:
@@ -51,9 +71,13 @@ def main() -> None:
         (asked.work / "warm").unlink()
         if fresh:
             shutil.rmtree(source)
+    whole = whole_model(asked.work)
+    for recipe, weights in whole.items():
+        minutes = seconds(rows, recipe, weights) / 60
+        print(f"{recipe:8} all {weights:,} weights of V4-Flash, extrapolated: {minutes:.1f} min")
     if asked.output:
         asked.output.write_text(
-            json.dumps({"machine": machine(), "rounds": asked.rounds, "rows": rows}, indent=1) + "\n"
+            json.dumps({"machine": machine(), "rounds": asked.rounds, "rows": rows, "whole": whole}, indent=1) + "\n"
         )
 
 
