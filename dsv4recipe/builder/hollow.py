@@ -12,9 +12,8 @@ import shutil
 from pathlib import Path
 
 from dsv4recipe.builder import disk
-from dsv4recipe.builder.preflight import check_names
+from dsv4recipe.builder.preflight import check_names, check_source
 from dsv4recipe.builder.publish import check_name
-from dsv4recipe.builder.run import check_source
 from dsv4recipe.builder.side import side_files
 from dsv4recipe.bundle.manifest import manifest_path
 from dsv4recipe.checkpoint.graph import Checkpoint

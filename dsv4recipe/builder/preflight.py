@@ -1,7 +1,9 @@
-"""Floor 4, builder. What is refused before the first byte of a bundle: names, disk, memory. Asks the file system."""
+"""Floor 4, builder. What is refused before the first byte of a bundle: a source that moved since the plan was made,
+names, disk, memory. Asks the file system."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from math import prod
@@ -12,8 +14,11 @@ from dsv4recipe.builder.encoders import encoders_of
 from dsv4recipe.builder.resumable import kept_bytes
 from dsv4recipe.builder.tasks import task_digest
 from dsv4recipe.bundle.manifest import NAME, PLAN_NAME, manifest_text
+from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.safe_path import path_problem
+from dsv4recipe.checkpoint.source import Origin
 from dsv4recipe.errors import Problems, RecipeError, Where
+from dsv4recipe.plan.containers import header_of
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.plan.pieces import piece_rows
 from dsv4recipe.units import human_size
@@ -111,3 +116,31 @@ def _memory() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError):
         return 0
+
+
+def check_source(plan: Plan, checkpoint: Checkpoint) -> None:
+    """Raises RecipeError B002 saying what moved between plan and source: config.json, headers, or the tokenizer where
+    the bundle's own header holds it."""
+    problems = Problems()
+    root = Where(checkpoint.folder.place)
+    origin = checkpoint.folder.source.origin
+    pinned = Origin(plan.source.model, plan.source.revision)
+    if origin and pinned.commit and origin != pinned:
+        which = (f"planned for {pinned.repo} at {pinned.commit}", f"found {origin.repo} at {origin.commit}")
+        hint = f"--source hf://{pinned.repo}@{pinned.commit}, or make the plan again"
+        problems.error("B002", "this is another commit than the plan was made for", root, hint, which)
+    found = [
+        ("config.json", plan.source.config_digest, checkpoint.folder.config_digest),
+        ("the shard headers", plan.source.header_digest, checkpoint.folder.header_digest),
+    ]
+    for shard in plan.shards if all(planned == now for _, planned, now in found) else ():
+        if shard.header:
+            now = hashlib.sha256(header_of(plan, shard, checkpoint)).hexdigest()
+            found.append(("tokenizer.json", shard.header, now))
+    for what, planned, now in found:
+        if planned != now:
+            note = (f"planned for {planned[:16]}, found {now[:16]}",)
+            problems.error(
+                "B002", f"{what} of the source changed since the plan was made", root, "make the plan again", note
+            )
+    problems.raise_if_any()

@@ -7,7 +7,6 @@ the folder gets its name. Every state an interrupted build can leave is continue
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -18,33 +17,29 @@ from dsv4recipe.builder import disk, journal, lease
 from dsv4recipe.builder.atomic import write_file
 from dsv4recipe.builder.encoders import check_encoders, encoders_of
 from dsv4recipe.builder.engine import Engine
+from dsv4recipe.builder.found import adopt, is_complete, is_finished
 from dsv4recipe.builder.interrupt import interruptible
 from dsv4recipe.builder.lease import Lease
 from dsv4recipe.builder.local import run_shards
 from dsv4recipe.builder.pace import measure
-from dsv4recipe.builder.preflight import check_memory, check_names, check_room, memory_needed
-from dsv4recipe.builder.publish import OWN, OWN_OF_FILE, check_name, publish_file, publish_folder, tidy
+from dsv4recipe.builder.preflight import check_memory, check_names, check_room, check_source, memory_needed
+from dsv4recipe.builder.publish import check_name, publish_file, publish_folder, tidy
 from dsv4recipe.builder.readback import hash_of
 from dsv4recipe.builder.resumable import ResumableShard
 from dsv4recipe.builder.shard import OpenShard, ShardTask
 from dsv4recipe.builder.side import side_files
 from dsv4recipe.builder.streamed import open_sources
 from dsv4recipe.builder.tasks import shard_tasks, task_digest
-from dsv4recipe.bundle.files import check_files
-from dsv4recipe.bundle.manifest import NAME, PLAN_NAME, is_one_file, manifest_path, manifest_text, read_manifest
+from dsv4recipe.bundle.manifest import NAME, PLAN_NAME, manifest_text
 from dsv4recipe.checkpoint.graph import Checkpoint
-from dsv4recipe.checkpoint.source import Origin
-from dsv4recipe.errors import Problems, RecipeError, Where
 from dsv4recipe.formats.kernels.jit import compiling
 from dsv4recipe.hub.scratch import Scratch, scratch_for
 from dsv4recipe.importance.model import Importance
-from dsv4recipe.plan.canonical import load_plan
-from dsv4recipe.plan.containers import container_of, header_of
+from dsv4recipe.plan.containers import container_of
 from dsv4recipe.plan.gguf_file import SUFFIX as GGUF_SUFFIX
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.plan.pieces import Piece
 from dsv4recipe.plan.weighed import check_same_importance
-from dsv4recipe.units import counted
 
 Event = dict[str, Any]
 
@@ -75,7 +70,7 @@ def build(
     one_file = container_of(plan).one_file
     check_name(out, one_file, GGUF_SUFFIX)
     partial = out.with_name(out.name + ".partial")
-    if _is_finished(out, plan):
+    if is_finished(out, plan):
         if one_file and partial.is_dir():
             with lease.held(partial) as mine:
                 tidy(partial, plan.shards[0].file, mine)
@@ -91,22 +86,22 @@ def build(
     disk.make_folder(partial)
     told = compiling(lambda: on_event({"event": "compiling"}))
     with interruptible(), told, lease.held(partial) as mine:
-        already = _is_finished(out, plan)  # another builder may have finished while this one came here
+        already = is_finished(out, plan)  # another builder may have finished while this one came here
         if already:
             mine.release()
             with contextlib.suppress(OSError):
                 partial.rmdir()
         else:
-            _adopt(partial, plan, made[PLAN_NAME])
-            if not _is_complete(partial, plan):
+            adopt(partial, plan, made[PLAN_NAME])
+            if not is_complete(partial, plan):
                 room = scratch_for(out, scratch, scratch_dir)
                 tell = _in_turn(on_event)
                 _write(plan, checkpoint, partial, made, workers, tell, source_sha256, importance, room, mine, engine)
             mine.check()
             if one_file:
-                publish_file(partial, out, plan.shards[0].file, mine, lambda: _is_finished(out, plan))
+                publish_file(partial, out, plan.shards[0].file, mine, lambda: is_finished(out, plan))
             else:
-                publish_folder(partial, out, mine, lambda: _is_finished(out, plan))
+                publish_folder(partial, out, mine, lambda: is_finished(out, plan))
     on_event({"event": "done", "out": str(out), "already": already, "bytes": plan.tensor_bytes})
     return out
 
@@ -206,90 +201,6 @@ def _in_turn(on_event: Callable[[Event], None]) -> Callable[[Event], None]:
             on_event(event)
 
     return tell
-
-
-def check_source(plan: Plan, checkpoint: Checkpoint) -> None:
-    """Raises RecipeError B002 saying what moved between plan and source: config.json, headers, or the tokenizer where
-    the bundle's own header holds it."""
-    problems = Problems()
-    root = Where(checkpoint.folder.place)
-    origin = checkpoint.folder.source.origin
-    pinned = Origin(plan.source.model, plan.source.revision)
-    if origin and pinned.commit and origin != pinned:
-        which = (f"planned for {pinned.repo} at {pinned.commit}", f"found {origin.repo} at {origin.commit}")
-        hint = f"--source hf://{pinned.repo}@{pinned.commit}, or make the plan again"
-        problems.error("B002", "this is another commit than the plan was made for", root, hint, which)
-    found = [
-        ("config.json", plan.source.config_digest, checkpoint.folder.config_digest),
-        ("the shard headers", plan.source.header_digest, checkpoint.folder.header_digest),
-    ]
-    for shard in plan.shards if all(planned == now for _, planned, now in found) else ():
-        if shard.header:
-            now = hashlib.sha256(header_of(plan, shard, checkpoint)).hexdigest()
-            found.append(("tokenizer.json", shard.header, now))
-    for what, planned, now in found:
-        if planned != now:
-            note = (f"planned for {planned[:16]}, found {now[:16]}",)
-            problems.error(
-                "B002", f"{what} of the source changed since the plan was made", root, "make the plan again", note
-            )
-    problems.raise_if_any()
-
-
-def _is_finished(out: Path, plan: Plan) -> bool:
-    if not os.path.lexists(out):
-        beside = read_manifest(out) if is_one_file(out) else None
-        if beside is not None and beside.get("plan") != plan.digest:
-            path, hint = Where(str(manifest_path(out))), "choose another output, or move this file away"
-            raise RecipeError("B001", "the manifest of another file is in the way", path, hint)
-        return False
-    found = read_manifest(out)
-    if found is None:
-        hint = "choose another output, or move this folder away"
-        raise RecipeError("B001", "the output exists and is not a finished dsv4recipe bundle", Where(str(out)), hint)
-    if found.get("plan") != plan.digest:
-        notes = (f"it was built from plan {found.get('plan')}", f"this is plan {plan.digest}")
-        hint = "choose another output, or move this folder away"
-        raise RecipeError("B001", "the output holds the bundle of another plan", Where(str(out)), hint, notes)
-    return True
-
-
-def _is_complete(partial: Path, plan: Plan) -> bool:
-    """Whether a build died between its manifest and its last rename, with every byte in place."""
-    found = read_manifest(partial)
-    leftovers = OWN_OF_FILE if container_of(plan).one_file else OWN
-    return found is not None and found.get("plan") == plan.digest and not check_files(partial, found, leftovers)
-
-
-def _adopt(partial: Path, plan: Plan, text: bytes) -> None:
-    """Makes sure that a partial folder belongs to this plan, whose file is `text`, and sweeps what a killed build left
-    in it. The plan is the first file written: whatever lies there without it is not ours."""
-    path = partial / PLAN_NAME
-    with disk.named_errors(path, "reading"):
-        found = disk.read_small(path)
-    if found is not None and found != text:
-        source = ""
-        try:
-            other = load_plan(found.decode(), str(path))
-            name = f"plan {other.digest}"
-            if other.source.revision != plan.source.revision:
-                source = f" of {other.source.model} at {other.source.revision or 'no revision'}"
-        except (RecipeError, ValueError):
-            name = "a plan that this version cannot read"
-        shards = counted(journal.lines(partial), "finished shard")
-        notes = (f"it is of {name}{source}, with {shards}", f"this is plan {plan.digest}")
-        raise RecipeError(
-            "B003", "unfinished work of another plan is in the way", Where(str(partial)),
-            "finish that build, or remove the folder", notes,
-        )  # fmt: skip
-    known = (lease.NAME, PLAN_NAME)
-    strays = [p.name for p in partial.iterdir() if p.name not in known and not p.name.startswith(".")]
-    if found is None and strays:
-        message = f"the folder holds files that no build of this plan made: {', '.join(sorted(strays)[:5])}"
-        raise RecipeError("B003", message, Where(str(partial)), "remove the folder")
-    disk.sweep(partial)
-    if found is None:
-        write_file(path, text)
 
 
 def _commit(partial: Path, plan: Plan, made: dict[str, bytes], entries: dict[str, journal.Entry]) -> None:
