@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,18 @@ from numpy.typing import NDArray
 from dsv4recipe.builder.arena import Arena
 from dsv4recipe.builder.sources import Reader
 from dsv4recipe.bundle.manifest import shard_path
-from dsv4recipe.formats import Affine, Format, Ggml, Keep, Mxfp4, Mxfp8, Mxtq, Part
+from dsv4recipe.formats import Ggml, Mxfp4, Mxfp8, Mxtq, Part
 from dsv4recipe.formats.base import BLOCKS, wants_importance
-from dsv4recipe.formats.decode import INTEGERS, decode_parts, decode_rows, decode_source, widen
+from dsv4recipe.formats.compare import gaps
+from dsv4recipe.formats.decode import INTEGERS, decode_rows, decode_source
 from dsv4recipe.formats.decode import raw as checked
 from dsv4recipe.formats.encode import encode
 from dsv4recipe.formats.ggml import WEIGHTED
 from dsv4recipe.formats.ggml_encode import encode_rows
-from dsv4recipe.formats.kernels.compare import Gaps, affine_distance, distance, same_bytes
+from dsv4recipe.formats.kernels.compare import same_bytes
 from dsv4recipe.importance.model import Importance
 from dsv4recipe.plan.pieces import Piece, Span, columns_of
+from dsv4recipe.verifier.judge import mlx_agrees
 
 _DTYPES = {"U32": np.uint32, "U8": np.uint8, "F32": np.float32, "F16": np.uint16, "BF16": np.uint16}
 _BLOCK = 1 << 17
@@ -90,14 +92,14 @@ def measure(pair: Pair, source: Reader, bundle: Path, importance: Importance | N
         for part, offset, file in zip(parts, piece.offsets, pair.files, strict=True)
     ]
     gap = Gap(math.prod(piece.source.shape))
-    if importance is not None or not wants_importance(fmt):
+    if not isinstance(fmt, Mxtq) and (importance is not None or not wants_importance(fmt)):
         gap.same_bytes = _encoded_alike(piece, weight, scale, stored, columns_of(piece, importance))
     if piece.source.stored == "int":
         gap.max_error = 0.0 if gap.same_bytes or _same_numbers(piece, weight, stored[0]) else math.inf
         return gap
     weight, scale = checked(piece.source, weight, scale)
     rows = piece.source.shape[0] if len(piece.source.shape) == 2 else 1
-    step = max(1, (_BLOCK << 2 if isinstance(fmt, Mxtq) else _BLOCK) * rows // max(1, gap.weights))
+    step = max(1, _BLOCK * rows // max(1, gap.weights))
     exact_copy = gap.same_bytes and isinstance(fmt, Mxfp4 | Mxfp8)
     judged = rows if pair.judge_all else _JUDGED_ROWS if piece.first_row == 0 else 0
     memory = _ARENA.empty((step, piece.source.shape[1]), np.float32) if rows > 1 else None
@@ -111,10 +113,11 @@ def measure(pair: Pair, source: Reader, bundle: Path, importance: Importance | N
             else decode_source(piece.source, weight, scale)
         )
         block = [array[first:last] for array in stored] if rows > 1 else stored
-        if first < judged and not isinstance(fmt, Keep | Mxtq | Ggml):
-            gap.judged &= _mlx_agrees(fmt, piece, parts, [array[: judged - first] for array in block])
-        error, power, most = _gaps(fmt, piece, parts, block, exact)
+        if first < judged:
+            gap.judged &= mlx_agrees(fmt, piece.source, [array[: judged - first] for array in block])
+        (error, power, most), alike = gaps(fmt, piece.source, block, exact)
         gap.error, gap.power, gap.max_error = gap.error + error, gap.power + power, max(gap.max_error, most)
+        gap.same_bytes &= alike is not False
     return gap
 
 
@@ -149,37 +152,6 @@ def _same_numbers(piece: Piece, weight: NDArray[np.uint8], stored: NDArray[Any])
     dtype = piece.format.type if isinstance(piece.format, Ggml) else getattr(piece.format, "dtype", "")
     ours = weight.view(INTEGERS[piece.source.dtype])
     return dtype in INTEGERS and np.array_equal(ours, _bytes(stored).view(INTEGERS[dtype]))
-
-
-def _gaps(
-    fmt: Format, piece: Piece, parts: Sequence[Part], block: Sequence[NDArray[Any]], exact: NDArray[np.float32]
-) -> Gaps:
-    if isinstance(fmt, Affine):
-        words, scales, biases = (np.ascontiguousarray(array) for array in block)
-        wide = [widen(array, part.dtype) for array, part in zip((scales, biases), parts[1:], strict=True)]
-        found = affine_distance(words, wide[0], wide[1], fmt.bits, fmt.group_size, exact)
-        if found is not None:
-            return found
-    return distance(exact, decode_parts(fmt, replace(piece.source, shape=exact.shape), block))
-
-
-def _mlx_agrees(fmt: Format, piece: Piece, parts: Sequence[Part], few: Sequence[NDArray[Any]]) -> bool:
-    """Whether mlx.core.dequantize reads rows as our decoder does (up to the last bit: it may fuse)."""
-    import mlx.core as mx
-
-    few = [np.ascontiguousarray(array) for array in few]
-    words = mx.array(few[0])
-    with mx.stream(mx.cpu):
-        if isinstance(fmt, Affine):
-            scales, biases = (mx.array(widen(a, p.dtype)) for a, p in zip(few[1:], parts[1:], strict=True))
-            read = mx.dequantize(words, scales, biases, group_size=fmt.group_size, bits=fmt.bits)
-        else:
-            bits = 4 if isinstance(fmt, Mxfp4) else 8
-            read = mx.dequantize(words, mx.array(few[1]), group_size=32, bits=bits, mode=fmt.kind, dtype=mx.float32)
-        theirs = np.array(read)
-    ours = decode_parts(fmt, replace(piece.source, shape=theirs.shape), few)
-    unit = np.abs(ours).max(initial=0.0) * 2.0**-20
-    return bool(np.array_equal(ours, theirs) or (np.abs(theirs - ours) <= unit).all())
 
 
 def _bytes(array: NDArray[Any]) -> NDArray[np.uint8]:

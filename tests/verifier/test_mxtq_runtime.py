@@ -23,6 +23,7 @@ from dsv4recipe import build, load_recipe, make_plan
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.formats import Mxtq, SourceTensor
 from dsv4recipe.formats.decode import decode_parts, decode_source
+from dsv4recipe.verifier.judge import mlx_agrees
 from dsv4recipe.verifier.probe.decoded import decode_mxtq
 from dsv4recipe.verifier.probe_result import Ended, Failure, Likeness
 from dsv4recipe.verifier.runtime import probe_runtime
@@ -129,6 +130,23 @@ def test_every_code_and_norm_is_what_the_encoder_of_jang_gives(made: Make, tiny:
             assert found[f"{stem}.tq_norms"].tobytes() == theirs["norms"].tobytes(), stem
             compared += 1
     assert compared == 45
+
+
+def test_the_decoder_of_jang_and_the_judge_read_what_we_read(made: Make) -> None:
+    needs("jang_tools")
+    import mlx.core as mx
+    from jang_tools.turboquant import linear
+
+    found = stored(made("jangtq2"))
+    stem = "layers.1.mlp.switch_mlp.down_proj"
+    packed, norms = found[f"{stem}.tq_packed"], found[f"{stem}.tq_norms"]
+    source = SourceTensor("fp4", (packed.shape[1], packed.shape[2] * 16), "I8")
+    theirs = linear.TurboQuantSwitchLinear(source.shape[1], source.shape[0], len(packed), bits=2)
+    theirs.packed, theirs.norms = mx.array(packed), mx.array(norms)
+    few = (packed[3], norms[3].view(np.uint16))
+    ours = decode_parts(Mxtq(2), source, few)
+    np.testing.assert_allclose(np.array(theirs._dequant_experts([3]))[0], ours, rtol=0, atol=1e-6 * np.abs(ours).max())
+    assert mlx_agrees(Mxtq(2), source, few)
 
 
 def test_the_sidecar_is_what_jang_builds_for_the_same_bundle(made: Make, tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def distance(exact: np.ndarray, seen: np.ndarray) -> Gaps:
     exact, seen = exact.ravel(), seen.ravel()
     out = np.zeros(3, np.float64)
     _distance(exact, seen, np.zeros((3, _LANES), np.float32), out)
-    if not _fits(out, exact.size):
+    if not fits(out, exact.size):
         out[:] = 0
         with np.errstate(invalid="ignore"):  # a NaN that signals
             wide = exact.astype(np.float64), seen.astype(np.float64)
@@ -140,10 +140,10 @@ def affine_distance(
     `distance`."""
     out = np.zeros(3, np.float64)
     _affine(words.view(np.uint8), scales, biases, bits, group_size, exact, np.zeros((3, _LANES), np.float32), out)
-    return (float(out[0]), float(out[1]), float(out[2])) if _fits(out, exact.size) else None
+    return (float(out[0]), float(out[1]), float(out[2])) if fits(out, exact.size) else None
 
 
-def _fits(out: np.ndarray, count: int) -> bool:
+def fits(out: np.ndarray, count: int) -> bool:
     """Whether float32 held every square that matters."""
     mean, gap = out[1] / max(count, 1), out[0] / max(count, 1)
     return bool(out[1] == out[2] == 0 or (_LEAST < mean < _MOST and (gap > _LEAST or out[2] == 0) and gap < _MOST))

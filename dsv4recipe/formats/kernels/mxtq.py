@@ -19,26 +19,26 @@ from dsv4recipe.formats.kernels.jit import kernel
 
 LANES = 8
 _CHUNK = 512  # columns whose lanes fit the first-level cache: 16 KiB
-_FLOATS = ir.VectorType(ir.FloatType(), LANES)
-_WORDS = ir.VectorType(ir.IntType(32), LANES)
+FLOATS = ir.VectorType(ir.FloatType(), LANES)
+WORDS = ir.VectorType(ir.IntType(32), LANES)
 
 # The three intrinsics below spell out vectors of eight lanes in LLVM's portable vector types, because LLVM cannot
 # prove from a loop that the places they touch do not overlap. They are plain IEEE operations without flags.
 
 
-def _place(context: Any, builder: Any, kind: Any, array: Any, offset: Any, lanes: Any) -> Any:
+def place_of(context: Any, builder: Any, kind: Any, array: Any, offset: Any, lanes: Any) -> Any:
     """Pointer to eight lanes at element `offset` of a numba array."""
     data = context.make_array(kind)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [offset]), lanes.as_pointer())
 
 
-def _at(builder: Any, start: Any, number: int) -> Any:
+def element(builder: Any, start: Any, number: int) -> Any:
     return builder.add(start, ir.Constant(start.type, number))
 
 
-def _splat(builder: Any, value: Any) -> Any:
-    single = builder.insert_element(ir.Constant(_FLOATS, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
-    return builder.shuffle_vector(single, single, ir.Constant(_WORDS, [0] * LANES))
+def splat(builder: Any, value: Any) -> Any:
+    single = builder.insert_element(ir.Constant(FLOATS, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(single, single, ir.Constant(WORDS, [0] * LANES))
 
 
 def _butterfly(radix: int) -> Any:
@@ -53,7 +53,7 @@ def _butterfly(radix: int) -> Any:
             places = []
             for k in range(radix):
                 offset = builder.add(args[1], builder.mul(args[2], ir.Constant(args[2].type, k)))
-                places.append(_place(context, builder, signature.args[0], args[0], offset, _FLOATS))
+                places.append(place_of(context, builder, signature.args[0], args[0], offset, FLOATS))
             x = [builder.load(place, align=4) for place in places]
             run = 1
             while run < radix:
@@ -82,21 +82,21 @@ def _word(bits: int) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Sequence[Any]) -> Any:
             kinds = signature.args
             zero = ir.Constant(args[1].type, 0)
-            norm = builder.load(_place(context, builder, kinds[2], args[2], zero, _FLOATS), align=4)
+            norm = builder.load(place_of(context, builder, kinds[2], args[2], zero, FLOATS), align=4)
             edges = context.make_array(kinds[3])(context, builder, args[3]).data
             count = (1 << bits) - 1
             bounds = [
-                _splat(builder, builder.load(builder.gep(edges, [ir.Constant(args[1].type, i)]))) for i in range(count)
+                splat(builder, builder.load(builder.gep(edges, [ir.Constant(args[1].type, i)]))) for i in range(count)
             ]
-            packed = ir.Constant(_WORDS, [0] * LANES)
+            packed = ir.Constant(WORDS, [0] * LANES)
             for k in range(32 // bits):
-                column = _place(context, builder, kinds[0], args[0], _at(builder, args[1], k * LANES), _FLOATS)
+                column = place_of(context, builder, kinds[0], args[0], element(builder, args[1], k * LANES), FLOATS)
                 q = builder.fdiv(builder.load(column, align=4), norm)
-                index = ir.Constant(_WORDS, [0] * LANES)
+                index = ir.Constant(WORDS, [0] * LANES)
                 for bound in bounds:
-                    index = builder.add(index, builder.zext(builder.fcmp_ordered(">", q, bound), _WORDS))
-                packed = builder.or_(packed, builder.shl(index, ir.Constant(_WORDS, [k * bits] * LANES)))
-            builder.store(packed, _place(context, builder, kinds[4], args[4], args[5], _WORDS), align=4)
+                    index = builder.add(index, builder.zext(builder.fcmp_ordered(">", q, bound), WORDS))
+                packed = builder.or_(packed, builder.shl(index, ir.Constant(WORDS, [k * bits] * LANES)))
+            builder.store(packed, place_of(context, builder, kinds[4], args[4], args[5], WORDS), align=4)
             return context.get_dummy_value()
 
         return types.void(t, types.intp, least, boundaries, out, types.intp), codegen
@@ -110,11 +110,11 @@ def _add_squares(typing: Any, t: Any, start: Any, scales: Any, first: Any, sums:
     def codegen(context: Any, builder: Any, signature: Any, args: Sequence[Any]) -> Any:
         kinds = signature.args
         factors = context.make_array(kinds[2])(context, builder, args[2]).data
-        total = _place(context, builder, kinds[4], args[4], ir.Constant(args[1].type, 0), _FLOATS)
+        total = place_of(context, builder, kinds[4], args[4], ir.Constant(args[1].type, 0), FLOATS)
         value = builder.load(total, align=4)
         for k in range(8):
-            column = _place(context, builder, kinds[0], args[0], _at(builder, args[1], k * LANES), _FLOATS)
-            factor = _splat(builder, builder.load(builder.gep(factors, [_at(builder, args[3], k)])))
+            column = place_of(context, builder, kinds[0], args[0], element(builder, args[1], k * LANES), FLOATS)
+            factor = splat(builder, builder.load(builder.gep(factors, [element(builder, args[3], k)])))
             x = builder.fmul(builder.load(column, align=4), factor)
             builder.store(x, column, align=4)
             value = builder.fadd(value, builder.fmul(x, x))
@@ -127,12 +127,42 @@ def _add_squares(typing: Any, t: Any, start: Any, scales: Any, first: Any, sums:
 _square_columns: Any = intrinsic(_add_squares)
 
 
+def _turned(typing: Any, rows: Any, first: Any, columns: Any, signs: Any, t: Any) -> Any:  # noqa: ARG001
+    """turned(rows, first, columns, signs, t): 8 columns from element `first` of 8 C-contiguous rows of `columns`
+    columns, times their signs, into the lanes of `t`: an 8 × 8 transpose in registers."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Sequence[Any]) -> Any:
+        kinds = signature.args
+        flips = builder.load(place_of(context, builder, kinds[3], args[3], args[1], FLOATS), align=4)
+        x = []
+        for lane in range(LANES):
+            offset = builder.add(args[1], builder.mul(args[2], ir.Constant(args[2].type, lane)))
+            row = builder.load(place_of(context, builder, kinds[0], args[0], offset, FLOATS), align=4)
+            x.append(builder.fmul(row, flips))
+        for run in (4, 2, 1):  # swap the off-diagonal blocks of size `run`
+            low = [k if not k & run else k - run + LANES for k in range(LANES)]
+            high = [k + run if not k & run else k + LANES for k in range(LANES)]
+            for k in range(LANES):
+                if not k & run:
+                    a, b = x[k], x[k + run]
+                    x[k], x[k + run] = (builder.shuffle_vector(a, b, ir.Constant(WORDS, m)) for m in (low, high))
+        for k, column in enumerate(x):
+            offset = builder.mul(element(builder, args[1], k), ir.Constant(args[1].type, LANES))
+            builder.store(column, place_of(context, builder, kinds[4], args[4], offset, FLOATS), align=4)
+        return context.get_dummy_value()
+
+    return types.void(rows, types.intp, types.intp, signs, t), codegen
+
+
+_turn: Any = intrinsic(_turned)
+
+
 _butterfly2, _butterfly4, _butterfly8 = _butterfly(2), _butterfly(4), _butterfly(8)
 _word2, _word4 = _word(2), _word(4)
 
 
 @kernel
-def _levels(t, first, run, size):  # type: ignore[no-untyped-def]
+def butterflies(t, first, run, size):  # type: ignore[no-untyped-def]
     """Butterfly levels of runs `run`, 2·run, … size/2 over columns first … first + size of `t`."""
     while run < size:
         radix = 8 if run * 8 <= size else 4 if run * 4 <= size else 2
@@ -148,7 +178,7 @@ def _levels(t, first, run, size):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _rotate(rows, signs, blocks, t):  # type: ignore[no-untyped-def]
+def rotate(rows, signs, blocks, t):  # type: ignore[no-untyped-def]
     """Up to 8 `rows` times `signs`, into the lanes of `t`, each block of columns Hadamard-transformed, unscaled."""
     first = 0
     for size in blocks:
@@ -156,16 +186,19 @@ def _rotate(rows, signs, blocks, t):  # type: ignore[no-untyped-def]
         step = min(size, 8)
         for start in range(first, first + size, chunk):
             for j in range(start, start + chunk, step):
+                if step == LANES and rows.shape[0] == LANES:
+                    _turn(rows, j, rows.shape[1], signs, t)
+                    continue
                 for lane in range(rows.shape[0]):
                     for k in range(j, j + step):
                         t[k * LANES + lane] = rows[lane, k] * signs[k]
-            _levels(t, start, 1, chunk)
-        _levels(t, first, chunk, size)
+            butterflies(t, start, 1, chunk)
+        butterflies(t, first, chunk, size)
         first += size
 
 
 @kernel
-def _norms(t, scales, norms):  # type: ignore[no-untyped-def]
+def scale_and_norm(t, scales, norms):  # type: ignore[no-untyped-def]
     """Scales the columns of `t` and takes each lane's L2 norm, summed strictly left to right."""
     norms[:] = np.float32(0.0)
     for j in range(0, scales.size, 8):
@@ -175,7 +208,7 @@ def _norms(t, scales, norms):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _indices(t, norms, boundaries, bits, words):  # type: ignore[no-untyped-def]
+def indices(t, norms, boundaries, bits, words):  # type: ignore[no-untyped-def]
     """words uint32 [in·bits/32 · 8 lanes]: for each value the number of boundaries below value / norm."""
     least = np.empty(LANES, np.float32)
     for lane in range(LANES):
@@ -201,9 +234,9 @@ def quantize(rows, signs, blocks, scales, boundaries, bits, packed, norms):  # t
         live = min(LANES, count - first)
         if live < LANES:
             t[:] = np.float32(0.0)
-        _rotate(rows[first : first + live], signs, blocks, t)
-        _norms(t, scales, lengths)
-        _indices(t, lengths, boundaries, bits, words)
+        rotate(rows[first : first + live], signs, blocks, t)
+        scale_and_norm(t, scales, lengths)
+        indices(t, lengths, boundaries, bits, words)
         for lane in range(live):
             norms[first + lane] = lengths[lane]
         for w in range(packed.shape[1]):
@@ -226,7 +259,7 @@ def dequantize(packed, norms, signs, blocks, scales, codebook, bits, out):  # ty
                 t[j * LANES + lane] = codebook[(word >> (j % per_word * bits)) & mask] * norms[first + lane]
         start = 0
         for size in blocks:
-            _levels(t, start, 1, size)
+            butterflies(t, start, 1, size)
             start += size
         for j in range(width):
             for lane in range(live):
