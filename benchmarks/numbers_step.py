@@ -1,11 +1,12 @@
 """The numbers step against reading source and bundle once, on a slice at V4-Flash's real shapes.
 
-    python benchmarks/numbers_step.py WORKDIR [--experts 64] [--recipes q4q8,jangtq2,native] [--cold] [-o RESULT.json]
+    python benchmarks/numbers_step.py WORKDIR [--experts 64] [--recipes q4q8,jangtq2,native] [--cold] [--repeat 3]
+                                      [-o RESULT.json]
 
 WORKDIR gets a synthetic slice and its bundles, and keeps them. Per recipe, in a process of its own each: every byte of
 source and bundle read once, then `verify`'s numbers step over every tensor; wall, CPU and peak RSS. Everything is in
 the page cache, or with --cold (Linux) dropped from it before each run: a full-size model is larger than memory, and its
-numbers wait for the disk.
+numbers wait for the disk. --repeat: reading and numbers by turns, medians of both; a virtual disk's speed moves.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -86,6 +88,7 @@ def main() -> None:
     parser.add_argument("--experts", type=int, default=64)
     parser.add_argument("--recipes", default="q4q8,jangtq2,native")
     parser.add_argument("--cold", action="store_true")
+    parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--prepare", action="store_true", help="make source and bundles, and stop")
     parser.add_argument("-o", "--output", type=Path)
     asked = parser.parse_args()
@@ -97,7 +100,10 @@ def main() -> None:
     for recipe in recipes:
         bundle = asked.work / f"{recipe}-{asked.experts}"
         size = sum(path.stat().st_size for folder in (source, bundle) for path in shards(folder))
-        read, proof = (timed(what, source, bundle, asked.cold) for what in ("read", "numbers"))
+        runs = [[timed(what, source, bundle, asked.cold) for what in ("read", "numbers")] for _ in range(asked.repeat)]
+        read, proof = (
+            {key: statistics.median(run[key] for run in part) for key in part[0]} for part in zip(*runs, strict=True)
+        )
         ratio = proof["wall"] / read["wall"]
         result[recipe] = {"bytes": size, "read": read, "numbers": proof, "ratio": ratio}
         print(
