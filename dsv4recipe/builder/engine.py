@@ -7,6 +7,7 @@ which only the build itself writes, says what is finished: an engine adds hands.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -17,47 +18,42 @@ from dsv4recipe.builder.sources import Reader
 from dsv4recipe.importance.model import Importance
 from dsv4recipe.plan.pieces import Piece
 
-
-class Started(Protocol):
-    """Told when work on a shard begins, on which worker ("": here), and how many bytes of it are there already."""
-
-    def __call__(self, task: ShardTask, worker: str = "", there: int = 0) -> None: ...
-
-
-class Progressed(Protocol):
-    """Told how many bytes of a shard were just written, and of which piece, where that is known. What is written a
-    second time is not told again."""
-
-    def __call__(self, task: ShardTask, size: int, worker: str = "", piece: Piece | None = None) -> None: ...
-
-
-class Done(Protocol):
-    """Told, once per shard, that its file stands durable under its name. Raises what ends the build."""
-
-    def __call__(self, entry: Entry, worker: str = "") -> None: ...
-
-
 Opened = Callable[[ShardTask, Path, Reader, Arena, Importance | None], OpenShard]
 """Makes a shard that can be written."""
 
 
-class Engine(Protocol):
-    """Takes the tasks, streams the results to `done`, and is cancelled by whatever `done` or a signal raises.
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is to be made: the shards of `tasks`, in `folder`, from `sources`, by so many `workers` where the engine
+    starts them. `opened` says how a shard is opened: whole, or behind what is there of it."""
 
-    The calls come one at a time. When an engine returns, every shard is done; when it raises, it has stopped all work
-    that it can reach. Either way nothing of it writes to `folder` any more, but for hands that it has lost, and those
-    find the lease gone. `opened` says how a shard is opened: whole, or behind what is there of it.
+    tasks: Iterable[ShardTask]
+    folder: Path
+    sources: Reader
+    importance: Importance | None = None
+    workers: int = 1
+    opened: Opened = OpenShard
+
+
+class Listener:
+    """Who is told how the work goes, one call at a time. `worker` is "" for work done here."""
+
+    def started(self, task: ShardTask, worker: str = "", there: int = 0, /) -> None:
+        """Work on a shard begins; so many bytes of it are there already."""
+
+    def progressed(self, task: ShardTask, size: int, worker: str = "", piece: Piece | None = None, /) -> None:
+        """So many bytes of a shard were just written, of that piece where it is known. What is written a second time
+        is not told again."""
+
+    def done(self, entry: Entry, worker: str = "", /) -> None:
+        """A shard's file stands durable under its name: told once per shard. Raises what ends the build."""
+
+
+class Engine(Protocol):
+    """Takes the work, streams the results to the listener, and is cancelled by whatever that or a signal raises.
+
+    When an engine returns, every shard is done; when it raises, it has stopped all work that it can reach. Either way
+    nothing of it writes to the folder any more, but for hands that it has lost, and those find the lease gone.
     """
 
-    def __call__(
-        self,
-        tasks: Iterable[ShardTask],
-        folder: Path,
-        sources: Reader,
-        importance: Importance | None,
-        workers: int,
-        started: Started,
-        progressed: Progressed,
-        done: Done,
-        opened: Opened = OpenShard,
-    ) -> None: ...
+    def __call__(self, work: Work, listener: Listener) -> None: ...

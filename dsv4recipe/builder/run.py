@@ -15,8 +15,9 @@ from typing import Any
 
 from dsv4recipe.builder import disk, journal, lease
 from dsv4recipe.builder.atomic import write_file
+from dsv4recipe.builder.books import Books
 from dsv4recipe.builder.encoders import check_encoders, encoders_of
-from dsv4recipe.builder.engine import Engine
+from dsv4recipe.builder.engine import Engine, Work
 from dsv4recipe.builder.found import adopt, is_complete, is_finished
 from dsv4recipe.builder.interrupt import interruptible
 from dsv4recipe.builder.lease import Lease
@@ -38,7 +39,6 @@ from dsv4recipe.importance.model import Importance
 from dsv4recipe.plan.containers import container_of
 from dsv4recipe.plan.gguf_file import SUFFIX as GGUF_SUFFIX
 from dsv4recipe.plan.model import Plan
-from dsv4recipe.plan.pieces import Piece
 from dsv4recipe.plan.weighed import check_same_importance
 
 Event = dict[str, Any]
@@ -157,36 +157,10 @@ def _write(
         kept = sum(entry.size for entry in entries.values())
         on_event({"event": "resumed", "shards": len(entries), "bytes": kept, "work": kept})
 
-    def tell(event: str, file: str, size: int, worker: str, **more: str | float) -> None:
-        on_event({"event": event, "file": file, "bytes": size, **more, **({"worker": worker} if worker else {})})
-
-    def done(entry: journal.Entry, worker: str = "") -> None:
-        mine.check()
-        journal.record(partial, entry)
-        entries[entry.file] = entry
-        tell("shard_done", entry.file, entry.size, worker, sha256=entry.sha256)
-
-    def started(task: ShardTask, worker: str = "", there: int = 0) -> None:
-        tell("shard_started", task.file, task.size, worker)
-        if there:
-            old = sum(pace.work(piece) for piece in task.pieces if piece.offsets[0] < there) if pace else there
-            on_event({"event": "resumed", "shards": len(entries), "bytes": there, "work": old})
-
-    def progressed(task: ShardTask, size: int, worker: str = "", piece: Piece | None = None) -> None:
-        tell("written", task.file, size, worker, work=pace.work(piece) if pace and piece else size)
-
+    opened = ResumableShard if container_of(plan).one_file else OpenShard
     with sources:
-        engine(
-            tasks(sources.by_source),
-            partial,
-            sources,
-            importance,
-            workers,
-            started=started,
-            progressed=progressed,
-            done=done,
-            opened=ResumableShard if container_of(plan).one_file else OpenShard,
-        )
+        work = Work(tasks(sources.by_source), partial, sources, importance, workers, opened)
+        engine(work, Books(partial, mine, entries, pace, on_event))
         sources.check_unchanged()
     mine.check()
     _commit(partial, plan, made, entries)

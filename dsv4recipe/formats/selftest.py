@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dsv4recipe.formats.base import Format, SourceTensor
+from dsv4recipe.formats.base import Format, SourceTensor, wants_importance
 from dsv4recipe.formats.decode import INTEGERS, Bytes
 from dsv4recipe.formats.encode import encode
 
@@ -31,9 +32,16 @@ def encoders_digest(used: Iterable[tuple[Format, SourceTensor]]) -> str:
     digest = hashlib.sha256()
     for name, (fmt, source) in sorted(blocks.items()):
         digest.update(name.encode())
-        for array in encode(fmt, source, *_fixed(source, name)):
+        importance = _importance(source, name) if wants_importance(fmt) else None
+        for array in encode(fmt, source, *_fixed(source, name), importance=importance):
             digest.update(np.ascontiguousarray(array).view(np.uint8).data)
     return digest.hexdigest()
+
+
+def _importance(source: SourceTensor, name: str) -> NDArray[np.float32]:
+    """float32 [columns], 1 to 256."""
+    found = hashlib.shake_128(f"{name} importance".encode()).digest(source.shape[-1])
+    return np.frombuffer(found, np.uint8).astype(np.float32) + np.float32(1)
 
 
 def _fixed(source: SourceTensor, name: str) -> tuple[Bytes, Bytes | None]:

@@ -14,16 +14,23 @@ from typing import Any
 
 import pytest
 
-from dsv4recipe import RecipeError, build, open_checkpoint
+from dsv4recipe import RecipeError, build, make_plan, open_checkpoint
 from dsv4recipe.builder import journal
-from dsv4recipe.builder.cluster.engine import DaskEngine, Patience
+from dsv4recipe.builder.cluster.engine import DaskEngine
 from dsv4recipe.builder.cluster.job import Job
+from dsv4recipe.builder.cluster.patience import Patience
 from dsv4recipe.builder.cluster.worker import StoppedError, _fenced, _Pulse
+from dsv4recipe.builder.engine import Work
 from dsv4recipe.builder.local import run_shards
 from dsv4recipe.builder.sources import Sources
 from dsv4recipe.builder.tasks import shard_tasks
+from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.importance.read import load_importance
+from dsv4recipe.recipe.load import parse_recipe
 from tests.faults.calls import Calls, instead_of_os
-from tests.faults.world import World, partial
+from tests.faults.world import World, digests, partial
+from tests.importance.files import stacks, write_dat
+from tests.recipes import changed
 
 
 class Told:
@@ -86,6 +93,27 @@ def test_an_interrupted_build_is_continued_by_the_other_engine(
         assert again.of("resumed")[0]["shards"] == 5
         assert len(again.of("shard_done")) == len(world.plan.shards) - 5
         world.check_finished(out)
+
+
+def test_an_importance_file_is_read_by_the_workers_and_must_be_the_same_there(
+    tiny: Checkpoint, three_workers: str, tmp_path: Path
+) -> None:
+    weighed = changed("bits: 4, group-size: 32", "bits: 4, group-size: 32, fit: mse, importance: file")
+    importance = load_importance(write_dat(tmp_path / "good.dat", stacks(tiny)))
+    plan = make_plan(parse_recipe(weighed, "recipe.yaml"), tiny, importance)
+    here = build(plan, tiny, tmp_path / "here", 1, importance=importance)
+    engine = DaskEngine(three_workers)
+    there = build(plan, tiny, tmp_path / "there", 1, importance=importance, engine=engine)
+    assert digests(there) == digests(here)
+
+    write_dat(tmp_path / "good.dat", stacks(tiny, seed=1))
+    with pytest.raises(RecipeError) as refused:
+        build(plan, tiny, tmp_path / "never", 1, importance=importance, engine=engine)
+    assert len(refused.value.diagnostics) == 3
+    for found in refused.value.diagnostics:
+        assert found.code == "B053"
+        assert [note.split(":")[0] for note in found.notes] == ["the importance file"]
+        assert importance.sha256 in found.notes[0]
 
 
 class _Away:
@@ -187,10 +215,5 @@ def test_an_attempt_at_a_folder_in_other_hands_writes_nothing_there(world: World
     task = next(shard_tasks(world.plan, world.checkpoint))
     pulse = _Pulse(job, 1, lambda *_, **__: None)
     with Sources(world.checkpoint.folder.root) as sources, pytest.raises(StoppedError):
-        run_shards(
-            [task], tmp_path, sources, None, 1,
-            started=lambda task, worker="", there=0: None,
-            progressed=lambda task, size, worker="", piece=0: pulse(size),
-            done=lambda entry: None, opened=_fenced(pulse),
-        )  # fmt: skip
+        run_shards(Work([task], tmp_path, sources, opened=_fenced(pulse)), pulse)
     assert list(tmp_path.iterdir()) == []

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from dsv4recipe import RecipeError, build
-from dsv4recipe.builder.cluster.engine import DaskEngine, Patience
+from dsv4recipe.builder.cluster.engine import DaskEngine
+from dsv4recipe.builder.cluster.patience import Patience
 from dsv4recipe.checkpoint.synth import synthesize
 from tests.cluster.pool import Pool
 from tests.cluster.test_engine import Told, build_with

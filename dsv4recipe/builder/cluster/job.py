@@ -17,6 +17,8 @@ from dsv4recipe.checkpoint.graph import Checkpoint, open_checkpoint
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.formats.encode import ENCODER_VERSION
 from dsv4recipe.formats.selftest import encoders_digest
+from dsv4recipe.importance.model import Importance
+from dsv4recipe.importance.read import load_importance
 from dsv4recipe.plan.canonical import load_plan
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.version import VERSION
@@ -28,16 +30,21 @@ _LOOKS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
 NO_FOLDER = "the output folder"
 """Among the facts only where it is missing."""
 
+IMPORTANCE = "the importance file"
+"""Among the facts: the sha256 that a machine finds; of the client, that of what it has read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """A build as its workers know it: some hundred bytes. `folder` is OUT.partial, which all share; `token` that of the
-    lease on it: whoever finds another one there has no more business in it."""
+    lease on it: whoever finds another one there has no more business in it. `importance` is a file
+    and its sha256, both "" without one."""
 
     source: str
     folder: str
     token: str
     sha256: tuple[tuple[str, str], ...]
+    importance: tuple[str, str] = ("", "")
 
     @property
     def topic(self) -> str:
@@ -46,14 +53,16 @@ class Job:
 
 
 @lru_cache(maxsize=2)
-def opened(job: Job) -> tuple[Plan, Checkpoint]:
-    """The plan that lies in the shared folder, and the checkpoint as this machine sees it. Raises RecipeError."""
+def opened(job: Job) -> tuple[Plan, Checkpoint, Importance | None]:
+    """The plan that lies in the shared folder; checkpoint and importance file as this machine sees them. Raises
+    RecipeError."""
     path = Path(job.folder, PLAN_NAME)
     with disk.named_errors(path, "reading the plan"):
         text = disk.read_small(path)
     if text is None:
         raise RecipeError("B054", "the output folder is not there, or another one", Where(job.folder))
-    return load_plan(text.decode(), str(path)), open_checkpoint(job.source)
+    importance = load_importance(job.importance[0]) if job.importance[0] else None
+    return load_plan(text.decode(), str(path)), open_checkpoint(job.source), importance
 
 
 def facts(job: Job, threads: int) -> dict[str, str]:
@@ -61,7 +70,7 @@ def facts(job: Job, threads: int) -> dict[str, str]:
     cannot be seen is said in its place."""
     found = {"dsv4recipe": VERSION, "its program files": _program(), "the encoders' version": ENCODER_VERSION}
     try:
-        plan, checkpoint = opened(job)
+        plan, checkpoint, importance = opened(job)
         check_memory(plan, threads)
     except RecipeError as error:
         what = NO_FOLDER if error.diagnostics[0].code == "B054" else "plan and source"
@@ -71,6 +80,7 @@ def facts(job: Job, threads: int) -> dict[str, str]:
         "the plan": plan.digest,
         "config.json of the source": checkpoint.folder.config_digest,
         "the shard headers of the source": checkpoint.folder.header_digest,
+        IMPORTANCE: importance.sha256 if importance else "",
         "what the encoders make of fixed blocks": encoders_digest((m.format, m.source) for m in plan.modules),
     }
 

@@ -18,7 +18,8 @@ from distributed import Client, Future
 from dsv4recipe.builder import disk
 from dsv4recipe.builder.atomic import write_file
 from dsv4recipe.builder.cluster import worker as remote
-from dsv4recipe.builder.cluster.job import NO_FOLDER, Job, appeared, differences
+from dsv4recipe.builder.cluster.answers import short
+from dsv4recipe.builder.cluster.job import IMPORTANCE, NO_FOLDER, Job, appeared, differences, facts
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
 
 _AT_WORK = ("running", "paused")
@@ -32,12 +33,12 @@ class Members:
         client: Client,
         scheduler: str,
         job: Job,
-        mine: dict[str, str],
         inbox: queue.SimpleQueue[dict[str, Any]],
         patience: float,
         tell: Callable[[dict[str, Any]], None],
     ) -> None:
-        self._client, self._job, self._mine, self._inbox = client, job, mine, inbox
+        self._client, self._job, self._inbox = client, job, inbox
+        self._mine: dict[str, str] = {}
         self._patience, self._tell = patience, tell
         self._seen: dict[str, dict[str, Any]] = {}
         self._asked: dict[str, Future[Any]] = {}
@@ -58,6 +59,7 @@ class Members:
         write_file(self._folder / self._mark, self._secret.encode())
         refused: list[Diagnostic] = []
         self._poll()
+        self._mine = facts(self._job, 1) | {IMPORTANCE: self._job.importance[1]}  # while the workers find theirs
         while self._asked or not (self._passed or refused):
             with contextlib.suppress(queue.Empty):
                 refused += self._judge(self._inbox.get(timeout=0.2))
@@ -88,9 +90,7 @@ class Members:
         """A worker that came later has answered: it joins, or is told to the user and gets nothing."""
         for each in self._judge(message):
             reasons = [each.message, *each.notes]
-            self._tell(
-                {"event": "worker_refused", "worker": message["worker"].rpartition("://")[2], "reasons": reasons}
-            )
+            self._tell({"event": "worker_refused", "worker": short(message["worker"]), "reasons": reasons})
 
     def _poll(self) -> None:
         """Asks the scheduler who is there, at most about once a second."""
@@ -137,7 +137,7 @@ class Members:
         future: Future[Any] = message["future"]
         if self._asked.get(name) is not future:
             return []
-        shown = name.rpartition("://")[2]
+        shown = short(name)
         if future.status not in ("finished", "error"):
             self.look_again()
             return []

@@ -19,16 +19,15 @@ from typing import Any
 from distributed import get_worker
 
 from dsv4recipe.builder import disk
-from dsv4recipe.builder.arena import Arena
 from dsv4recipe.builder.atomic import write_file
 from dsv4recipe.builder.cluster.job import NO_FOLDER, Job, appeared, facts, is_ours, opened
+from dsv4recipe.builder.engine import Listener, Opened, Work
 from dsv4recipe.builder.journal import Entry
 from dsv4recipe.builder.local import run_shards
 from dsv4recipe.builder.shard import OpenShard, ShardTask
-from dsv4recipe.builder.sources import Reader, Sources
+from dsv4recipe.builder.sources import Sources
 from dsv4recipe.builder.tasks import shard_tasks
 from dsv4recipe.errors import RecipeError, Where
-from dsv4recipe.importance.model import Importance
 
 PULSE = 1.0
 """Seconds between two messages about the bytes written, and between two looks at the lease."""
@@ -90,24 +89,18 @@ def make_shard(job: Job, file: str, task: str, number: int) -> None:
 
 def _make(job: Job, file: str, task: str, threads: int, pulse: _Pulse) -> Entry:
     with _opening:
-        plan, checkpoint = opened(job)
+        plan, checkpoint, importance = opened(job)
     others = frozenset(shard.file for shard in plan.shards) - {file}
     tasks = list(shard_tasks(plan, checkpoint, others))
     if [each.task for each in tasks] != [task]:
         raise RecipeError("B053", f"this worker would make another {file} than the build wants", Where(job.folder))
-    entries: list[Entry] = []
     with Sources(checkpoint.folder.root, dict(job.sha256)) as sources:
-        run_shards(
-            tasks, Path(job.folder), sources, None, threads,
-            started=lambda task, worker="", there=0: None,
-            progressed=lambda task, size, worker="", piece=None: pulse(size),
-            done=entries.append, opened=_fenced(pulse),
-        )  # fmt: skip
+        run_shards(Work(tasks, Path(job.folder), sources, importance, threads, _fenced(pulse)), pulse)
         sources.check_unchanged()
-    return entries[0]
+    return pulse.made[0]
 
 
-def _fenced(pulse: _Pulse) -> Callable[[ShardTask, Path, Reader, Arena, Importance | None], OpenShard]:
+def _fenced(pulse: _Pulse) -> Opened:
     """Shards that look once more whether they are wanted before they take their name: a worker that was asleep, or cut
     off, may find the folder in other hands."""
 
@@ -123,15 +116,20 @@ def _fenced(pulse: _Pulse) -> Callable[[ShardTask, Path, Reader, Arena, Importan
     return partial(Fenced, mark=str(pulse.number))
 
 
-class _Pulse:
-    """Sends the bytes written so far, and stops the attempt when it is for nothing, both once in a while."""
+class _Pulse(Listener):
+    """Sends the bytes written so far, and stops the attempt when it is for nothing, both once in a while. `made` gets
+    the finished shard."""
 
     def __init__(self, job: Job, number: int, send: Callable[..., None]) -> None:
         self.job, self.number, self.send = job, number, send
         self.written = 0
         self.told = time.monotonic()
+        self.made: list[Entry] = []
 
-    def __call__(self, size: int) -> None:
+    def done(self, entry: Entry, /, *_: object) -> None:
+        self.made.append(entry)
+
+    def progressed(self, _task: ShardTask, size: int, /, *_: object) -> None:
         self.written += size
         if time.monotonic() - self.told > PULSE:
             self.told = time.monotonic()

@@ -1,0 +1,47 @@
+"""Floor 4, builder. The books of a build: what an engine made goes into the journal, what it does becomes events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dsv4recipe.builder import journal
+from dsv4recipe.builder.engine import Listener
+from dsv4recipe.builder.lease import Lease
+from dsv4recipe.builder.pace import Pace
+from dsv4recipe.builder.shard import ShardTask
+from dsv4recipe.plan.pieces import Piece
+
+
+@dataclass(frozen=True, slots=True)
+class Books(Listener):
+    """`entries` are the finished files, by name. `pace` says how much work a piece is, where that is not its bytes."""
+
+    folder: Path
+    mine: Lease
+    entries: dict[str, journal.Entry]
+    pace: Pace | None
+    on_event: Callable[[dict[str, Any]], None]
+
+    def started(self, task: ShardTask, worker: str = "", there: int = 0, /) -> None:
+        self._tell("shard_started", task.file, task.size, worker)
+        if there:
+            pieces = (piece for piece in task.pieces if piece.offsets[0] < there)
+            work = sum(self.pace.work(piece) for piece in pieces) if self.pace else there
+            self.on_event({"event": "resumed", "shards": len(self.entries), "bytes": there, "work": work})
+
+    def progressed(self, task: ShardTask, size: int, worker: str = "", piece: Piece | None = None, /) -> None:
+        work = self.pace.work(piece) if self.pace and piece else size
+        self._tell("written", task.file, size, worker, work=work)
+
+    def done(self, entry: journal.Entry, worker: str = "", /) -> None:
+        """Raises RecipeError B010, B011 or B033."""
+        self.mine.check()
+        journal.record(self.folder, entry)
+        self.entries[entry.file] = entry
+        self._tell("shard_done", entry.file, entry.size, worker, sha256=entry.sha256)
+
+    def _tell(self, event: str, file: str, size: int, worker: str, **more: str | float) -> None:
+        self.on_event({"event": event, "file": file, "bytes": size, **more, **({"worker": worker} if worker else {})})

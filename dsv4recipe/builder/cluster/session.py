@@ -1,0 +1,184 @@
+"""Floor 4, builder, cluster. One build on a cluster: hands out shards, hears the workers, tells the build.
+
+A single thread does everything: what workers send waits in the inbox until it is its turn. Imports distributed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from distributed import Client
+
+from dsv4recipe.builder import disk
+from dsv4recipe.builder.cluster.answers import crash, deadly, refusal, short
+from dsv4recipe.builder.cluster.hands import Hands
+from dsv4recipe.builder.cluster.job import Job
+from dsv4recipe.builder.cluster.members import Members
+from dsv4recipe.builder.cluster.patience import Patience
+from dsv4recipe.builder.cluster.schedule import Attempt, Schedule
+from dsv4recipe.builder.cluster.storage import Storage
+from dsv4recipe.builder.engine import Listener
+from dsv4recipe.builder.journal import Entry
+from dsv4recipe.builder.shard import ShardTask, temporary_mark
+from dsv4recipe.errors import RecipeError, Where
+
+_TICK = 0.1
+_ENDING = 15.0
+"""Seconds that attempts which are for nothing get to end before the folder is swept without them."""
+
+
+class Session:
+    """One call of the engine. `tasks` are the shards by file, without their pieces."""
+
+    def __init__(
+        self,
+        client: Client,
+        job: Job,
+        tasks: dict[str, ShardTask],
+        listener: Listener,
+        tell: Callable[[dict[str, Any]], None],
+        patience: Patience,
+    ) -> None:
+        self.job, self.tasks, self.listener, self.tell, self.patience = job, tasks, listener, tell, patience
+        self.folder = Path(job.folder)
+        address = str(client.scheduler_info(n_workers=1)["address"])
+        tell({"event": "cluster", "scheduler": address, "dashboard": str(client.dashboard_link)})
+        self.inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self.schedule = Schedule(tasks)
+        self.storage = Storage(self.folder, patience.storage, tell)
+        self.members = Members(client, address, job, self.inbox, patience.workers, tell)
+        self.hands = Hands(client, job, self.inbox)
+        self.told = dict.fromkeys(tasks, 0)
+        self.said: set[str] = set()
+
+    def run(self) -> None:
+        try:
+            self.members.gather()
+            while self.schedule.left:
+                self._look()
+                self._hand_out()
+                self._hear(_TICK)
+        finally:
+            self._end()
+
+    def _look(self) -> None:
+        """Takes in who came and went."""
+        came, went = self.members.look()
+        for name in went:
+            gone = self.schedule.lose(name)
+            for attempt in gone:
+                self.hands.forget(attempt.number)
+                task = self.tasks[attempt.shard]
+                mark = temporary_mark(task.task, str(attempt.number))
+                with contextlib.suppress(OSError):
+                    disk.sweep(self.folder, f".{task.file}.{mark}*.tmp")
+            lost = [attempt.shard for attempt in gone if attempt.began is not None]
+            self.tell({"event": "worker_lost", "worker": short(name), "shards": lost})
+        for name in came:
+            self.schedule.join(name)
+        for shard, workers in self.schedule.deaths.items():
+            if len(workers) >= self.patience.deaths:
+                raise deadly(shard, workers, self.job.folder)
+
+    def _hand_out(self) -> None:
+        for attempt in self.schedule.next(time.monotonic()):
+            self.hands.hand_over(attempt, self.tasks[attempt.shard])
+        withdrawn, self.schedule.withdrawn = self.schedule.withdrawn, []
+        for attempt in withdrawn:
+            self.hands.withdraw(attempt)
+
+    def _hear(self, patience: float) -> None:
+        """Handles the messages that are there, waiting for the first."""
+        try:
+            message = self.inbox.get(timeout=patience)
+            while True:
+                self._handle(message)
+                message = self.inbox.get_nowait()
+        except queue.Empty:
+            pass
+
+    def _handle(self, message: dict[str, Any]) -> None:
+        if message["kind"] == "checked":
+            self.members.checked(message)
+            return
+        attempt = self.schedule.attempt(message["number"])
+        if attempt is not None:
+            self._handle_open(attempt, message)
+        elif message["kind"] == "began":  # it was withdrawn a moment too late
+            self.hands.end(Attempt(message["number"], "", message["worker"]))
+        elif message["kind"] != "written":
+            self.hands.forget(message["number"])
+
+    def _handle_open(self, attempt: Attempt, message: dict[str, Any]) -> None:
+        """A message of an attempt that still counts."""
+        now = time.monotonic()
+        match message["kind"]:
+            case "began":
+                self.schedule.begin(attempt.number, now)
+                if attempt.shard not in self.said:
+                    self.said.add(attempt.shard)
+                    self.listener.started(self.tasks[attempt.shard], short(attempt.worker))
+            case "written":
+                self._progress(attempt, message["bytes"])
+            case "done":
+                self._done(attempt, Entry(**message["entry"]), now)
+            case "failed" if self.storage.may_pass(message["errno"]):
+                error = refusal(message["diagnostics"], attempt.worker)
+                self._again(attempt, now, error.diagnostics[0].message)
+                self.storage.failed(error)
+            case "failed":
+                raise refusal(message["diagnostics"], attempt.worker)
+            case "crashed":
+                raise crash(message["traceback"], attempt.shard, attempt.worker, self.job.folder)
+            case "stopped":
+                self._again(attempt, now, "the output folder was not to be seen")
+                self.storage.failed(RecipeError("B011", "the lease is not to be seen", Where(self.job.folder)))
+            case "over":  # without a word from the worker: it is dead, or cut off, or cannot run us
+                ours = self.hands.own_error(attempt.number)
+                if ours is not None:
+                    raise crash(repr(ours)[:4000], attempt.shard, attempt.worker, self.job.folder)
+                self.members.look_again()
+                self._again(attempt, now, "its task ended without a result")
+
+    def _done(self, attempt: Attempt, entry: Entry, now: float) -> None:
+        task = self.tasks[attempt.shard]
+        if (entry.task, entry.size) != (task.task, task.size):
+            raise RecipeError("B053", f"{short(attempt.worker)} made another {entry.file} than was asked for")
+        self.hands.forget(attempt.number)
+        if self.schedule.done(attempt, now):
+            self._progress(attempt, task.size)
+            self.storage.patiently(lambda: self.listener.done(entry, short(attempt.worker)))
+
+    def _progress(self, attempt: Attempt, written: int) -> None:
+        more = written - self.told[attempt.shard]
+        if more > 0:
+            self.told[attempt.shard] = written
+            self.listener.progressed(self.tasks[attempt.shard], more, short(attempt.worker))
+
+    def _again(self, attempt: Attempt, now: float, reason: str) -> None:
+        self.hands.forget(attempt.number)
+        self.schedule.fail(attempt, now)
+        self.tell({"event": "shard_again", "file": attempt.shard, "worker": short(attempt.worker), "reason": reason})
+
+    def _end(self) -> None:
+        """Stops what is still in work, waits for it, and sweeps what it leaves. Raises nothing of its own."""
+        running = self.schedule.stop()
+        ending = self.hands.ending
+        ending |= {attempt.number: attempt for attempt in running if attempt.began is not None}
+        with contextlib.suppress(RecipeError, OSError):
+            if running or ending:
+                self.hands.stop({attempt.worker for attempt in (*running, *ending.values())}, [0])
+            end = time.monotonic() + _ENDING
+            while ending and time.monotonic() < end:
+                present = self.members.present()
+                for attempt in list(ending.values()):
+                    if attempt.worker not in present:
+                        self.hands.forget(attempt.number)
+                self._hear(_TICK)
+        with contextlib.suppress(OSError):
+            disk.sweep(self.folder)
