@@ -12,8 +12,7 @@ from dsv4recipe.checkpoint.family import Slot
 from dsv4recipe.targets.base import Target
 from dsv4recipe.targets.gguf_engine import Engine, Types
 from dsv4recipe.targets.gguf_metadata import ARCHITECTURE
-from dsv4recipe.targets.gguf_names import NAMES, disk_stem, suffix
-from dsv4recipe.targets.side_files import no_side_files
+from dsv4recipe.targets.gguf_names import SHARED
 
 ROUTED = ("IQ2_XXS", "Q2_K", "Q4_K")
 
@@ -77,23 +76,10 @@ DS4_2026_05 = Engine(
 
 DS4 = Target(
     name="ds4",
-    families=("deepseek_v4",),
-    names=NAMES,
-    disk_stem=disk_stem,
-    suffix=suffix,
-    expert_layouts=("stacked",),
     mtp=("drop", "keep"),
     mtp_paths=("classic",),
     stages=("classic",),
-    halves=("float16",),
-    runs={"": ("ggml",)},
-    float32_roles=(),
-    overrides="all",
-    stem_overrides=False,
-    side_files=no_side_files,
-    library="gguf",
     tied=("gate", "up"),
-    container="gguf",
-    globals_first=True,
     engine=DS4_2026_05,
+    **SHARED,
 )

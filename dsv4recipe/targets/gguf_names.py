@@ -1,13 +1,17 @@
-"""Floor 2, targets. What GGUF files call the tensors of a DeepSeek-V4; ds4 and llama.cpp agree on it. Pure data.
+"""Floor 2, targets. A DeepSeek-V4 in a GGUF file, as ds4 and llama.cpp agree on it: names, and what follows from
+one file. Pure data.
 
 Source: fact sheet ds4_gguf.md sections 2 and 2.1. Matrices are called as importance files call them; here is the rest.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from dsv4recipe.checkpoint.family import Slot
 from dsv4recipe.importance.names import GLOBALS, MATRICES
 from dsv4recipe.targets.names import NameMap
+from dsv4recipe.targets.side_files import no_side_files
 
 NAMES = NameMap(
     root="",
@@ -40,3 +44,22 @@ def disk_stem(slot: Slot, experts: str) -> str:  # noqa: ARG001 - experts are al
 def suffix(slot: Slot) -> str:
     """The last word: everything is a weight but the router's bias."""
     return ".bias" if slot.row.role == "router-bias" else ".weight"
+
+
+SHARED: dict[str, Any] = {
+    "families": ("deepseek_v4",),
+    "names": NAMES,
+    "disk_stem": disk_stem,
+    "suffix": suffix,
+    "expert_layouts": ("stacked",),
+    "halves": ("float16",),
+    "runs": {"": ("ggml",)},
+    "float32_roles": (),
+    "overrides": "all",
+    "stem_overrides": False,
+    "side_files": no_side_files,
+    "library": "gguf",
+    "container": "gguf",
+    "globals_first": True,
+}
+"""What the targets of one GGUF file have in common."""

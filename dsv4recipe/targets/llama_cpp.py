@@ -10,8 +10,7 @@ from dsv4recipe.checkpoint.family import Slot
 from dsv4recipe.formats.base import BLOCKS
 from dsv4recipe.targets.base import Target
 from dsv4recipe.targets.gguf_engine import Engine
-from dsv4recipe.targets.gguf_names import NAMES, disk_stem, suffix
-from dsv4recipe.targets.side_files import no_side_files
+from dsv4recipe.targets.gguf_names import SHARED
 
 _FLOATS = ("F32", "F16", "BF16")
 
@@ -28,20 +27,7 @@ def types(slot: Slot, rank: int) -> tuple[str, ...]:
 
 LLAMA_CPP = Target(
     name="llama.cpp",
-    families=("deepseek_v4",),
-    names=NAMES,
-    disk_stem=disk_stem,
-    suffix=suffix,
-    expert_layouts=("stacked",),
     mtp=("drop",),
-    halves=("float16",),
-    runs={"": ("ggml",)},
-    float32_roles=(),
-    overrides="all",
-    stem_overrides=False,
-    side_files=no_side_files,
-    library="gguf",
-    container="gguf",
-    globals_first=True,
     engine=Engine(version="0.5.0", types=types),
+    **SHARED,
 )
