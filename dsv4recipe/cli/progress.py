@@ -184,7 +184,8 @@ class _Bar:
 def _say_if_slow(event: Event) -> None:
     if event["seconds"] and event["seconds"] > _SLOW_SECONDS:
         what = f"{event['slowest']} is slow to find"
-        click.echo(f"{what}: about {duration(event['seconds'])} in all, measured on this machine just now", err=True)
+        long = duration(event["seconds"])
+        click.echo(f"{what}: about {long} in all, estimated from a moment's run on this machine", err=True)
 
 
 def duration(seconds: float) -> str:

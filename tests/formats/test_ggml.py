@@ -3,23 +3,19 @@ before ggml could abort or write garbage."""
 
 from __future__ import annotations
 
-import ctypes
-from pathlib import Path
-
-import libggml
 import numpy as np
 import pytest
 from gguf import GGMLQuantizationType
 from gguf.quants import dequantize
 
 from dsv4recipe.formats import Ggml, SourceTensor, from_spec
-from dsv4recipe.formats.base import BLOCKS
 from dsv4recipe.formats.columns import column_weights
 from dsv4recipe.formats.decode import decode_parts, decode_source
 from dsv4recipe.formats.encode import BadValue, encode
 from dsv4recipe.formats.ggml import TYPE_IDS
 from dsv4recipe.formats.ggml_encode import encode_rows
 from dsv4recipe.formats.ggml_library import check_library, quantize
+from tests.gguf.stock import stock
 
 ROWS, COLUMNS = 64, 512
 SOURCE = SourceTensor("fp4", (ROWS, COLUMNS), "I8")
@@ -35,21 +31,6 @@ def expert(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     weight = rng.integers(0, 256, ROWS * COLUMNS // 2, dtype=np.uint8)
     scale = rng.integers(118, 124, ROWS * COLUMNS // 32, dtype=np.uint8)
     return weight, scale, decode_source(SOURCE, weight, scale)
-
-
-def stock(type_: str, values: np.ndarray, importance: np.ndarray | None) -> np.ndarray:
-    """ggml_quantize_chunk, declared and called without any code of the house."""
-    path = sorted(Path(libggml.__path__[0]).glob("lib*/*ggml-base*"))[0]
-    call = ctypes.CDLL(str(path)).ggml_quantize_chunk
-    call.restype = ctypes.c_size_t
-    floats = ctypes.POINTER(ctypes.c_float)
-    call.argtypes = [ctypes.c_int, floats, ctypes.c_void_p, *[ctypes.c_int64] * 3, floats]
-    weights, size = BLOCKS[type_]
-    out = np.zeros((values.shape[0], values.shape[1] // weights * size), np.uint8)
-    vector = None if importance is None else importance.astype(np.float32).ctypes.data_as(floats)
-    written = call(TYPE_IDS[type_], values.ctypes.data_as(floats), out.ctypes.data, 0, *values.shape, vector)
-    assert written == out.nbytes
-    return out
 
 
 CASES = [("Q8_0", "none"), ("Q2_K", "none"), ("Q2_K", "ones"), ("Q2_K", "energy"), ("Q4_K", "none"), ("Q4_K", "ones"),

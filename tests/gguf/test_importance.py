@@ -16,9 +16,8 @@ from dsv4recipe.cli.main import run
 from dsv4recipe.importance.read import load_importance
 from dsv4recipe.recipe.load import parse_recipe
 from dsv4recipe.recipe.parents import read_parent
-from tests.formats.test_ggml import stock
 from tests.gguf.recipes import text_of
-from tests.gguf.test_build import values
+from tests.gguf.stock import stock, values
 from tests.importance.files import stacks, write_dat, write_gguf
 
 WEIGHED = text_of("ds4-q2").replace("runtime: ds4", "runtime: llama.cpp").replace(
