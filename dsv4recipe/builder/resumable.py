@@ -15,7 +15,7 @@ from pathlib import Path
 from dsv4recipe.builder import disk, journal
 from dsv4recipe.builder.atomic import write_file
 from dsv4recipe.builder.readback import ReadBack, Written
-from dsv4recipe.builder.shard import OpenShard
+from dsv4recipe.builder.shard import OpenShard, ShardTask
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.plan.pieces import Piece
 
@@ -33,6 +33,18 @@ def kept_bytes(folder: Path, file: str) -> int:
         return os.lstat(part_path(folder, file)).st_blocks * 512
     except OSError:
         return 0
+
+
+def proven_bytes(folder: Path, task: ShardTask) -> int:
+    """Bytes of the unfinished file behind which a build will go on; reads them. Raises RecipeError B011."""
+    with disk.named_errors(part_path(folder, task.file), "reading back unfinished work"):
+        handle, lines = _left(folder, task)
+        if handle < 0:
+            return 0
+        try:
+            return _still_true(handle, lines)[1].position
+        finally:
+            disk.close(handle)
 
 
 class ResumableShard(OpenShard):
@@ -79,9 +91,8 @@ class ResumableShard(OpenShard):
 
     def _reopened(self) -> int:
         """The file as it was left, read up to the last line that holds; or a new one."""
-        lines = _recorded(self._folder, self.task.task)
-        handle = disk.open_again(self._temp, self.task.size) if lines else -1
-        good = _still_true(handle, lines) if handle >= 0 else []
+        handle, lines = _left(self._folder, self.task)
+        good, self._found = _still_true(handle, lines)
         if good:
             write_file(self._folder / NAME, "".join(self._line(*line) + "\n" for line in good).encode())
         else:
@@ -91,21 +102,28 @@ class ResumableShard(OpenShard):
             disk.remove(self._folder / NAME)
             handle = disk.create(self._temp, self.task.size)
             disk.sync_folder(self._folder)
-        self.resumed = good[-1][0] if good else 0
-        self._found = ReadBack(handle)
-        self._found.through(self.resumed)
+            self._found = ReadBack(handle)
+        self.resumed = self._found.position
         return handle
 
 
-def _still_true(handle: int, lines: list[tuple[int, str]]) -> list[tuple[int, str]]:
-    """The first lines, as far as the file is what they say."""
-    found, good = ReadBack(handle), []
-    for end, digest in lines:
+def _left(folder: Path, task: ShardTask) -> tuple[int, list[tuple[int, str]]]:
+    """The unfinished file of a task, opened, and what its progress says; -1 and nothing where there is none."""
+    lines = _recorded(folder, task.task)
+    handle = disk.open_again(part_path(folder, task.file), task.size) if lines else -1
+    return handle, lines if handle >= 0 else []
+
+
+def _still_true(handle: int, lines: list[tuple[int, str]]) -> tuple[list[tuple[int, str]], ReadBack]:
+    """The first lines, as far as the file is what they say; and the file, read up to the last of them."""
+    found = ReadBack(handle)
+    for number, (end, digest) in enumerate(lines):
         found.through(end)
         if found.digest != digest:
-            break
-        good.append((end, digest))
-    return good
+            again = ReadBack(handle)
+            again.through(lines[number - 1][0] if number else 0)
+            return lines[:number], again
+    return lines, found
 
 
 def _recorded(folder: Path, task: str) -> list[tuple[int, str]]:

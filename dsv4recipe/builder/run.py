@@ -26,7 +26,7 @@ from dsv4recipe.builder.pace import measure
 from dsv4recipe.builder.preflight import check_memory, check_names, check_room, check_source, memory_needed
 from dsv4recipe.builder.publish import check_name, publish_file, publish_folder, tidy
 from dsv4recipe.builder.readback import hash_of
-from dsv4recipe.builder.resumable import ResumableShard
+from dsv4recipe.builder.resumable import ResumableShard, proven_bytes
 from dsv4recipe.builder.shard import OpenShard, ShardTask
 from dsv4recipe.builder.side import side_files
 from dsv4recipe.builder.streamed import open_sources
@@ -39,6 +39,7 @@ from dsv4recipe.importance.model import Importance
 from dsv4recipe.plan.containers import container_of
 from dsv4recipe.plan.gguf_file import SUFFIX as GGUF_SUFFIX
 from dsv4recipe.plan.model import Plan
+from dsv4recipe.plan.pieces import Piece
 from dsv4recipe.plan.weighed import check_same_importance
 
 Event = dict[str, Any]
@@ -130,12 +131,21 @@ def _write(
     def tasks(by_source: bool) -> Iterator[ShardTask]:
         return shard_tasks(plan, checkpoint, finished, by_source)
 
+    one_file, proven = container_of(plan).one_file, dict[str, int]()
+
+    def unread(by_source: bool) -> Iterator[Piece]:
+        for task in tasks(by_source):
+            if one_file and task.file not in proven:
+                proven[task.file] = proven_bytes(partial, task)
+            yield from (piece for piece in task.pieces if piece.offsets[0] >= proven.get(task.file, 0))
+
     sources = open_sources(
         checkpoint.folder.source,
-        lambda by_source: (piece for task in tasks(by_source) for piece in task.pieces),
+        unread,
         scratch,
         source_sha256,
         downloaded=lambda file, size: on_event({"event": "downloaded", "file": file, "bytes": size}),
+        in_order=one_file,
     )
     check_room(plan, made, partial, entries, (scratch.folder, sources.room))
     total = sum(shard.file_bytes for shard in plan.shards)
@@ -157,7 +167,7 @@ def _write(
         kept = sum(entry.size for entry in entries.values())
         on_event({"event": "resumed", "shards": len(entries), "bytes": kept, "work": kept})
 
-    opened = ResumableShard if container_of(plan).one_file else OpenShard
+    opened = ResumableShard if one_file else OpenShard
     with sources:
         work = Work(tasks(sources.by_source), partial, sources, importance, workers, opened)
         engine(work, Books(partial, mine, entries, pace, on_event))

@@ -25,9 +25,10 @@ def open_sources(
     scratch: Scratch,
     sha256: Mapping[str, str] | None = None,
     downloaded: Callable[[str, int], None] = lambda file, size: None,
+    in_order: bool = False,
 ) -> Reader:
     """What a build or a proof reads from: the folder, or the hub through `scratch`, in the order that its `by_source`
-    then says.
+    then says; that of the bundle where the scratch holds whole files, or where `in_order` asks for it.
 
     `sha256` maps file names to the digests that they must have. Raises RecipeError H010 (scratch too small), B006.
     """
@@ -41,7 +42,7 @@ def open_sources(
     _check_sums(source.repository, sha256 or {})
     repository = source.repository
     whole = room_for_files((piece.reads for piece in pieces(False)), repository.sizes)
-    by_source = not 0 < whole <= scratch.limit
+    by_source = not (in_order or 0 < whole <= scratch.limit)
     stream = Stream(repository, (piece.reads for piece in pieces(by_source)), scratch, downloaded)
     return Streamed(stream, by_source, whole)
 

@@ -23,15 +23,14 @@ from dsv4recipe.bundle.manifest import manifest_path, read_manifest
 from dsv4recipe.checkpoint.gguf_header import read_gguf_header
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.synth import synthesize
-from dsv4recipe.formats.decode import decode_source
 from dsv4recipe.plan.canonical import dump_plan
 from dsv4recipe.plan.containers import header_of, placed
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.load import parse_recipe
 from dsv4recipe.recipe.parents import read_parent
 from tests.faults.calls import Calls, instead_of_os, quick
-from tests.formats.test_ggml import stock
 from tests.gguf.recipes import for_llama_cpp, text_of
+from tests.gguf.stock import stock, values
 
 
 @pytest.fixture(scope="module")
@@ -62,20 +61,6 @@ def fast_built(fast: Plan, tiny_256: Checkpoint, tmp_path_factory: pytest.TempPa
 
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def values(checkpoint: Checkpoint, stem: str) -> list[np.ndarray]:
-    """float32 of each member of a group, decoded from the source."""
-    group = next(group for group in checkpoint.groups if group.stem == stem)
-    found = []
-    for tensor in group.members:
-        root = checkpoint.folder.root
-        weight = np.fromfile(root / tensor.file, np.uint8, tensor.weight.nbytes, offset=tensor.weight.start)
-        scale = None
-        if tensor.scale is not None:
-            scale = np.fromfile(root / tensor.scale_file, np.uint8, tensor.scale.nbytes, offset=tensor.scale.start)
-        found.append(decode_source(tensor.source, weight, scale))
-    return found
 
 
 def test_the_gguf_package_sees_what_was_planned(built: Path, plan: Plan) -> None:
@@ -143,7 +128,7 @@ class Stop(Exception):  # noqa: N818 - what a test does to a build
     pass
 
 
-def broken_off(plan: Plan, checkpoint: Checkpoint, out: Path, after: int) -> None:
+def broken_off(plan: Plan, checkpoint: Checkpoint, out: Path, after: int, **more: Any) -> None:
     """A build that ends after so many pieces."""
     count = 0
 
@@ -154,13 +139,13 @@ def broken_off(plan: Plan, checkpoint: Checkpoint, out: Path, after: int) -> Non
             raise Stop
 
     with pytest.raises(Stop):
-        build(plan, checkpoint, out, 1, on_event)
+        build(plan, checkpoint, out, 1, on_event, **more)
 
 
-def continued(plan: Plan, checkpoint: Checkpoint, out: Path) -> tuple[int, int]:
+def continued(plan: Plan, checkpoint: Checkpoint, out: Path, **more: Any) -> tuple[int, int]:
     """(bytes that were there, pieces that were written) of the build that goes on."""
     events: list[dict[str, Any]] = []
-    build(plan, checkpoint, out, 2, events.append)
+    build(plan, checkpoint, out, 2, events.append, **more)
     there = sum(event["bytes"] for event in events if event["event"] == "resumed")
     total = next(event["work"] for event in events if event["event"] == "plan_loaded")
     work = sum(event["work"] for event in events if event["event"] in ("resumed", "written"))
