@@ -19,9 +19,9 @@ ALL = "all"
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """`targets`: the targets whose bundles it loads. `variable` may name the interpreter that has it; `package` is what
-    it is imported as. `families`: model types that it has a class for, () for those of every target. `strict`: it
-    refuses a bundle of which a name does not fit. `mxtq`: it reads MXTQ tensors."""
+    """`targets`: the targets whose bundles it loads; `families`: the model types of these bundles. `variable` may name
+    the interpreter that has it; `package` is what it is imported as. `strict`: it refuses a bundle of which a name does
+    not fit. `mxtq`: it reads MXTQ tensors."""
 
     name: str
     targets: tuple[str, ...]
@@ -29,7 +29,7 @@ class Runtime:
     package: str
     strict: bool = True
     mxtq: bool = False
-    families: tuple[str, ...] = ()
+    families: tuple[str, ...] = ("deepseek_v4",)
 
 
 _JANG = ("vmlx", "universal")
@@ -41,7 +41,7 @@ RUNTIMES = {
         Runtime("jang-strict", _JANG, "DSV4RECIPE_JANG_PYTHON", "jang_tools"),
         Runtime("jang", _JANG, "DSV4RECIPE_JANG_PYTHON", "jang_tools", strict=False, mxtq=True),
         Runtime("vmlx", _JANG, "DSV4RECIPE_VMLX_PYTHON", "vmlx_engine", strict=False, mxtq=True),
-        Runtime("mlx-vlm", _PR1192, "DSV4RECIPE_MLX_VLM_PYTHON", "mlx_vlm"),
+        Runtime("mlx-vlm", _PR1192, "DSV4RECIPE_MLX_VLM_PYTHON", "mlx_vlm", families=("deepseek_v4", "deepseek_v41")),
         Runtime("rapid-mlx", _PR1192, "DSV4RECIPE_RAPID_MLX_PYTHON", "rapid_mlx"),
         Runtime(
             "mlx-lm",
@@ -103,11 +103,12 @@ def choose(name: str, asked: Asked, named: Mapping[str, Path]) -> tuple[Chosen, 
             raise RecipeError("V222", f"unknown runtime {name!r}", hint=did_you_mean(name, (*RUNTIMES, ALL)))
         one = RUNTIMES[name]
         return (_refused(one, asked) or Chosen(one, _interpreter(one, named) or Path(sys.executable)),)
-    fit = [r for r in RUNTIMES.values() if set(r.targets) & set(asked.targets) and (r.mxtq or not asked.mxtq)]
     chosen = []
-    for runtime in fit:
-        python = _interpreter(runtime, named)
-        chosen.append(_refused(runtime, asked) or (Chosen(runtime, python) if python else _skipped(runtime, asked)))
+    for runtime in RUNTIMES.values():
+        fits = set(runtime.targets) & set(asked.targets) and (runtime.mxtq or not asked.mxtq)
+        if fits and _refused(runtime, asked) is None:
+            python = _interpreter(runtime, named)
+            chosen.append(Chosen(runtime, python) if python else _skipped(runtime, asked))
     return tuple(chosen)
 
 
@@ -119,14 +120,13 @@ def _interpreter(runtime: Runtime, named: Mapping[str, Path]) -> Path | None:
 
 
 def _refused(runtime: Runtime, asked: Asked) -> Chosen | None:
-    if not runtime.families or asked.model_type in runtime.families:
-        return None
+    if not asked.model_type or asked.model_type in runtime.families:
+        return None  # without a model_type the runtime's own message says more
     return Chosen(
         runtime,
         skipped=Diagnostic(
             "V229",
-            f"{runtime.name} has no class for {asked.model_type or 'a bundle without model_type'}: it runs "
-            f"{' and '.join(runtime.families)}",
+            f"{runtime.name} loads no bundle of {asked.model_type}: it loads those of {' and '.join(runtime.families)}",
             Where(str(asked.bundle), subject=runtime.name),
             hint="V4 and V4.1 are two architectures; verify --runtime all takes the runtimes that this bundle is for",
         ),

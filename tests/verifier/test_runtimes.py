@@ -50,6 +50,8 @@ def test_every_target_of_a_runtime_is_a_target() -> None:
         (asked("omlx"), ["mlx-vlm", "rapid-mlx"]),
         (asked("universal"), ["jang-strict", "jang", "vmlx", "mlx-vlm", "rapid-mlx"]),
         (asked("mlx-lm-fork"), []),
+        (asked("mlx-vlm", model_type="deepseek_v41"), ["mlx-vlm"]),
+        (asked("mlx-lm", model_type="deepseek_v41_text"), ["mlx-lm"]),
     ],
 )
 def test_all_is_what_the_bundle_is_for(case: Asked, names: list[str]) -> None:
@@ -89,7 +91,7 @@ def test_mlx_lm_refuses_v4_and_takes_v41() -> None:
     (v4,) = choose("mlx-lm", asked("mlx-vlm"), {})
     assert v4.skipped is not None
     assert (v4.skipped.code, v4.skipped.severity) == ("V229", "error")
-    assert "no class for deepseek_v4" in v4.skipped.message
+    assert "loads no bundle of deepseek_v4:" in v4.skipped.message
     assert choose("mlx-lm", asked("mlx-lm", model_type="deepseek_v41"), {})[0].skipped is None
 
 

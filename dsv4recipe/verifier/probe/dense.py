@@ -21,4 +21,5 @@ def dense_model(runtime: Runtime, source: Path) -> Any:
     arrays = {name: mx.array(value) for name, value in weights.items()}
     model.load_weights(list(model.sanitize(arrays).items()), strict=True)
     model.eval()
+    runtime.settle(model, source)
     return model

@@ -16,14 +16,15 @@ SHORT = 12
 
 
 @contextmanager
-def _hidden(text: Any) -> Iterator[list[mx.array]]:
-    """Outputs of the transformer below `lm_head` within the block, the last ones last."""
-    kind, seen = type(text.model), []
+def _outputs(module: Any) -> Iterator[list[mx.array]]:
+    """What a module gave within the block, the last last."""
+    kind, seen = type(module), []
     original = kind.__call__
 
     def kept(self: Any, *args: Any, **kwargs: Any) -> Any:
         out = original(self, *args, **kwargs)
-        seen.append(out)
+        if self is module:
+            seen.append(out)
         return out
 
     kind.__call__ = kept
@@ -41,8 +42,9 @@ def prefill(runtime: Runtime, model: Any, ids: list[int], cache: Any, every: boo
     its own `lm_head` in float32, as it does.
     """
     text, tokens = runtime.text(model), mx.array([ids], dtype=mx.int32)
-    embed = getattr(text.model, "embed", None) or text.model.embed_tokens
-    with _hidden(text) as seen:
+    body = getattr(text, "model", text)  # mlx-vlm's V4.1 has no module between the language model and its layers
+    embed = getattr(body, "embed", None) or body.embed_tokens
+    with _outputs(body.norm) as seen:
         logits = runtime.logits(model, tokens, cache)[0].astype(mx.float32)
     hidden = seen[-1]
     named = {"embedding": embed(tokens[:, :1]), "hidden": hidden}

@@ -38,6 +38,9 @@ class Runtime:
         model_class, args_class = _get_classes(config)
         return model_class(args_class.from_dict(config))
 
+    def settle(self, model: Any, folder: Path) -> None:
+        """What the loader tells a filled model of the folder that it came from."""
+
     def load(self, bundle: Path) -> Any:
         """The bundle through the runtime's own loader, lazily where the loader can."""
         from mlx_lm.utils import load_model
@@ -88,6 +91,9 @@ class MlxVlm(Runtime):
         from mlx_vlm.utils import load_model
 
         return load_model(bundle, lazy=True)
+
+    def settle(self, model: Any, folder: Path) -> None:
+        model.model_path = folder  # where V4.1 finds the tokenizer that its Engram hashes are made of
 
     def text(self, model: Any) -> Any:
         return model.language_model

@@ -42,7 +42,7 @@ def decode(source: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     size = _float32_bytes(source)
     if size > LIMIT:
         raise MemoryError(f"the source is {size:,} bytes as float32; the comparison takes up to {LIMIT:,}")
-    tile = (config.pop("quantization_config", None) or {}).get("weight_block_size") or (128, 128)
+    config.pop("quantization_config", None)
     raw = {}
     for name, file, start, entry in _headers(source):
         if not name.startswith("mtp."):
@@ -55,7 +55,7 @@ def decode(source: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             continue
         if dtype in ("I8", "F8_E4M3"):
             scale = np.exp2(raw[name.removesuffix("weight") + "scale"][1].astype(np.float32) - 127)
-            out[name] = _fp4(array, scale) if dtype == "I8" else _fp8(array, scale, tile)
+            out[name] = _fp4(array, scale) if dtype == "I8" else _fp8(array, scale)
         elif dtype == "BF16":
             out[name] = (array.astype(np.uint32) << 16).view(np.float32)
         else:
@@ -69,9 +69,12 @@ def _fp4(array: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return np.asarray(value * np.repeat(scale, 32, axis=1))
 
 
-def _fp8(array: np.ndarray, scale: np.ndarray, tile: tuple[int, int]) -> np.ndarray:
-    rows, columns = array.shape
-    return np.asarray(_FP8[array] * np.repeat(np.repeat(scale, tile[0], 0), tile[1], 1)[:rows, :columns])
+def _fp8(array: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """One scale per tile; a matrix is a whole number of tiles (128×128, 32×32, Engram tables 1×32)."""
+    (rows, rest), (columns, more) = (divmod(a, b) for a, b in zip(array.shape, scale.shape, strict=True))
+    if rest or more:
+        raise ValueError(f"scales of {list(scale.shape)} do not tile a matrix of {list(array.shape)}")
+    return np.asarray(_FP8[array] * np.repeat(np.repeat(scale, rows, 0), columns, 1))
 
 
 def _headers(source: Path) -> Iterator[tuple[str, Path, int, dict[str, Any]]]:
