@@ -133,7 +133,7 @@ def sidecar(view: BundleView, picture: Picture, target: Target) -> Findings:
 
 
 def layer_widths(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Rule 14: what the two files say of widths is what vMLX's audit finds in the tensors."""
+    """Rule 14: what the two files say of widths is what vMLX's audit finds in the tensors, whole layers alone."""
     found: dict[int, set[int]] = {}
     for module in _mxtq(picture):
         if module.slot.block == "main" and module.slot.layer is not None:
@@ -142,8 +142,13 @@ def layer_widths(view: BundleView, picture: Picture, target: Target) -> Findings
         return
     default, said = _announced_widths(view)
     where = Where(str(view.root / "jang_config.json"), subject="routed_layer_bits")
+    others = _other_projections(picture)
     for layer in sorted(found):
         stored = found[layer]
+        if layer in others:
+            message = f"layer {layer}: its experts are MXTQ, but not those of {' and '.join(sorted(others[layer]))}"
+            hint = "it loads, and vMLX's release audit refuses it: MXTQ in all projections of a layer, or in none"
+            yield Diagnostic("V138", message, where, hint, "warning")
         if len(stored) > 1:
             message = f"layer {layer}: MXTQ projections of {' and '.join(map(str, sorted(stored)))} bits in one layer"
             hint = "it loads, and vMLX's release audit refuses it: give the layer one width"
@@ -158,6 +163,17 @@ def layer_widths(view: BundleView, picture: Picture, target: Target) -> Findings
     for layer_name in sorted(set(said) - {str(layer) for layer in found}):
         message = f"routed_layer_bits names layer {layer_name}, which has no MXTQ experts"
         yield Diagnostic("V138", message, where, "remove the entry")
+
+
+def _other_projections(picture: Picture) -> dict[int, set[str]]:
+    """Layer → the projections of its routed experts that are not MXTQ, where there are any."""
+    found: dict[int, set[str]] = {}
+    for module in picture.modules.values():
+        slot = module.slot
+        other = slot.row.role == "routed-expert" and module.stems and not module.packed_mxtq
+        if other and slot.block == "main" and slot.layer is not None:
+            found.setdefault(slot.layer, set()).add(slot.row.projection)
+    return found
 
 
 def _announced_widths(view: BundleView) -> tuple[Any, Mapping[str, Any]]:

@@ -320,7 +320,26 @@ TENSORS = _by(_contract, "q4q8", (
     ("no index", unlink(INDEX), "V023", "no index"),
 ))  # fmt: skip
 
+
+def affine_down(*layers: int) -> Spoil:
+    """The down projections of these layers as affine 4-bit stacks in place of MXTQ ones, with their entries."""
+    stems = [f"layers.{layer}.mlp.switch_mlp.down_proj" for layer in layers]
+
+    def stored(tensors: Tensors) -> None:
+        for stem in stems:
+            experts, rows, words = tensors.pop(f"{stem}.tq_packed").shape
+            tensors.pop(f"{stem}.tq_norms"), tensors.pop(f"{stem}.tq_bits")
+            tensors[f"{stem}.weight"] = np.zeros((experts, rows, 2 * words), np.uint32)
+            for part in (".scales", ".biases"):
+                tensors[stem + part] = np.ones((experts, rows, words // 2), np.float16)
+
+    return both(retensor(stored), section(lambda q: q.update({k: ENTRY for s in stems for k in (s, f"model.{s}")})))
+
+
 MXTQ = _by(_contract, "jangtq2", (
+    ("a layer half in MXTQ", affine_down(2), "V138", "layer 2: its experts are MXTQ, but not those of down"),
+    ("every layer half in MXTQ", affine_down(0, 1, 2, 3), "V143", "no layer is MXTQ in all three projections",
+     "vMLX refuses a bundle without one whole MXTQ layer"),
     ("sidecar missing", unlink(SIDECAR), "V129", "jangtq_runtime.safetensors is missing"),
     ("sidecar key missing", retensor(lambda t: t.pop("signs.128.42"), SIDECAR), "V136", "has no signs.128.42"),
     ("sidecar of another seed", retensor(lambda t: rename(t, ".42", ".43"), SIDECAR), "V136", "has no signs.256.42"),

@@ -4,6 +4,7 @@ looking whether vMLX's encoder is there."""
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,7 +16,9 @@ from dsv4recipe.verifier.replay.model import Given, Loader
 _CONTROL = re.compile(
     r"hc_head_(fn|base|scale)|layers\.\d+\.(hc_(attn|ffn)_(fn|base|scale)|attn\.attn_sink|ffn\.gate\.bias)"
 )
+_PACKED = re.compile(r"layers\.(\d+)\.(?:mlp\.switch_mlp\.\w+_proj|ffn\.experts\.\{E\}\.w[123])\.tq_packed")
 _JANG_FORMATS = {"affine", "jang_affine", "mxtq", "mxfp4", "mxfp8"}
+_PROJECTIONS = 3
 _JANG_KINDS = {"jang", "jang-v2", "jjqf", "mxq", "jangtq", "jangtq2"}
 
 
@@ -46,6 +49,10 @@ def audit(loader: Loader, view: BundleView, disk: Given) -> Iterator[str]:
         yield "unmarked"
     if "encoder" in loader.audits and not (view.root / "encoding" / "encoding_dsv4.py").is_file():
         yield "encoding/encoding_dsv4.py is missing"
+    if "whole" in loader.audits:
+        layers = Counter(hit[1] for hit in map(_PACKED.fullmatch, disk) if hit)
+        if layers and max(layers.values()) < _PROJECTIONS:
+            yield "no layer is MXTQ in all three projections: it finds no routed expert to hydrate"
     if "controls" in loader.audits:
         controls = {name: tensor.dtype for name, tensor in disk.items() if _CONTROL.fullmatch(name)}
         odd = sorted(name for name, dtype in controls.items() if dtype != "F32")

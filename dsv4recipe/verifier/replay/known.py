@@ -27,7 +27,7 @@ FORK_32 = replace(FORK_31, name="Q3 branch on mlx-lm 0.32", rule=rules.else_infe
 JANG = Loader("jang", "2.5.50", TARGETS["vmlx"], ("vmlx", "universal"), sanitize.jang,
               rules.else_inferred, _BIASES, strict=False, mxtq=True, mends_by_shape=True, by_shard=True)  # fmt: skip
 VMLX = replace(JANG, name="vmlx", version="1.6.81", mends_by_shape=False, by_shard=False, repairs=True,
-               by_index=True, audits=("marked", "encoder", "controls"))  # fmt: skip
+               by_index=True, audits=("marked", "encoder", "whole", "controls"))  # fmt: skip
 STRICT_32 = replace(JANG, name="jang's class, mlx-lm 0.32", version="", serves=(), strict=True, mxtq=False,
                     mends_by_shape=False, by_shard=False)  # fmt: skip
 STRICT_31 = replace(STRICT_32, name="jang's class, mlx-lm 0.31", rule=rules.else_global)
