@@ -7,8 +7,8 @@
 Weights are Gaussian or Student-t with 6 degrees of freedom, from seed 0. FP4: every 32 columns scaled by the ceil rule,
 2^ceil(log2(max/6)), then rounded to the nearest code. `errors`: relative RMSE sqrt(Σ(ŵ-w)²/Σw²), and the same with each
 block's errors and weights in units of its scale; both depend on where sigma lies between two powers of two. `worse`
-counts groups whose squared error is above minmax's, as our decoder and as mlx's reads them. `speed` is CPU time of one
-thread.
+counts groups whose squared error is above minmax's, as our decoder and as mlx's reads them (mlx's kernels for Metal, by
+their source: in float32 for one token, rounded to the half type once for many). `speed` is CPU time of one thread.
 """
 
 from __future__ import annotations
@@ -76,13 +76,17 @@ def by_group(squares: NDArray[np.float64], size: int) -> NDArray[np.float64]:
     return squares.reshape(len(squares), -1, size).sum(-1)
 
 
-def mlx_reads(fmt: Affine, raw: Raw, parts: tuple[NDArray[np.uint8], ...], half: bool) -> NDArray[np.float32]:
-    """mx.dequantize on the CPU: in float32, or in the half type of the scales, as it does when it gets them."""
+def mlx_reads(
+    fmt: Affine, raw: Raw, parts: tuple[NDArray[np.uint8], ...], half: bool, rounded: bool = False
+) -> NDArray[np.float32]:
+    """mx.dequantize on the CPU: in float32, or in the half type of the scales, as it does when it gets them; what
+    comes out is `rounded` to that type."""
     dtype = fmt.parts(raw[0])[1].dtype
-    to = {"BF16": mx.bfloat16, "F16": mx.float16, "F32": mx.float32}[dtype] if half else mx.float32
+    stored = {"BF16": mx.bfloat16, "F16": mx.float16, "F32": mx.float32}[dtype]
+    to = stored if half else mx.float32
     scales, biases = (mx.array(widen(part, dtype)).astype(to) for part in parts[1:])
     read = mx.dequantize(mx.array(parts[0]), scales, biases, group_size=fmt.group_size, bits=fmt.bits)
-    return np.array(read.astype(mx.float32))
+    return np.array((read.astype(stored) if rounded else read).astype(mx.float32))
 
 
 def errors(asked: argparse.Namespace) -> None:
@@ -134,7 +138,7 @@ def worse(asked: argparse.Namespace) -> None:
     rng = np.random.default_rng(0)
     formats = [Affine(b, g, s, "mse") for b in BITS for g in GROUPS for s in ("bfloat16", "float16")]
     share = -(-asked.groups // len(formats))
-    counted = ours = theirs = halves = 0
+    counted, more = 0, [0, 0, 0, 0]
     for fmt in formats:
         for _, raw in samples(share, fmt.group_size, rng):
             exact = decode_source(*raw).astype(np.float64)
@@ -145,15 +149,14 @@ def worse(asked: argparse.Namespace) -> None:
                     decode_parts(each, raw[0], parts),
                     mlx_reads(each, raw, parts, False),
                     mlx_reads(each, raw, parts, True),
+                    mlx_reads(each, raw, parts, False, True),
                 )
                 found.append([by_group((values - exact) ** 2, fmt.group_size) for values in seen])
-            before, after = found
-            counted += before[0].size
-            ours += int((after[0] > before[0]).sum())
-            theirs += int((after[1] > before[1]).sum())
-            halves += int((after[2] > before[2]).sum())
-        print(f"{fmt.bits}-bit g{fmt.group_size} {fmt.scales}: {counted:,} groups so far; worse: {ours} as we decode, "
-              f"{theirs} as mlx does in float32, {halves} in the half type", flush=True)  # fmt: skip
+            counted += found[0][0].size
+            more = [n + int((after > before).sum()) for n, before, after in zip(more, *found, strict=True)]
+        ways = ("as we decode", "as mlx does in float32", "in the half type", "in float32, then rounded to it")
+        said = ", ".join(f"{n} {way}" for n, way in zip(more, ways, strict=True))
+        print(f"{fmt.bits}-bit g{fmt.group_size} {fmt.scales}: {counted:,} groups so far; worse: {said}", flush=True)
 
 
 def speed(_: argparse.Namespace) -> None:

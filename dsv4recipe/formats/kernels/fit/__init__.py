@@ -3,9 +3,9 @@
 A group is `count` values with a weight each: its columns (`fit_f32`), or the 16 codes of each of its FP4 blocks,
 weighted by what they occur (`fit_fp4`: 16 terms do for 32 columns). Grid: where all values of an FP4 group lie on one
 grid of few enough steps, that is exact, and done. Seeds: the best lattices of a fixed set. Refinement: codes, and
-least squares for them, in turn, each time rounded to the stored type. The judge decodes as a runtime does, and stays
-with what minmax stores unless the fit is better. Searching is float32 in units of the group, judging float64; every
-operation is IEEE and in one order, so that the same bytes come out everywhere.
+least squares for them, in turn, each time rounded to the stored type. The judge decodes as runtimes do, in float32 and
+in the stored type, and stays with what minmax stores unless the fit is better. Searching is float32 in units of the
+group, judging float64; every operation is IEEE and in one order, so that the same bytes come out everywhere.
 """
 
 from __future__ import annotations

@@ -21,19 +21,30 @@ LEAST_STEP = np.float32(2.0**-20)
 @kernel
 def stored(x, kind):  # type: ignore[no-untyped-def]
     """float32 → the nearest value of the stored type, ties to even: kind 0 float32, 1 bfloat16, 2 float16."""
+    if kind == 1:
+        return to_bfloat16(x)
+    return to_float16(x) if kind == 2 else np.float32(x)
+
+
+@kernel
+def to_bfloat16(x):  # type: ignore[no-untyped-def]
+    bits = np.float32(x).view(np.uint32)
+    odd = np.uint32(np.uint32(bits >> np.uint32(16)) & np.uint32(1))
+    bits = np.uint32(np.uint32(bits + np.uint32(0x7FFF)) + odd)
+    return np.uint32(bits & np.uint32(0xFFFF0000)).view(np.float32)
+
+
+@kernel
+def to_float16(x):  # type: ignore[no-untyped-def]
     bits = np.float32(x).view(np.uint32)
     sign = np.uint32(bits & np.uint32(0x80000000))
     size = np.uint32(bits & np.uint32(0x7FFFFFFF))
-    if kind == 1:
-        even = np.uint32(np.uint32(size >> np.uint32(16)) & np.uint32(1))
-        size = np.uint32(np.uint32(size + np.uint32(np.uint32(0x7FFF) + even)) & np.uint32(0xFFFF0000))
-    elif kind == 2:
-        even = np.uint32(np.uint32(size >> np.uint32(13)) & np.uint32(1))
-        half = np.uint32(np.uint32(size + np.uint32(np.uint32(0xFFF) + even)) & np.uint32(0xFFFFE000))
-        half = half if half < np.uint32(0x47800000) else np.uint32(0x7F800000)  # 65536 is infinite
-        # Below 2^-14 float16 has steps of 2^-24, as float32 has at 0.5.
-        small = np.float32(np.float32(size.view(np.float32) + HALF) - HALF).view(np.uint32)
-        size = small if size < np.uint32(0x38800000) else half
+    odd = np.uint32(np.uint32(size >> np.uint32(13)) & np.uint32(1))
+    half = np.uint32(np.uint32(size + np.uint32(np.uint32(0xFFF) + odd)) & np.uint32(0xFFFFE000))
+    half = half if half < np.uint32(0x47800000) else np.uint32(0x7F800000)  # 65536 is infinite
+    # Below 2^-14 float16 has steps of 2^-24, as float32 has at 0.5.
+    small = np.float32(np.float32(size.view(np.float32) + HALF) - HALF).view(np.uint32)
+    size = small if size < np.uint32(0x38800000) else half
     return np.uint32(size | sign).view(np.float32)
 
 

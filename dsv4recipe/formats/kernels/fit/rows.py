@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dsv4recipe.formats.kernels.fit.blocks import grid, scale_down, spread_out, tally
-from dsv4recipe.formats.kernels.fit.judge import judge
+from dsv4recipe.formats.kernels.fit.judge import holds, judge
 from dsv4recipe.formats.kernels.fit.numbers import HALF, INFINITE, ZERO, stored, unit_of
 from dsv4recipe.formats.kernels.fit.refine import refine
 from dsv4recipe.formats.kernels.fit.seeds import SEEDS, cuts, lattices
@@ -18,7 +18,8 @@ def rows_f32(rows, importance, bits, group_size, kind, out):  # type: ignore[no-
     scaled, terms, best = np.empty(group_size, np.float32), np.empty(768, np.float32), np.empty(3, np.float32)
     scales, biases, errors = np.empty(SEEDS, np.float32), np.empty(SEEDS, np.float32), np.empty(SEEDS, np.float32)
     inverses = np.empty(SEEDS, np.float32)
-    keys, sums, four = errors.view(np.int32), np.empty(8, np.float64), np.empty(4, np.float32)
+    keys, sums, four = errors.view(np.int32), np.empty(24, np.float64), np.empty(4, np.float32)
+    seen = np.zeros((3, 128), np.float32)
     for r in range(rows.shape[0]):
         for group in range(rows.shape[1] // group_size):
             values = rows[r, group * group_size : (group + 1) * group_size]
@@ -36,7 +37,7 @@ def rows_f32(rows, importance, bits, group_size, kind, out):  # type: ignore[no-
                 c = cuts(scaled, weights, group_size, low, high, levels, kind, scales, inverses, biases, errors, keys)
                 refine(scaled, weights, group_size, levels, kind, scales[c], biases[c], terms, best)
             scale, bias = np.float32(best[1] * unit), np.float32(best[2] * unit)
-            judge(values, weights, group_size, least, most, levels, kind, scale, bias, sums, four)
+            judge(values, weights, group_size, least, most, levels, kind, scale, bias, seen, sums, four)
             for part in range(4):
                 out[part, r, group] = four[part]
 
@@ -51,7 +52,8 @@ def rows_fp4(  # type: ignore[no-untyped-def]
     terms, best, counts = np.empty(768, np.float32), np.empty(3, np.float32), np.empty(32, np.int32)
     scales, biases, errors = np.empty(SEEDS, np.float32), np.empty(SEEDS, np.float32), np.empty(SEEDS, np.float32)
     inverses = np.empty(SEEDS, np.float32)
-    keys, sums, four = errors.view(np.int32), np.empty(8, np.float64), np.empty(4, np.float32)
+    keys, sums, four = errors.view(np.int32), np.empty(24, np.float64), np.empty(4, np.float32)
+    seen = np.zeros((3, 128), np.float32)
     deltas, twice = np.empty(blocks, np.int64), (halves * np.float32(2.0)).astype(np.int64)
     for r in range(packed.shape[0]):
         for group in range(exponents.shape[1] // blocks):
@@ -67,7 +69,9 @@ def rows_fp4(  # type: ignore[no-untyped-def]
                 step, start = grid(twice, deltas, bottom, weights, count, np.int64(levels))
                 base = np.float32(powers[bottom] * HALF)
                 scale, bias = np.float32(np.float32(step) * base), np.float32(np.float32(start) * base)
-                if step > 0 and stored(scale, kind) == scale and stored(bias, kind) == bias:
+                fits = step > 0 and stored(scale, kind) == scale and stored(bias, kind) == bias
+                simple = kind < 2 and step & (step - 1) == 0  # 8 bits and a power of two: every product is exact
+                if fits and (simple or holds(values, weights, count, kind, bias)):
                     out[0, r, group], out[1, r, group] = scale, bias
                     out[2, r, group], out[3, r, group] = scale, bias
                     continue
@@ -84,7 +88,7 @@ def rows_fp4(  # type: ignore[no-untyped-def]
                 c = cuts(scaled, weights, count, low, high, levels, kind, scales, inverses, biases, errors, keys)
                 refine(scaled, weights, count, levels, kind, scales[c], biases[c], terms, best)
             scale, bias = np.float32(best[1] * unit), np.float32(best[2] * unit)
-            judge(values, weights, count, least, most, levels, kind, scale, bias, sums, four)
+            judge(values, weights, count, least, most, levels, kind, scale, bias, seen, sums, four)
             for part in range(4):
                 out[part, r, group] = four[part]
     return -1
