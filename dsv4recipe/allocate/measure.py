@@ -1,5 +1,5 @@
-"""Floor 3, allocate. How far each format moves each module, from a seeded sample of its experts and rows. Reads the
-checkpoint's shards.
+"""Floor 3, allocate. How far each format moves each module, from a seeded sample of its experts and rows. Reads
+those rows of the checkpoint's shards, also on the hub.
 
 Rows are read, encoded, decoded and compared a block at a time: memory does not grow with the model. The encoder is the
 one that will build, with the same fit and the same type of scales.
@@ -11,13 +11,13 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsv4recipe.allocate.error_table import ErrorTable, format_key, kind_of
 from dsv4recipe.checkpoint.graph import Group, Tensor
+from dsv4recipe.checkpoint.source import Source
 from dsv4recipe.checkpoint.synth_values import Draw
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.formats import Format, SourceTensor
@@ -34,7 +34,7 @@ Asked = tuple[Group, tuple[Format, ...]]
 
 def measure(
     asked: Sequence[Asked],
-    root: Path,
+    where: Source,
     seed: int,
     sample: int,
     workers: int,
@@ -46,15 +46,19 @@ def measure(
     ones follows from the seed and the module's name. `told` hears how many modules are done.
 
     Raises RecipeError A006 (the sample holds nothing but zeros: headers without data), A010 (a value that no format
-    can hold).
+    can hold), H002 to H009 (the hub).
     """
     rows: dict[str, dict[str, float]] = {}
     told(0)
     with ThreadPoolExecutor(workers, thread_name_prefix="measure") as pool:
-        found = pool.map(partial(_module, root=root, seed=seed, sample=sample), asked)
-        for done, ((group, _), errors) in enumerate(zip(asked, found, strict=True), 1):
-            rows[group.names] = errors
-            told(done)
+        found = pool.map(partial(_module, where=where, seed=seed, sample=sample), asked)
+        try:
+            for done, ((group, _), errors) in enumerate(zip(asked, found, strict=True), 1):
+                rows[group.names] = errors
+                told(done)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
     pooled: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for group, _ in asked:
         for name, value in rows[group.names].items():
@@ -64,17 +68,17 @@ def measure(
     return ErrorTable("measured", evidence, rows | means)
 
 
-def _module(asked: Asked, root: Path, seed: int, sample: int) -> dict[str, float]:
+def _module(asked: Asked, where: Source, seed: int, sample: int) -> dict[str, float]:
     group, formats = asked
     sums = {fmt: [0.0, 0.0] for fmt in formats if not fmt.lossless(group.source)}
     for tensor, first in _places(group, seed, sample) if sums else ():
-        for fmt, gap in _block(tensor, first, tuple(sums), root).items():
+        for fmt, gap in _block(tensor, first, tuple(sums), where).items():
             sums[fmt][0] += gap[0]
             sums[fmt][1] += gap[1]
     if any(power == 0 for _, power in sums.values()):
         message = f"every sampled weight of {group.names} is zero: the checkpoint holds headers and no data"
         hint = "`--errors FILE` takes errors measured elsewhere, `--errors synthetic` those of Gaussian weights"
-        raise RecipeError("A006", message, Where(str(root)), hint)
+        raise RecipeError("A006", message, Where(where.place), hint)
     return {format_key(fmt): error / power for fmt, (error, power) in sums.items()}
 
 
@@ -94,18 +98,18 @@ def _distinct(draw: Draw, count: int, wanted: int) -> list[int]:
     return sorted(int(i) for i in order[:wanted])
 
 
-def _block(tensor: Tensor, first: int, formats: Sequence[Format], root: Path) -> dict[Format, tuple[float, float]]:
+def _block(tensor: Tensor, first: int, formats: Sequence[Format], where: Source) -> dict[Format, tuple[float, float]]:
     """(Σ(ŵ−w)², Σw²) of one block of rows in each format."""
     last = min(first + BLOCK_ROWS, tensor.source.shape[0])
     source, weight_span, scale_span = row_spans(tensor, first, last)
-    weight = _read(root, weight_span)
-    scale = None if scale_span is None else _read(root, scale_span)
+    weight = _read(where, weight_span)
+    scale = None if scale_span is None else _read(where, scale_span)
     try:
         return distances(source, weight, scale, formats)
     except BadValue as error:
-        where = Where(str(root), subject=tensor.name)
         message = f"{tensor.name}, row {first + error.row}, column {error.column}: {error.reason}"
-        raise RecipeError("A010", message, where, "look at the tensor: the download may be damaged") from None
+        hint = "look at the tensor: the download may be damaged"
+        raise RecipeError("A010", message, Where(where.place, subject=tensor.name), hint) from None
 
 
 def distances(
@@ -117,5 +121,5 @@ def distances(
     return {fmt: distance(exact, seen)[:2] for fmt, seen in again}
 
 
-def _read(root: Path, span: Span) -> NDArray[np.uint8]:
-    return np.fromfile(root / span.file, np.uint8, span.end - span.start, offset=span.start)
+def _read(where: Source, span: Span) -> NDArray[np.uint8]:
+    return np.frombuffer(where.read(span.file, span.start, span.end), np.uint8)

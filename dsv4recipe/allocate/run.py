@@ -71,8 +71,8 @@ def prepare(
     if wishes.errors is None:
         asked: list[Asked] = [(g, tuple(dict.fromkeys((*formats[g.names], now[g.names])))) for g in groups]
         workers = wishes.workers or os.cpu_count() or 1
-        root = checkpoint.folder.root
-        table = measure(asked, root, wishes.seed, wishes.sample, workers, lambda done: told(done, len(asked)))
+        where = checkpoint.folder.source
+        table = measure(asked, where, wishes.seed, wishes.sample, workers, lambda done: told(done, len(asked)))
     else:
         table = _table(wishes.errors)
     return Problem(recipe, checkpoint, base, priors, formats, importance, why, table)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from dsv4recipe import RecipeError, build, load_recipe, make_plan, open_checkpoint, verify
+from dsv4recipe.allocate.run import Wishes, prepare
 from dsv4recipe.builder import disk
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.cli.locking import held_to
@@ -265,6 +266,24 @@ def test_verify_compares_with_the_hub_and_a_sample_reads_little(
     with pytest.raises(RecipeError) as caught:
         verify(q4q8_bundle, ADDRESS, "jang-strict")
     assert [found.code for found in caught.value.diagnostics] == ["H012"]
+
+
+def test_allocate_reads_its_sample_from_the_hub(
+    hub: Hub, tiny_source: Path, tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add(REPO, tiny_source)
+    recipe, wishes = load_recipe("q4q8"), Wishes(sample=1, kinds=("affine",))
+    there, here = open_checkpoint(ADDRESS), prepare(recipe, tiny, wishes)
+    hub.faults = Faults(throttle=7, reset=5)
+    hub.forget()
+    found = prepare(recipe, there, wishes)
+    assert found.table == here.table
+    assert 0 < hub.bytes_of(".safetensors") < tiny.folder.bytes / 2
+    monkeypatch.setattr(failures, "LONGEST_WAIT", 0.001)
+    hub.faults = Faults(down=True)
+    with pytest.raises(RecipeError) as caught:
+        prepare(recipe, there, wishes)
+    assert {found.code[0] for found in caught.value.diagnostics} == {"H"}
 
 
 def test_the_commands_with_nothing_but_the_environment(
