@@ -26,21 +26,26 @@ from dsv4recipe.builder.cluster import worker
 from dsv4recipe.builder.cluster.job import Job
 from dsv4recipe.builder.journal import Entry
 
-TABLE, PIPE = "durations.json", "pipe"
+PIPE = "pipe"
 PARTS = 16
 _reading = threading.Lock()
 
 
+def table_path(folder: str | Path, file: str) -> Path:
+    """Where the run that a file is of, which its name begins with, says what its shards take."""
+    return Path(folder, f"durations-{file.partition(':')[0]}.json")
+
+
 @cache
-def table(folder: str) -> dict[str, Any]:
-    """`shards`: by file seconds, seconds of the pipe, size."""
-    return dict(json.loads(Path(folder, TABLE).read_text()))
+def table(path: Path) -> dict[str, Any]:
+    """By file: seconds of a core, seconds of the pipe, size."""
+    return dict(json.loads(path.read_text()))
 
 
 def sleep_shard(job: Job, file: str, task: str, _threads: int, pulse: Any) -> Entry:
     """Takes the place of `worker._make`."""
     with _reading:
-        row = table(job.folder)["shards"][file]
+        row = table(table_path(job.folder, file))[file]
     ready = time.monotonic()
     parts = PARTS if row["seconds"] or row["wire"] else 0
     for _ in range(parts):

@@ -1,6 +1,6 @@
 """The model of the cost. Pure.
 
-A shard costs so many seconds of one core per weight of each kind of encoding, and so many per byte written. A build
+A shard costs so many seconds of one core per weight of each kind of encoding, per byte written, and for itself. A build
 takes at least as long as the tightest of three: all cores together, the longest shard, the wire of the storage.
 """
 
@@ -35,15 +35,16 @@ def work_of(task: ShardTask) -> tuple[Counter[str], int]:
 def fit(rows: Sequence[tuple[Counter[str], int, float]]) -> dict[str, Any]:
     """Rates from measured shards (weights by kind, bytes written, seconds), and how far they are off."""
     kinds = sorted({kind for counts, _, _ in rows for kind in counts})
-    matrix = np.array([[*(counts[kind] / 1e9 for kind in kinds), size / 1e9] for counts, size, _ in rows])
+    matrix = np.array([[*(counts[kind] / 1e9 for kind in kinds), size / 1e9, 1.0] for counts, size, _ in rows])
     seconds = np.array([each for *_, each in rows])
     solution = _nonnegative(matrix, seconds)
     predicted = matrix @ solution
     big = seconds > 0.05
     return {
         "shards": len(rows),
-        "seconds_per_1e9_weights": dict(zip(kinds, solution[:-1].round(4).tolist(), strict=True)),
-        "seconds_per_1e9_bytes_written": round(float(solution[-1]), 4),
+        "seconds_per_1e9_weights": dict(zip(kinds, solution[:-2].round(4).tolist(), strict=True)),
+        "seconds_per_1e9_bytes_written": round(float(solution[-2]), 4),
+        "seconds_per_shard": round(float(solution[-1]), 4),
         "sum_measured": round(float(seconds.sum()), 2),
         "sum_predicted": round(float(predicted.sum()), 2),
         "median_error_of_a_shard": round(float(np.median(np.abs(predicted / seconds - 1)[big])), 4),
@@ -66,7 +67,8 @@ def seconds_of(task: ShardTask, rates: dict[str, Any]) -> float:
     """Seconds of one core that a shard takes."""
     weights, _ = work_of(task)
     per = rates["seconds_per_1e9_weights"]
-    return float(sum(per[k] * n for k, n in weights.items()) + rates["seconds_per_1e9_bytes_written"] * task.size) / 1e9
+    moved = sum(per[kind] * n for kind, n in weights.items()) + rates["seconds_per_1e9_bytes_written"] * task.size
+    return float(moved / 1e9 + rates["seconds_per_shard"])
 
 
 def traffic_of(task: ShardTask) -> int:

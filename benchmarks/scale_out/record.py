@@ -15,7 +15,7 @@ from dsv4recipe.builder.local import run_shards
 from dsv4recipe.builder.sources import Sources
 from dsv4recipe.builder.tasks import shard_tasks
 
-RECIPES = ("jangtq2", "q4q8", "q4q8-fit")
+RECIPES = ("jangtq2", "q4q8", "q4q8, fit: mse")
 TURNS = 2
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks.scale_out.deployment import deployment
-from benchmarks.scale_out.hosts import PIPE, TABLE
+from benchmarks.scale_out.hosts import PIPE, table_path
 from benchmarks.scale_out.model import STORAGE, greedy, limited_from, makespan, seconds_of, traffic_of
 from benchmarks.scale_out.world import pro
 from dsv4recipe.builder import journal, lease
@@ -26,7 +27,7 @@ from dsv4recipe.plan.canonical import dump_plan
 from dsv4recipe.plan.model import Plan
 
 RECIPE = "jangtq2"
-EMPTY = 5000
+EMPTY = 3000
 """Tasks of no length, for what scheduler and client can do at most."""
 
 
@@ -55,7 +56,7 @@ class Marks(Listener):
 
     def figures(self) -> dict[str, float]:
         return {
-            "handshake": round(self.first - self.begin, 2),
+            "first_shard_after": round(self.first - self.begin, 2),
             "wall": self.last - self.first,
             "scheduler_cpu": self._cpu() - self.cpu,
             "client_cpu": time.process_time() - self.mine,
@@ -63,7 +64,8 @@ class Marks(Listener):
 
 
 class World:
-    """V4-Pro by a recipe: its light tasks with what they cost."""
+    """V4-Pro by a recipe: its light tasks with what they cost. `folder` is one build's for all runs of a deployment, so
+    that the workers open plan and headers once."""
 
     def __init__(self, work: Path, rates: dict[str, Any]) -> None:
         self.work = work
@@ -74,23 +76,28 @@ class World:
         self.traffic = [traffic_of(task) for task in tasks]
         self.tasks = [replace(task, header=b"", constants=(), pieces=()) for task in tasks]
 
+    @contextlib.contextmanager
+    def folder(self) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(dir=self.work) as name:
+            (Path(name) / PLAN_NAME).write_text(dump_plan(self.plan))
+            (Path(name) / PIPE).write_bytes(struct.pack("d", 0.0))
+            with lease.held(Path(name)):
+                yield Path(name)
+
     def run(
-        self, tasks: Sequence[ShardTask], seconds: Sequence[float], wire: Sequence[float], address: str, scheduler: int
-    ) -> dict[str, float]:
+        self, name: str, folder: Path, tasks: Sequence[ShardTask], seconds: Sequence[float], wire: Sequence[float],
+        address: str, scheduler: int,
+    ) -> dict[str, float]:  # fmt: skip
         """The engine over sleeping tasks; `wire` are the seconds that each takes of the shared pipe."""
         from dsv4recipe.builder.cluster.engine import DaskEngine
 
-        with tempfile.TemporaryDirectory(dir=self.work) as name:
-            folder = Path(name)
-            rows = zip(tasks, seconds, wire, strict=True)
-            shards = {task.file: {"seconds": s, "wire": w, "size": task.size} for task, s, w in rows}
-            (folder / TABLE).write_text(json.dumps({"shards": shards}))
-            (folder / PIPE).write_bytes(struct.pack("d", 0.0))
-            (folder / PLAN_NAME).write_text(dump_plan(self.plan))
-            marks = Marks(folder, scheduler)
-            with lease.held(folder):
-                DaskEngine(address)(Work(tasks, folder, Sources(self.checkpoint.folder.root)), marks)
-            return marks.figures()
+        named = [replace(task, file=f"{name}:{task.file}") for task in tasks]
+        rows = zip(named, seconds, wire, strict=True)
+        table = {task.file: {"seconds": s, "wire": w, "size": task.size} for task, s, w in rows}
+        table_path(folder, named[0].file).write_text(json.dumps(table))
+        marks = Marks(folder, scheduler)
+        DaskEngine(address)(Work(named, folder, Sources(self.checkpoint.folder.root)), marks)
+        return marks.figures()
 
 
 def simulate(work: Path, rates: dict[str, Any], counts: Sequence[int], lasting: float) -> dict[str, Any]:
@@ -99,19 +106,19 @@ def simulate(work: Path, rates: dict[str, Any], counts: Sequence[int], lasting: 
     seconds, traffic = world.seconds, world.traffic
     rows = {}
     for count in counts:
-        with deployment(work, count) as (address, scheduler, there):
+        with deployment(work, count) as (address, scheduler, there), world.folder() as folder:
             row: dict[str, Any] = {"seconds_to_start": round(there, 1), "storage": {}}
             for name, storage in {"unlimited": float("inf"), **STORAGE}.items():
                 model = makespan(seconds, traffic, count, storage)
                 scale = min(1.0, lasting / model)
                 spans, wire = [s * scale for s in seconds], [t * scale / storage for t in traffic]
-                found = world.run(world.tasks, spans, wire, address, scheduler)
-                row["handshake"] = max(found["handshake"], row.get("handshake", 0.0))
+                found = world.run(name.replace(" ", ""), folder, world.tasks, spans, wire, address, scheduler)
+                row.setdefault("first_shard_after", found["first_shard_after"])
                 simulated = round(found["wall"] / scale, 1)
                 row["storage"][name] = {"simulated": simulated, "model": round(model, 1), "scale": round(scale, 4)}
             row["greedy"] = round(greedy(seconds, count), 1)
             empty = [replace(world.tasks[n % len(world.tasks)], file=f"s{n}", task=f"t{n}") for n in range(EMPTY)]
-            idle = world.run(empty, [0.0] * EMPTY, [0.0] * EMPTY, address, scheduler)
+            idle = world.run("empty", folder, empty, [0.0] * EMPTY, [0.0] * EMPTY, address, scheduler)
             row["empty_tasks_per_second"] = round(EMPTY / idle["wall"])
             row["scheduler_ms_per_empty_task"] = round(1000 * idle["scheduler_cpu"] / EMPTY, 3)
             row["client_ms_per_empty_task"] = round(1000 * idle["client_cpu"] / EMPTY, 3)

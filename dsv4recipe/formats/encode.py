@@ -102,11 +102,13 @@ def _spans(rows: int, columns: int) -> list[tuple[int, int]]:
     return [(start, min(start + step, rows)) for start in range(0, rows, step)]
 
 
-def blocks(source: SourceTensor, weight: Bytes, scale: Bytes | None) -> Iterator[tuple[int, Floats]]:
-    """(first row, float32 rows) block by block, every value finite. A block is gone when the next comes."""
+def blocks(
+    source: SourceTensor, weight: Bytes, scale: Bytes | None, empty: Empty = np.empty
+) -> Iterator[tuple[int, Floats]]:
+    """(first row, float32 rows) block by block, every value finite. A block (of `empty`) is gone with the next."""
     rows, columns = rows_of(source)
     spans = _spans(rows, columns)
-    memory = np.empty((spans[0][1] if spans else 0, columns), np.float32)
+    memory = empty((spans[0][1] if spans else 0, columns), np.float32)
     for start, stop in spans:
         block = decode_rows(source, weight, scale, start, stop, memory)
         index = source_kernels.first_not_finite(block.view(np.int32).ravel())
@@ -158,13 +160,13 @@ def _affine(
     rows, columns = source.shape
     spans = _spans(rows, columns)
     # Scales and biases: two to store and two to choose codes with; minmax stores the latter.
-    chosen = np.empty((4, spans[0][1] if spans else 0, columns // fmt.group_size), np.float32)
+    chosen = empty((4, spans[0][1] if spans else 0, columns // fmt.group_size), np.float32)
     decoded: Iterator[tuple[int, Floats]] = iter(())
     if source.stored == "fp4" and scale is not None:
         check_codes(source, weight, scale)
         packed, exponents = weight.reshape(rows, columns // 2), scale.reshape(rows, columns // 32)
     else:
-        decoded = blocks(source, weight, scale)
+        decoded = blocks(source, weight, scale, empty)
     fitted, first = (fmt.fit != "minmax"), 2 if fmt.fit == "minmax" else 0
     for start, stop in spans:
         part, four = slice(start, stop), chosen[:, : stop - start]
@@ -205,12 +207,12 @@ def _mxtq(
 ) -> tuple[NDArray[Any], ...]:
     packed, stored = _arrays(fmt, source, empty)
     rows, width = source.shape
-    norms = np.empty(rows, np.float32)
+    norms, lanes = np.empty(rows, np.float32), empty((width * mxtq.LANES,), np.float32)
     flips, scales = signs(width, fmt.seed), block_scales(width)
     sizes, edges = np.array(hadamard_blocks(width), np.int64), boundaries(width, fmt.bits)
-    for start, block in blocks(source, weight, scale):
+    for start, block in blocks(source, weight, scale, empty):
         part = slice(start, start + len(block))
-        mxtq.quantize(block, flips, sizes, scales, edges, fmt.bits, packed[part], norms[part])
+        mxtq.quantize(block, flips, sizes, scales, edges, fmt.bits, lanes, packed[part], norms[part])
     beyond = narrow(norms, "F16", stored)
     if beyond >= 0:
         raise BadValue(beyond, 0, "the row's norm overflows float16")
@@ -241,7 +243,7 @@ def keep(fmt: Keep, source: SourceTensor, weight: Bytes, scale: Bytes | None, em
         raise ValueError(f"{source.dtype} is kept as F32, BF16 or F16, not as {fmt.dtype}")
     rows, columns = rows_of(source)
     out = empty((rows, columns), np.float32 if fmt.dtype == "F32" else np.uint16)
-    for start, block in blocks(source, weight, scale):
+    for start, block in blocks(source, weight, scale, empty):
         beyond = narrow(block, fmt.dtype, out[start : start + len(block)])
         if beyond >= 0:
             row, column = divmod(beyond, columns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -17,9 +18,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(scope="package")
 def three_workers() -> Iterator[str]:
-    """The address of a scheduler with three workers, one of two threads, all in this process."""
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None, protocol="tcp", host="127.0.0.1"
-    ) as cluster:
+    """The address of a scheduler with three workers of one thread, all in this process."""
+    options = {"threads_per_worker": 1, "dashboard_address": None, "protocol": "tcp", "host": "127.0.0.1"}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Creating scratch directories")  # of a busy machine
+        cluster = LocalCluster(n_workers=2, processes=False, **options)
+    with cluster:
         cluster.scale(3)
         yield str(cluster.scheduler_address)

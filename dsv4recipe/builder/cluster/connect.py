@@ -17,6 +17,7 @@ from dsv4recipe.errors import RecipeError, Where
 
 OWN = {
     "distributed.worker.daemon": True,
+    "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": 1},
     "distributed.worker.profile.enabled": False,
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
@@ -25,8 +26,9 @@ OWN = {
     "distributed.scheduler.work-stealing": False,
     "distributed.scheduler.active-memory-manager.start": False,
 }
-"""Of a cluster of our own: nothing may kill or pause a worker for its memory, which the build bounds by itself, and
-nothing samples its stacks a hundred times a second."""
+"""Of a cluster of our own: nothing may kill or pause a worker for its memory, which the build bounds by itself, nothing
+samples its stacks a hundred times a second, and malloc may keep what it has, which Dask's environment for workers
+forbids (new pages cost more than what is put into them)."""
 
 
 @contextlib.contextmanager

@@ -49,7 +49,7 @@ class Session:
         address = str(client.scheduler_info(n_workers=1)["address"])
         tell({"event": "cluster", "scheduler": address, "dashboard": str(client.dashboard_link)})
         self.inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        self.schedule = Schedule(tasks)
+        self.schedule = Schedule(sorted(tasks, key=lambda file: -tasks[file].size))  # no long one is left for the end
         self.storage = Storage(self.folder, patience.storage, tell)
         self.members = Members(client, address, job, self.inbox, patience.workers, tell)
         self.hands = Hands(client, job, self.inbox)

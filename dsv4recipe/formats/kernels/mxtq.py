@@ -221,13 +221,13 @@ def indices(t, norms, boundaries, bits, words):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def quantize(rows, signs, blocks, scales, boundaries, bits, packed, norms):  # type: ignore[no-untyped-def]
+def quantize(rows, signs, blocks, scales, boundaries, bits, t, packed, norms):  # type: ignore[no-untyped-def]
     """rows float32 [n, in] → packed uint32 [n, in·bits/32], norms float32 [n] (Inf or NaN where it overflows).
 
-    signs, scales float32 [in]; blocks int64, the Hadamard blocks; boundaries float32 [2^bits - 1]; bits 2 or 4.
+    signs, scales float32 [in]; blocks int64, the Hadamard blocks; boundaries float32 [2^bits - 1]; bits 2 or 4; t
+    float32 [in·8], memory to work in: a malloc that gives so much back at once would fetch its pages each time.
     """
-    count, width = rows.shape
-    t = np.zeros(width * LANES, np.float32)
+    count = rows.shape[0]
     words = np.empty(packed.shape[1] * LANES, np.uint32)
     lengths = np.empty(LANES, np.float32)
     for first in range(0, count, LANES):
