@@ -1,6 +1,7 @@
 """What a cluster brings: a model of the cost, checked against shards measured here and against the real scheduler.
 
 python -m benchmarks.scale_out record WORKDIR -o docs/scale-out.json      real shards timed, and a fit
+python -m benchmarks.scale_out expect WORKDIR -o docs/scale-out.json      the model of V4-Pro by those recipes
 python -m benchmarks.scale_out overhead WORKDIR -o docs/scale-out.json    the engine against local, equal cores
 python -m benchmarks.scale_out simulate WORKDIR -o docs/scale-out.json    8 to 512 workers × the V4-Pro task list
 python -m benchmarks.scale_out plot -o docs/scale-out.json                docs/scale-out.svg
@@ -16,7 +17,7 @@ from typing import Any
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("record", "simulate", "plot", "overhead"))
+    parser.add_argument("what", choices=("record", "expect", "simulate", "plot", "overhead"))
     parser.add_argument("work", type=Path, nargs="?", default=Path())
     parser.add_argument("-o", "--output", type=Path)
     parser.add_argument("--recipe", default="jangtq2")
@@ -43,6 +44,10 @@ def run(asked: argparse.Namespace, data: dict[str, Any]) -> dict[str, Any] | Non
             from benchmarks.scale_out.record import record
 
             return record(asked.work)
+        case "expect":
+            from benchmarks.scale_out.expect import expect
+
+            return expect(asked.work, data["record"])
         case "overhead":
             from benchmarks.scale_out.overhead import overhead
 
