@@ -2,9 +2,10 @@
 
     python benchmarks/contract.py WORKDIR
 
-WORKDIR gets V4-Flash by headers, and a bundle of every recipe with all its headers, its side files and holes for data;
-both take no disk. Each bundle is then proven by `dsv4recipe verify --json` without its manifest, as a downloaded one.
-On Linux the bytes that the process read in all are beside the bytes of the headers: weights are not among them.
+WORKDIR gets every release by headers, and a bundle or GGUF file of every recipe as `build --headers-only` makes it,
+with holes for data; both take no disk. Each is then proven by `dsv4recipe verify --json`, as a downloaded one: no
+manifest. On Linux the bytes that the process read in all are beside the bytes of the headers: weights are not among
+them.
 """
 
 from __future__ import annotations
@@ -19,35 +20,16 @@ import time
 from pathlib import Path
 
 from dsv4recipe import load_recipe, make_plan, open_checkpoint
-from dsv4recipe.builder.side import side_files
-from dsv4recipe.checkpoint.graph import Checkpoint
-from dsv4recipe.checkpoint.header import read_header
+from dsv4recipe.builder.hollow import build_headers
+from dsv4recipe.bundle.view import open_bundle
+from dsv4recipe.checkpoint.releases import RELEASES
 from dsv4recipe.checkpoint.synth import synthesize
-from dsv4recipe.plan.shards import shard_header, shard_modules
+from dsv4recipe.plan.containers import container_of
 from dsv4recipe.recipe.shipped import shipped_recipes
-
-
-def hollow(recipe: str, checkpoint: Checkpoint, out: Path) -> Path:
-    """Headers, holes and side files of a recipe's bundle, as a download: no plan, no manifest."""
-    plan = make_plan(load_recipe(recipe), checkpoint)
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
-    for shard in plan.shards:
-        with (out / shard.file).open("wb") as stream:
-            stream.write(shard_header(shard_modules(shard, plan.by_disk)))
-            stream.truncate(shard.file_bytes)
-    for name, content in side_files(plan, checkpoint).items():
-        (out / name).parent.mkdir(exist_ok=True)
-        (out / name).write_bytes(content)
-    for path in out.glob("dsv4recipe.*"):
-        path.unlink()
-    return out
 
 
 def fill_tq_bits(bundle: Path) -> None:
     """The one number that the contract reads beside a header: the width of an MXTQ tensor, which is no hole."""
-    from dsv4recipe.bundle.view import open_bundle
-
     view = open_bundle(bundle)[0]
     for stem, parts in view.tensors.items():
         packed, bits = parts.get(".tq_packed"), parts.get(".tq_bits")
@@ -72,22 +54,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("work", type=Path)
     work = parser.parse_args().work
-    if not (work / "full").exists():
-        synthesize(work / "full", preset="full", headers_only=True)
-    checkpoint = open_checkpoint(work / "full")
-    for recipe in shipped_recipes():
-        bundle = hollow(recipe, checkpoint, work / recipe)
-        fill_tq_bits(bundle)
-        headers = sum(read_header(path).data_start for path in bundle.glob("*.safetensors"))
+    releases = {release.model: name for name, release in RELEASES.items()}
+    for name in shipped_recipes():
+        recipe = load_recipe(name)
+        release = releases[recipe.source.model]
+        if not (work / release).exists():
+            synthesize(work / release, release, preset="full", headers_only=True)
+        checkpoint = open_checkpoint(work / release)
+        plan = make_plan(recipe, checkpoint)
+        bundle = work / (f"{name}.gguf" if container_of(plan).one_file else name)
+        shutil.rmtree(bundle) if bundle.is_dir() else bundle.unlink(missing_ok=True)
+        build_headers(plan, checkpoint, bundle)
+        if bundle.is_dir():
+            fill_tq_bits(bundle)
+        headers = sum(header.data_start for header in open_bundle(bundle)[0].shards)
         wall, read, document = proven(bundle)
         contract = document["steps"][1]  # type: ignore[index]
         verdict = "ok" if contract["ok"] and not contract["findings"] else f"{len(contract['findings'])} findings"
+        holds = contract["facts"][0].split(" over")[0].split(" against")[0]
         print(
-            f"{recipe:20} {contract['facts'][0].split(' over')[0]:34} {wall:5.2f} s  headers {headers / 1e6:5.1f} MB, "
+            f"{name:20} {holds:40} {wall:5.2f} s  headers {headers / 1e6:5.1f} MB, "
             f"read in all {read / 1e6:5.1f} MB  {verdict}",
             flush=True,
         )
-        shutil.rmtree(bundle)
+        shutil.rmtree(bundle) if bundle.is_dir() else bundle.unlink()
 
 
 def internal(bundle: str) -> None:

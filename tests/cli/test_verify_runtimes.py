@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from dsv4recipe import build, load_recipe, make_plan, open_checkpoint
+from dsv4recipe.builder.hollow import build_headers
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.synth_files import special_tokens
 from dsv4recipe.cli.main import run
 from dsv4recipe.verifier.runtime import Question, probe_runtime
-from tests.targets.bundles import hollow_bundle
 
 Captured = pytest.CaptureFixture[str]
 RAPID = "DSV4RECIPE_RAPID_MLX_PYTHON"
@@ -96,7 +96,7 @@ def test_a_bundle_without_a_prompt_format_cannot_be_asked(bundle: Path, tmp_path
 
 def test_a_full_size_bundle_is_loaded_only(full: Checkpoint, tmp_path: Path) -> None:
     """156 GB by headers, in the strict loader of Rapid-MLX, in a few seconds and little memory."""
-    out = hollow_bundle(make_plan(load_recipe("native"), full), full, tmp_path / "native")
+    out = build_headers(make_plan(load_recipe("native"), full), full, tmp_path / "native")
     result = probe_runtime(out, "rapid-mlx", Path(python_of(RAPID)), tokens=0)
     assert (result.loaded, result.forward) == (True, None)
     assert "loaded only, nothing was run" in result.facts

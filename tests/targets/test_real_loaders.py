@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from dsv4recipe import build, make_plan
+from dsv4recipe.builder.hollow import build_headers
 from dsv4recipe.checkpoint.family import Slot
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.plan.model import Plan, PlannedModule
@@ -30,7 +31,7 @@ from dsv4recipe.verifier.probe_result import ProbeResult
 from dsv4recipe.verifier.runtime import probe_runtime
 from dsv4recipe.verifier.runtime_findings import runtime_findings
 from dsv4recipe.verifier.runtimes import RUNTIMES
-from tests.targets.bundles import hollow_bundle, moved
+from tests.targets.bundles import moved
 
 CHILD = Path(__file__).with_name("sanitize_child.py")
 PROBE = Path(probe.__file__).parent
@@ -76,7 +77,7 @@ def test_a_full_size_bundle_loads_strictly(
 ) -> None:
     """Every name and shape of V4-Flash, with all 256 experts, through the runtime's own loader; no weight is read."""
     plan = make_plan(moved(recipe, target), full)
-    bundle = hollow_bundle(plan, full, tmp_path / "bundle")
+    bundle = build_headers(plan, full, tmp_path / "bundle")
     seen = probe_runtime(bundle, runtime, interpreter(runtime), tokens=0)
     assert [finding.message for finding in runtime_findings(seen)] == []
     assert (seen.loaded, seen.missing, seen.unexpected, seen.misshapen) == (True, (), (), ())
