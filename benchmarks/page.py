@@ -17,7 +17,7 @@ mpl.use("svg")
 mpl.rcParams["svg.hashsalt"] = "dsv4recipe"
 from matplotlib import pyplot as plt  # noqa: E402 - after the choice of the backend
 
-from benchmarks.sizes import seconds  # noqa: E402
+from benchmarks.sizes import scaling, seconds  # noqa: E402
 
 
 def machine_line(machine: dict[str, Any]) -> str:
@@ -61,11 +61,11 @@ def met(row: dict[str, Any]) -> bool:
 
 def sizes(result: dict[str, Any]) -> str:
     rows = [
-        [row["recipe"], str(row["experts"]), f"{row['weights']:,}", f"{row['wall']:.2f} s", f"{rate(row):.3f} ns",
-         f"{row['rss_mb']:.0f} MB"]
+        [row["recipe"], str(row["workers"]), str(row["experts"]), f"{row['weights']:,}", f"{row['wall']:.2f} s",
+         f"{rate(row):.3f} ns", f"{row['rss_mb']:.0f} MB"]
         for row in result["rows"]
     ]  # fmt: skip
-    return table(["recipe", "experts", "weights", "wall", "per weight", "peak RSS"], rows)
+    return table(["recipe", "workers", "experts", "weights", "wall", "per weight", "peak RSS"], rows)
 
 
 def whole(result: dict[str, Any]) -> str:
@@ -106,17 +106,18 @@ def draw(build: dict[str, Any], size: dict[str, Any], out: Path) -> None:
     axis.invert_yaxis()
     save(figure, out / "builds.svg")
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
-    for recipe in dict.fromkeys(row["recipe"] for row in size["rows"]):
-        rows = [row for row in size["rows"] if row["recipe"] == recipe]
+    for recipe, workers in dict.fromkeys((row["recipe"], row["workers"]) for row in size["rows"]):
+        rows = [row for row in size["rows"] if (row["recipe"], row["workers"]) == (recipe, workers)]
+        label = f"{recipe}, {workers} worker{'s' if workers > 1 else ''}"
         experts = [row["experts"] for row in rows]
-        left.plot(experts, [rate(row) for row in rows], "o-", label=recipe)
-        right.plot(experts, [row["rss_mb"] for row in rows], "o-", label=recipe)
-    for axis, label in ((left, "nanoseconds per weight"), (right, "peak RSS, MB")):
+        left.plot(experts, [rate(row) for row in rows], "o-", label=label)
+        right.plot(experts, [row["rss_mb"] for row in rows], "o-", label=label)
+    for axis, what in ((left, "nanoseconds per weight"), (right, "peak RSS, MB")):
         axis.set_xscale("log", base=2)
         axis.set_xticks(experts, [str(number) for number in experts])
         axis.set_ylim(bottom=0)
         axis.set_xlabel("experts in the layer")
-        axis.set_ylabel(label)
+        axis.set_ylabel(what)
         axis.legend()
     save(figure, out / "sizes.svg")
 
@@ -136,7 +137,8 @@ def main(docs: Path, build_file: Path, size_file: Path, kernel_file: Path, spent
     text = Template(Path(__file__).with_name("performance.md").read_text()).substitute(
         machine=machine_line(build["machine"]), experts=build["experts"], source_bytes=f"{build['source_bytes']:,}",
         rounds=build["rounds"], ratios=ratios(build), builds=builds(build), size_rounds=size["rounds"],
-        sizes=sizes(size), whole=whole(size), kernels=kernels(infos), stages=stages(spent["recipes"]),
+        sizes=sizes(size), whole=whole(size), scaling=f"{scaling(size['rows']):.2f}", kernels=kernels(infos),
+        stages=stages(spent["recipes"]),
     )  # fmt: skip
     (docs / "performance.md").write_text(text)
     for name, data in (("builds", build), ("sizes", size), ("kernels", infos), ("spent", spent)):

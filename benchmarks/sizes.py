@@ -2,7 +2,7 @@
 
     python -m benchmarks.sizes WORKDIR [--experts 16,32,64,128,256] [--rounds 3] [-o RESULT.json]
 
-Prints, per recipe and number of experts, the median seconds, nanoseconds per weight and peak RSS. WORKDIR needs 15 GB;
+Prints, per build and number of experts, the median seconds and peak RSS. WORKDIR needs 15 GB;
 each slice is removed after its turn.
 """
 
@@ -18,7 +18,8 @@ from typing import Any
 from benchmarks.runs import PROGRAM, machine, median, payload, raw_copy, slice_of, timed
 from dsv4recipe import load_recipe, make_plan, open_checkpoint
 
-RECIPES = ("jangtq2", "q4q8")
+BUILDS = (("jangtq2", 1), ("jangtq2", 2), ("q4q8", 2))  # recipe, workers
+Row = dict[str, Any]
 
 
 def whole_model(work: Path) -> dict[str, int]:
@@ -27,16 +28,24 @@ def whole_model(work: Path) -> dict[str, int]:
     if not source.exists():
         subprocess.run([*PROGRAM, "synth", str(source), "--preset", "full", "--headers-only"], check=True)
     checkpoint = open_checkpoint(source)
-    return {recipe: make_plan(load_recipe(recipe), checkpoint).weights for recipe in RECIPES}
+    return {recipe: make_plan(load_recipe(recipe), checkpoint).weights for recipe in dict(BUILDS)}
 
 
-def seconds(rows: list[dict[str, Any]], recipe: str, weights: int) -> float:
-    """Wall seconds of `weights` weights, on the line through the smallest and the largest slice (so that starting is
-    counted once)."""
-    mine = [row for row in rows if row["recipe"] == recipe]
-    first, last = mine[0], mine[-1]
-    slope = (last["wall"] - first["wall"]) / (last["weights"] - first["weights"])
-    return float(first["wall"] + slope * (weights - first["weights"]))
+def slope(rows: list[Row], recipe: str, workers: int = 2) -> float:
+    """Seconds per weight between the smallest and the largest slice, so without what every build costs once."""
+    first, *_, last = [row for row in rows if (row["recipe"], row["workers"]) == (recipe, workers)]
+    return float((last["wall"] - first["wall"]) / (last["weights"] - first["weights"]))
+
+
+def seconds(rows: list[Row], recipe: str, weights: int) -> float:
+    """Wall seconds of `weights` weights with two workers, on the line through the smallest and the largest slice."""
+    first = next(row for row in rows if (row["recipe"], row["workers"]) == (recipe, 2))
+    return float(first["wall"] + slope(rows, recipe) * (weights - first["weights"]))
+
+
+def scaling(rows: list[Row]) -> float:
+    """By how much two workers are faster than one for MXTQ, per weight."""
+    return slope(rows, "jangtq2", 1) / slope(rows, "jangtq2", 2)
 
 
 def main() -> None:
@@ -52,21 +61,18 @@ def main() -> None:
         source = slice_of(asked.work, experts)
         out = asked.work / "out"
         raw_copy(source, asked.work / "warm", 0)  # everything into the page cache
-        for recipe in RECIPES:
-            weights = make_plan(load_recipe(recipe), open_checkpoint(source)).weights
+        checkpoint = open_checkpoint(source)
+        for recipe, workers in BUILDS:
+            weights = make_plan(load_recipe(recipe), checkpoint).weights
+            command = ["build", recipe, "--source", str(source), "-o", str(out), "--workers", str(workers)]
             runs = []
             for _ in range(asked.rounds):
                 shutil.rmtree(out, ignore_errors=True)
-                command = ["build", recipe, "--source", str(source), "-o", str(out), "--workers", "2"]
                 runs.append(timed([*PROGRAM, *command]))
-            rows.append(
-                {"recipe": recipe, "experts": experts, "weights": weights, "bytes": payload(out), **median(runs)}
-            )
-            row = rows[-1]
-            print(
-                f"{recipe:8} {experts:4} experts {weights:15,} weights {row['wall']:7.2f} s "
-                f"{row['wall'] / weights * 1e9:6.3f} ns per weight {row['rss_mb']:6.0f} MB"
-            )
+            row = {"recipe": recipe, "workers": workers, "experts": experts, "weights": weights, "bytes": payload(out)}
+            rows.append(row | median(runs))
+            print("{recipe:8} {workers} workers {experts:4} experts {weights:15,} weights {wall:7.2f} s "
+                  "{rss_mb:6.0f} MB".format(**rows[-1]))  # fmt: skip
         shutil.rmtree(out)
         (asked.work / "warm").unlink()
         if fresh:
@@ -75,6 +81,7 @@ def main() -> None:
     for recipe, weights in whole.items():
         minutes = seconds(rows, recipe, weights) / 60
         print(f"{recipe:8} all {weights:,} weights of V4-Flash, extrapolated: {minutes:.1f} min")
+    print(f"two workers against one for MXTQ, per weight: {scaling(rows):.2f} ×")
     if asked.output:
         asked.output.write_text(
             json.dumps({"machine": machine(), "rounds": asked.rounds, "rows": rows, "whole": whole}, indent=1) + "\n"
