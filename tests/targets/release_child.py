@@ -2,84 +2,48 @@
 
     python release_child.py RUNTIME BUNDLE TOKENS
 
-Beyond what the probe of `verify` does: Rapid-MLX's drafter, and mlx-vlm's image tower and Engram tables. Prints one
-JSON document on stdout. RUNTIME: mlx-vlm, rapid-mlx, jang, mlx-lm. Imports nothing of this project.
+Loads and runs as the probe of `verify` does, by its own modules; beyond it are Rapid-MLX's drafter, and mlx-vlm's image
+tower and Engram tables. Prints one JSON document on stdout. RUNTIME is a name of the probe's.
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import json
-import math
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import mlx.core as mx
-from mlx import nn
-from mlx.utils import tree_flatten
+import numpy as np
 
-SEEN = {}
-
-
-def recorded(original):
-    """`load_weights` that notes which names the model wants and which it is given, and is strict."""
-
-    def load_weights(self, weights, strict=True):
-        wanted = {name: value.shape for name, value in tree_flatten(self.parameters())}
-        given = {name: value.shape for name, value in weights}
-        SEEN["strict"] = strict
-        SEEN["missing"] = sorted(wanted.keys() - given.keys())
-        SEEN["unexpected"] = sorted(given.keys() - wanted.keys())
-        SEEN["misshapen"] = sorted(n for n in wanted.keys() & given.keys() if wanted[n] != given[n])
-        SEEN["parameters"] = len(wanted)
-        return original(self, weights, strict=True)
-
-    return load_weights
+PROBE = Path(__file__).parents[2] / "dsv4recipe" / "verifier" / "probe"
 
 
-def load_model(runtime, bundle):
-    """The runtime's own loader, lazily. Returns a function from tokens and cache to logits, and the model."""
-    if runtime == "mlx-vlm":
-        from mlx_vlm.utils import load_model
-
-        model = load_model(bundle, lazy=True)
-        return model, model.language_model.make_cache, lambda x, cache: model.language_model(x, cache=cache).logits
-    register(runtime)
-    from mlx_lm.utils import load_model
-
-    model = load_model(bundle, lazy=True, model_config=overlay(runtime, bundle))[0]
-    return model, model.make_cache, lambda x, cache: model(x, cache=cache)
+def probe(module):
+    """A module of the probe, which imports nothing of the project's and needs no copy of it here."""
+    if "probe" not in sys.modules:
+        spec = importlib.util.spec_from_file_location(
+            "probe", PROBE / "__init__.py", submodule_search_locations=[str(PROBE)]
+        )
+        sys.modules["probe"] = importlib.util.module_from_spec(spec)
+    return import_module(f"probe.{module}")
 
 
-def register(runtime):
-    if runtime == "jang":
-        import jang_tools.dsv4.mlx_register  # noqa: F401
-    elif runtime == "rapid-mlx":
-        import rapid_mlx.models.deepseek_v4 as module
-
-        sys.modules["mlx_lm.models.deepseek_v4"] = module
-
-
-def overlay(runtime, bundle):
-    """What the runtime changes in config.json before it loads."""
-    if runtime != "rapid-mlx":
-        return {}
-    from rapid_mlx.utils.tokenizer import _deepseek_v4_quantization_override
-
-    return _deepseek_v4_quantization_override(bundle)
-
-
-def load(runtime, bundle, tokens):
-    nn.Module.load_weights = recorded(nn.Module.load_weights)
-    model, make_cache, run = load_model(runtime, Path(bundle))
-    cache = make_cache()
-    prompt = mx.array([[(17 * i + 3) % 512 for i in range(tokens)]])
-    first = run(prompt, cache)[0, -1].astype(mx.float32)
-    second = run(mx.argmax(first)[None, None], cache)[0, -1].astype(mx.float32)
+def load(name, bundle, tokens):
+    runtime = probe("runtimes").runtimes()[name]
+    runtime.bring()
+    with probe("witness").watched() as seen:
+        model = runtime.load(Path(bundle))
+    forward, ids = probe("forward"), [(17 * i + 3) % 512 for i in range(tokens)]
+    cache = runtime.text(model).make_cache()
+    first = forward.prefill(runtime, model, ids, cache, False)[0][-1]
+    second = runtime.logits(model, mx.array([[int(first.argmax())]]), cache)[0, -1].astype(mx.float32)
     logits = [first.tolist(), second.tolist()]
-    finite = all(math.isfinite(value) for row in logits for value in row)
-    seen = {**SEEN, "finite": finite, "logits": logits}
+    seen |= {"finite": bool(np.isfinite(logits).all()), "logits": logits}
     if getattr(model, "mtp", None):
-        seen["drafted"] = draft(model, prompt)
+        seen["drafted"] = draft(model, mx.array([ids]))
     if "vision" in model:
         patches = mx.random.normal((36, model.vision.patch_embed.proj.weight.shape[1]), key=mx.random.key(0))
         seen["image"] = bool(mx.isfinite(model.encode_image(patches, 6, 6)).all())
@@ -99,4 +63,6 @@ def draft(model, prompt):
 
 
 if __name__ == "__main__":
-    print(json.dumps(load(sys.argv[1], sys.argv[2], int(sys.argv[3]))))
+    with contextlib.redirect_stdout(sys.stderr):
+        found = load(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    print(json.dumps(found))

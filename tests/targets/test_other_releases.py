@@ -90,7 +90,7 @@ def run(source: Sources, tmp_path_factory: pytest.TempPathFactory) -> Callable[[
 
 RUNS = [
     ("v4-flash-0731", "native-dspark", "rapid-mlx"),
-    ("v4-flash-0731", "q4q8", "jang"),
+    ("v4-flash-0731", "q4q8", "jang-strict"),
     ("v4.1-flash", "native", "mlx-vlm"),
     ("v4.1-flash", "q3-mixed-v41", "mlx-vlm"),
     pytest.param("v4.1-plain", "text", "mlx-lm", marks=has_mlx_lm),
