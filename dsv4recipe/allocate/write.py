@@ -51,7 +51,7 @@ def write(problem: Problem, spent: Spent, name: str, purpose: str, command: str,
 
 
 def _rules(problem: Problem, spent: Spent) -> list[Rule]:
-    """Rules that drop first, then the new ones, then the base's for what is left."""
+    """Rules that drop first, then the new ones, then the base's for what is left, and for the roles of other releases."""
     base = problem.recipe.rules
     half = problem.recipe.target.half
     kept = {module.rule for module in problem.base.modules if module.sources not in spent.formats}
@@ -63,7 +63,20 @@ def _rules(problem: Problem, spent: Spent) -> list[Rule]:
     taken = {rule.id for rule in base if rule.id in kept or rule.action == "drop"}
     new = [replace(rule, id=f"{rule.id}-2") if rule.id in taken else rule for rule in new]
     drops = [rule for rule in base if rule.action == "drop" and rule.id in problem.base.dropped]
-    return [*drops, *new, *(rule for rule in base if rule.id in kept)]
+    left = (rule if rule.id in kept else _elsewhere(rule, problem) for rule in base)
+    return [*drops, *new, *(rule for rule in left if rule is not None)]
+
+
+def _elsewhere(rule: Rule, problem: Problem) -> Rule | None:
+    """What a rule of the base says of roles that this checkpoint lacks: those of other releases' prediction stages."""
+    if problem.recipe.target.mtp == "drop" or rule.action == "drop":
+        return None
+    here = {group.slot.row.role for group in problem.checkpoint.groups}
+    roles = tuple(role for role in rule.match.role if role not in here)
+    if not roles:
+        return None
+    note = f"not in this release: as {problem.recipe.name} has it"
+    return replace(rule, id=f"{rule.id}-elsewhere", match=replace(rule.match, role=roles), optional=True, note=note)
 
 
 def _check(problem: Problem, spent: Spent, plan: Plan) -> None:

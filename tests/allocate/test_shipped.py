@@ -15,7 +15,9 @@ import dsv4recipe
 from dsv4recipe import load_recipe, make_plan
 from dsv4recipe.allocate.machine import room
 from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.checkpoint.releases import RELEASES
 from dsv4recipe.cli.main import run
+from dsv4recipe.plan.expected import expected_checkpoint
 from dsv4recipe.recipe.shipped import recipe_path
 from tests.recipes import ALLOCATED
 
@@ -44,6 +46,18 @@ def test_its_command_makes_it_again(
     out = tmp_path / words[-1]
     assert run([*words[:-1], str(out)]) == 0
     assert out.read_text(encoding="utf-8") == MADE[name]
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_it_plans_on_the_release_with_dspark_stages(name: str, full: Checkpoint) -> None:
+    """A recipe that keeps prediction stages grows by them; the others stay as they are."""
+    later = expected_checkpoint(RELEASES["v4-flash-0731"].full_config(), "config.json")
+    recipe = load_recipe(name)
+    there, here = make_plan(recipe, later), make_plan(recipe, full)
+    stages = [module for module in there.modules if module.block == "mtp"]
+    assert bool(stages) == (recipe.target.mtp == "keep")
+    more = there.tensor_bytes - here.tensor_bytes
+    assert more == sum(m.bytes for m in stages) - sum(m.bytes for m in here.modules if m.block == "mtp")
 
 
 @pytest.mark.parametrize("name", MADE)

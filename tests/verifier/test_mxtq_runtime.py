@@ -20,6 +20,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from dsv4recipe import build, load_recipe, make_plan
+from dsv4recipe.allocate.run import Wishes, prepare
+from dsv4recipe.allocate.write import write
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.formats import Mxtq, SourceTensor
 from dsv4recipe.formats.decode import decode_parts, decode_source
@@ -196,6 +198,27 @@ def test_the_audits_of_vmlx_find_what_was_announced(made: Make, tmp_path: Path) 
         recipe: [[], True, found, [], True, 0, ["ok", 0, [], []], ["deepseek_r1", "dsml"]]
         for recipe, found in widths.items()
     }
+
+
+def test_vmlx_audits_and_runs_what_allocate_mixed(tiny: Checkpoint, tmp_path: Path) -> None:
+    """Layers of MXTQ beside layers whose experts are affine, mxfp4, or both: what a budget buys there is what loads."""
+    needs("vmlx_engine")
+    problem = prepare(load_recipe("jangtq2"), tiny, Wishes(sample=4))
+    low, high = problem.limits
+    plan = write(problem, problem.spend(low + (high - low) // 20), "mixed", "tests.", "nothing").plan
+    experts = [module for module in plan.modules if module.role == "routed-expert" and module.block == "main"]
+    layers = {str(layer): {m.format.kind for m in experts if m.layer == layer} for layer in range(4)}
+    assert {"affine"} in layers.values() and {"affine", "mxfp4"} in layers.values()
+    bundle = build(plan, tiny, tmp_path / "mixed")
+    whole = {layer: 2 for layer, kinds in layers.items() if kinds == {"mxtq"}}
+    assert 0 < len(whole) < 4
+    audited = child(AUDIT, tmp_path, bundle)["mixed"]
+    assert audited == [[], True, whole, [], True, 0, ["ok", 0, [], []], ["deepseek_r1", "dsml"]]
+    result = probe_runtime(bundle, "vmlx", decoded=True, tokens=12)
+    assert {finding.code for finding in runtime_findings(result)} <= {"V219"}  # the installation's
+    assert (result.missing, result.unexpected, result.changed) == ((), (), ())
+    assert result.decoded is not None
+    assert result.decoded.nine_in_ten >= COSINE
 
 
 PRESTACK = """
