@@ -51,7 +51,7 @@ def write(problem: Problem, spent: Spent, name: str, purpose: str, command: str,
 
 
 def _rules(problem: Problem, spent: Spent) -> list[Rule]:
-    """Rules that drop first, then the new ones, then the base's for what is left, and for the roles of other releases."""
+    """Rules that drop first, then the new ones, then the base's for what is left and for roles of other releases."""
     base = problem.recipe.rules
     half = problem.recipe.target.half
     kept = {module.rule for module in problem.base.modules if module.sources not in spent.formats}

@@ -208,7 +208,8 @@ def test_vmlx_audits_and_runs_what_allocate_mixed(tiny: Checkpoint, tmp_path: Pa
     plan = write(problem, problem.spend(low + (high - low) // 20), "mixed", "tests.", "nothing").plan
     experts = [module for module in plan.modules if module.role == "routed-expert" and module.block == "main"]
     layers = {str(layer): {m.format.kind for m in experts if m.layer == layer} for layer in range(4)}
-    assert {"affine"} in layers.values() and {"affine", "mxfp4"} in layers.values()
+    assert {"affine"} in layers.values()
+    assert {"affine", "mxfp4"} in layers.values()
     bundle = build(plan, tiny, tmp_path / "mixed")
     whole = {layer: 2 for layer, kinds in layers.items() if kinds == {"mxtq"}}
     assert 0 < len(whole) < 4
