@@ -34,8 +34,12 @@ def per_weight(problem: Problem, bits: float) -> Budget:
 
 
 def fitting(problem: Problem, room: Room) -> Budget:
-    """What a machine leaves. More than is of use is left free, and the words say so."""
-    high, runtime = problem.limits[1], problem.recipe.target.runtime
+    """What a machine leaves. More than is of use is left free, and the words say so. Raises RecipeError A001 where it
+    leaves less than the smallest budget."""
+    low, high, runtime = *problem.limits, problem.recipe.target.runtime
+    if room.bytes < low:
+        message = f"a Mac with {room.words()} leaves {human_size(room.bytes)}: less than the floors of {runtime} allow"
+        raise RecipeError("A001", message, hint=f"{problem.range_words()}; a runtime with MXTQ goes lowest")
     free = f" Nothing above {human_size(high)} lowers the error; the rest stays free." if room.bytes > high else ""
     words = f"{runtime} on a Mac with {room.words()}; {human_size(room.bytes)} are left.{free}"
     return Budget(min(room.bytes, high), words)

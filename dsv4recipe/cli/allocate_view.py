@@ -92,4 +92,7 @@ def _curve(data: dict[str, Any]) -> None:
     heads = ("tensor bytes", "GB / GiB", "bits/w", "error", "bound", "")
     console().print(table(heads, rows, right=(0, 1, 2, 3, 4)))
     click.echo("error is weighted by importance; bound is the least that any choice could have")
+    base = data["base"]
+    if base["error"] is not None:
+        click.echo(f"{base['name']}: {base['error']:.5g} in {human_size(base['bytes'])}")
     click.echo()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from dataclasses import replace
 from itertools import pairwise
@@ -179,6 +180,11 @@ def test_budgets_without_sense_name_those_that_have_some(
         assert f"{low:,} B" in said
         assert f"{high:,} B" in said
         assert not out.exists()
+    command[-2:] = ["--fits", "64GB-mac"]
+    assert run([*command, "-o", str(out)]) == 1
+    said = capsys.readouterr().err
+    assert "error[A001]: a Mac with 64 GB of memory: wired limit 51.540 GB / 48.000 GiB" in said
+    assert f"{low:,} B" in said
     assert q3.spend(low).bytes == low
     assert q3.spend(high).bytes == high
     assert q3.spend(high).error == 0
@@ -298,6 +304,7 @@ def test_dry_run_writes_nothing_and_prints_the_curve(
     assert run([*command, "-o", str(out)]) == 0
     shown = capsys.readouterr().out
     assert "any choice could have" in shown
+    assert re.search(r"^q3-mixed: [\d.]+ in [\d,]+ B", shown, re.MULTILINE)
     assert not out.exists()
     assert run([*command, "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
