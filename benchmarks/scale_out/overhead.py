@@ -98,7 +98,7 @@ def _engines(address: str) -> dict[str, Callable[[Callable[[dict[str, Any]], Non
 def _cluster() -> Iterator[str]:
     from distributed import LocalCluster
 
-    options = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
+    options = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": "127.0.0.1:0"}
     with LocalCluster(n_workers=CORES, processes=True, **options) as cluster:
         yield cluster.scheduler_address
 

@@ -19,7 +19,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 @pytest.fixture(scope="package")
 def three_workers() -> Iterator[str]:
     """The address of a scheduler with three workers of one thread, all in this process."""
-    options = {"threads_per_worker": 1, "dashboard_address": None, "protocol": "tcp", "host": "127.0.0.1"}
+    options = {"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0", "protocol": "tcp", "host": "127.0.0.1"}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Creating scratch directories")  # of a busy machine
         cluster = LocalCluster(n_workers=2, processes=False, **options)

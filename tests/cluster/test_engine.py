@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import queue
 import shutil
 import threading
 from collections import Counter
@@ -12,12 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
+from distributed import Client
 
 from dsv4recipe import RecipeError, build, make_plan, open_checkpoint
 from dsv4recipe.builder import journal
 from dsv4recipe.builder.cluster.engine import DaskEngine
 from dsv4recipe.builder.cluster.job import Job
+from dsv4recipe.builder.cluster.members import Members
 from dsv4recipe.builder.cluster.patience import Patience
 from dsv4recipe.builder.cluster.worker import StoppedError, _fenced, _Pulse
 from dsv4recipe.builder.engine import Work
@@ -93,6 +97,21 @@ def test_an_interrupted_build_is_continued_by_the_other_engine(
         assert again.of("resumed")[0]["shards"] == 5
         assert len(again.of("shard_done")) == len(world.plan.shards) - 5
         world.check_finished(out)
+
+
+def test_no_worker_is_taken_for_lost_because_the_client_forgets_them(
+    world: World, three_workers: str, tmp_path: Path
+) -> None:
+    """A client asks for the scheduler's identity without workers, every two seconds; here, all the time."""
+    job = Job(str(world.checkpoint.folder.root), str(tmp_path), "a token", ())
+    with (
+        dask.config.set({"distributed.client.scheduler-info-interval": "1ms"}),
+        Client(three_workers, set_as_default=False) as client,
+    ):
+        members = Members(client, three_workers, job, queue.SimpleQueue(), 60, lambda event: None)
+        for _ in range(200):
+            members.look_again()
+            assert len(members.present()) == 3
 
 
 def test_an_importance_file_is_read_by_the_workers_and_must_be_the_same_there(

@@ -94,13 +94,18 @@ class Members:
 
     def _poll(self) -> None:
         """Asks the scheduler who is there, at most about once a second."""
-        if self._client.status != "running":
+        scheduler = self._client.scheduler
+        if self._client.status != "running" or scheduler is None:
             hint = "start it and build again, or go on with --engine local: what is finished stays"
             raise RecipeError("B051", "the scheduler is gone", self._where, hint)
         now = time.monotonic()
         if now < self._next:
             return
-        found = self._client.scheduler_info()["workers"]
+        # Not scheduler_info(): every two seconds the client overwrites what that returns by one without workers.
+        try:
+            found = self._client.sync(scheduler.identity, n_workers=-1)["workers"]
+        except OSError:  # the scheduler does not answer: if it is gone, the client's status will say so
+            return
         there = {name: each for name, each in found.items() if each["status"] in _AT_WORK}
         self._next = now + max(0.5, len(there) / 200)
         for name, before in list(self._seen.items()):
