@@ -11,6 +11,9 @@ from dsv4recipe.cli.output import console, table
 from dsv4recipe.verifier.replay.model import LOADS, REFUSED, SEES, Outlook
 from dsv4recipe.verifier.result import Verification
 
+_ENTRIES = {"V120", "V122", "V123", "V124"}
+"""Findings about entries of `quantization`, which --fix-config writes anew."""
+
 
 def print_verification(found: Verification) -> None:
     """One line per step with what was checked, then its findings; its table behind it."""
@@ -23,6 +26,10 @@ def print_verification(found: Verification) -> None:
             _loaders(found.outlooks)
         if step.name == "numbers" and found.roles:
             _numbers(found.roles)
+    errors = {finding.code for step in found.steps for finding in step.findings if finding.severity == "error"}
+    if errors & _ENTRIES:
+        click.echo("If the tensors are right and only config.json is wrong: verify BUNDLE --fix-config OUT.json writes")
+        click.echo("the entries that the tensors call for.")
     click.echo("verified" if found.ok else "verification failed")
 
 

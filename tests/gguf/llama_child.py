@@ -1,12 +1,13 @@
 """Runs in the interpreter that has llama-cpp-python.
 
-python llama_child.py logits MODEL.gguf OUT.npy TOKEN...     decodes tokens on the CPU, writes their logits
+python llama_child.py logits MODEL.gguf OUT.npy TOKEN...     writes logits, computed on the CPU; prints its version
 python llama_child.py vocabulary MODEL.gguf                  loads header and tokenizer alone, says what it saw
 """
 
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 
 import numpy as np
 from llama_cpp import Llama
@@ -19,8 +20,9 @@ def main() -> None:
         print(llama.n_vocab(), llama.metadata["general.architecture"], llama.metadata["deepseek4.block_count"])
         return
     out, *tokens = rest
-    llama = Llama(model, n_ctx=128, n_batch=64, logits_all=True, verbose=False, n_gpu_layers=0, n_threads=2)
+    llama = Llama(model, n_ctx=256, n_batch=64, logits_all=True, verbose=False, n_gpu_layers=0, n_threads=2)
     llama.eval([int(token) for token in tokens])
+    print(version("llama-cpp-python"))
     np.save(out, np.asarray(llama.scores[: len(tokens)], np.float32))
 
 

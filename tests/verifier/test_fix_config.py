@@ -61,6 +61,8 @@ def test_a_corrupted_config_comes_back_right(
         bundle = Path(shutil.copytree(sound[recipe], tmp_path / str(number)))
         (bundle / "config.json").write_text(json.dumps(corrupt(random.Random(number), original)))
         assert not check_any(bundle).step.ok
+        assert run(["verify", str(bundle)]) == 3
+        assert "--fix-config OUT.json writes" in capsys.readouterr().out
         assert run(["verify", str(bundle), "--fix-config", str(bundle / "config.json")]) == 0
         assert "everything else is as it was" in capsys.readouterr().out
         found = check_any(bundle)
