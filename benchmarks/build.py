@@ -1,8 +1,8 @@
 """Our builds against a raw copy, against the peer's converter and against mlx, in turn, in one run.
 
-    python -m benchmarks.build WORKDIR [--experts 128] [--rounds 3] [--peer-python PY] [-o RESULT.json]
+    python -m benchmarks.build WORKDIR [--experts 64] [--rounds 3] [--peer-python PY] [-o RESULT.json]
 
-WORKDIR gets a synthetic slice at V4-Flash's real shapes (1 layer, 128 experts: 2.1 GB) and needs about five times its
+WORKDIR gets a synthetic slice at V4-Flash's real shapes (1 layer, 64 experts: 1.3 GB) and needs about five times its
 size. Each recipe is built once with nothing compiled yet; then each round runs, one after another, our builds and a raw
 copy of as many bytes in and out with fsync; and the first rounds also what takes minutes: mlx's own dequantize and
 quantize of the experts, and with --peer-python (an interpreter with jang, mlx-lm and torch) the jang converter on that
@@ -88,7 +88,7 @@ def ratios(medians: dict[str, Any]) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("work", type=Path)
-    parser.add_argument("--experts", type=int, default=128)
+    parser.add_argument("--experts", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peer-python", default="")
     parser.add_argument("--slow-rounds", type=int, default=1, help="rounds of what takes minutes: mlx and the peer")

@@ -1,6 +1,6 @@
 """Where a build's time goes: py-spy's samples of its threads, by what they were doing.
 
-    python -m benchmarks.spent WORKDIR [--experts 128] [-o RESULT.json]
+    python -m benchmarks.spent WORKDIR [--experts 64] [-o RESULT.json]
 
 Prints, per recipe, the seconds of busy threads (two of them, so up to twice the wall time) at each stage; threads that
 wait are not counted.
@@ -60,7 +60,7 @@ def spent(recipe: str, source: Path, work: Path) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("work", type=Path)
-    parser.add_argument("--experts", type=int, default=128)
+    parser.add_argument("--experts", type=int, default=64)
     parser.add_argument("-o", "--output", type=Path)
     asked = parser.parse_args()
     source = slice_of(asked.work, asked.experts)
