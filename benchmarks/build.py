@@ -1,6 +1,6 @@
 """Our builds against a raw copy, against the peer's converter and against mlx, in turn, in one run.
 
-    python -m benchmarks.build WORKDIR [--experts 64] [--rounds 3] [--peer-python PY] [-o RESULT.json]
+    python -m benchmarks.build WORKDIR [--experts 64] [--recipes R,…] [--rounds 3] [--peer-python PY] [-o F]
 
 WORKDIR gets a synthetic slice at V4-Flash's real shapes (1 layer, 64 experts: 1.3 GB) and needs about five times its
 size. Each recipe is built once with nothing compiled yet; then each round runs, one after another, our builds and a raw
@@ -22,7 +22,8 @@ from typing import Any
 from benchmarks.runs import CHUNK, PROGRAM, Run, machine, median, payload, raw_copy, slice_of, timed
 
 PEER = ["-m", "jang_tools.dsv4.convert_dsv4_jangtq"]
-RECIPES = ("jangtq2", "q4q8", "native")
+RECIPES = {"jangtq2": "jangtq", "q4q8": "jang", "native": ""}
+"""Recipe → the peer's format to hold it against."""
 GOALS = (
     ("jangtq2 against the jang converter's", "jang converter, jangtq 2", "jangtq2, 2 workers", 20.0, "at least"),
     ("q4q8 against the jang converter's affine", "jang converter, jang 2", "q4q8, 2 workers", 10.0, "at least"),
@@ -52,7 +53,13 @@ def build_once(work: Path, source: Path, recipe: str, workers: int) -> Run:
 
 
 def one_round(
-    work: Path, source: Path, peer: str, slow: bool, runs: dict[str, list[Run]], sizes: dict[str, int]
+    work: Path,
+    source: Path,
+    recipes: list[str],
+    peer: str,
+    slow: bool,
+    runs: dict[str, list[Run]],
+    sizes: dict[str, int],
 ) -> None:
     """Every command once; its figures are added to `runs`."""
     out, copy = work / "out", work / "copy.bin"
@@ -61,7 +68,7 @@ def one_round(
         runs.setdefault(name, []).append(run)
         sizes[name] = payload(out)
 
-    for recipe in RECIPES:
+    for recipe in recipes:
         for workers in (1, 2):
             add(f"{recipe}, {workers} worker{'s' if workers > 1 else ''}", build_once(work, source, recipe, workers))
         add(f"raw copy for {recipe}", timed(self_call("copy", str(source), str(copy), str(payload(out)))))
@@ -70,7 +77,7 @@ def one_round(
             requantize = [sys.executable, "-m", "benchmarks.mlx_requantize", str(out), str(copy)]
             add("mlx quantize, 4 bits", timed(requantize))
         copy.unlink()
-    for kind in ("jangtq", "jang") if peer and slow else ():
+    for kind in (RECIPES[recipe] for recipe in recipes if RECIPES[recipe] and peer and slow):
         shutil.rmtree(out, ignore_errors=True)
         arguments = ["--src", str(source), "--dst", str(out), "--profile", "2", "--format", kind, "--variant", "std"]
         add(f"jang converter, {kind} 2", timed([peer, *PEER, *arguments]))
@@ -89,6 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("work", type=Path)
     parser.add_argument("--experts", type=int, default=64)
+    parser.add_argument("--recipes", default=",".join(RECIPES))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peer-python", default="")
     parser.add_argument("--slow-rounds", type=int, default=1, help="rounds of what takes minutes: mlx and the peer")
@@ -98,11 +106,12 @@ def main() -> None:
     runs: dict[str, list[Run]] = {}
     sizes: dict[str, int] = {}
     shutil.rmtree(asked.work / "compiled", ignore_errors=True)
-    for recipe in RECIPES:
+    recipes = asked.recipes.split(",")
+    for recipe in recipes:
         name = f"{recipe}, 2 workers, compiling"
         runs[name], sizes[name] = [build_once(asked.work, source, recipe, 2)], payload(asked.work / "out")
     for number in range(asked.rounds):
-        one_round(asked.work, source, asked.peer_python, number < asked.slow_rounds, runs, sizes)
+        one_round(asked.work, source, recipes, asked.peer_python, number < asked.slow_rounds, runs, sizes)
         print(f"round {number + 1} of {asked.rounds} done", file=sys.stderr)
     medians = {name: median(found) | {"bytes": sizes[name], "rounds": len(found)} for name, found in runs.items()}
     for name, row in medians.items():

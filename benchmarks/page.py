@@ -1,6 +1,6 @@
 """docs/performance.md and its plots from the results of one run of `scripts/benchmarks`.
 
-python -m benchmarks.page docs BUILD.json SIZES.json KERNELS.json SPENT.json
+python -m benchmarks.page docs WORKDIR
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ mpl.use("svg")
 mpl.rcParams["svg.hashsalt"] = "dsv4recipe"
 from matplotlib import pyplot as plt  # noqa: E402 - after the choice of the backend
 
-from benchmarks.sizes import scaling, seconds  # noqa: E402
+from benchmarks.sizes import scaling, seconds, whole_layer  # noqa: E402
+
+PARTS = ("build", "layer", "sizes", "kernels", "spent")
 
 
 def machine_line(machine: dict[str, Any]) -> str:
@@ -128,20 +130,21 @@ def save(figure: Any, path: Path) -> None:
     plt.close(figure)
 
 
-def main(docs: Path, build_file: Path, size_file: Path, kernel_file: Path, spent_file: Path) -> None:
+def main(docs: Path, work: Path) -> None:
     out = docs / "performance"
     out.mkdir(exist_ok=True)
-    build, size = json.loads(build_file.read_text()), json.loads(size_file.read_text())
-    spent = json.loads(spent_file.read_text())
-    infos = [row["extra_info"] for row in json.loads(kernel_file.read_text())["benchmarks"]]
+    found = {name: json.loads((work / f"{name}.json").read_text()) for name in PARTS}
+    found["kernels"] = [row["extra_info"] for row in found["kernels"]["benchmarks"]]
+    build, layer, size = found["build"], found["layer"], found["sizes"]
     text = Template(Path(__file__).with_name("performance.md").read_text()).substitute(
         machine=machine_line(build["machine"]), experts=build["experts"], source_bytes=f"{build['source_bytes']:,}",
         rounds=build["rounds"], ratios=ratios(build), builds=builds(build), size_rounds=size["rounds"],
-        sizes=sizes(size), whole=whole(size), scaling=f"{scaling(size['rows']):.2f}", kernels=kernels(infos),
-        stages=stages(spent["recipes"]),
+        sizes=sizes(size), whole=whole(size), layer_ratios=ratios(layer), layer_builds=builds(layer),
+        scaling=f"{scaling(size['rows']):.2f}", whole_layer=f"{whole_layer(size['rows']):.2f}",
+        kernels=kernels(found["kernels"]), stages=stages(found["spent"]["recipes"]),
     )  # fmt: skip
     (docs / "performance.md").write_text(text)
-    for name, data in (("builds", build), ("sizes", size), ("kernels", infos), ("spent", spent)):
+    for name, data in found.items():
         (out / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n")
     draw(build, size, out)
 

@@ -48,6 +48,12 @@ def scaling(rows: list[Row]) -> float:
     return slope(rows, "jangtq2", 1) / slope(rows, "jangtq2", 2)
 
 
+def whole_layer(rows: list[Row]) -> float:
+    """By how much two workers are faster than one for MXTQ on the largest slice, the start included."""
+    one, two = ([row for row in rows if (row["recipe"], row["workers"]) == ("jangtq2", n)][-1] for n in (1, 2))
+    return float(one["wall"] / two["wall"])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("work", type=Path)
