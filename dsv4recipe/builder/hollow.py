@@ -19,7 +19,6 @@ from dsv4recipe.bundle.manifest import manifest_path
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.plan.containers import container_of, header_of
-from dsv4recipe.plan.gguf_file import SUFFIX as GGUF_SUFFIX
 from dsv4recipe.plan.model import Plan, PlannedShard
 from dsv4recipe.units import human_size
 
@@ -35,7 +34,7 @@ def build_headers(plan: Plan, checkpoint: Checkpoint, out: str | Path) -> Path:
     """
     out = Path(out)
     one_file = container_of(plan).one_file
-    check_name(out, one_file, GGUF_SUFFIX)
+    check_name(out, one_file)
     for path in (out, manifest_path(out)):
         if os.path.lexists(path):
             raise RecipeError("B001", "the output exists", Where(str(path)), "choose another output, or move this away")

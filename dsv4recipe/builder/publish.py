@@ -16,6 +16,7 @@ from dsv4recipe.builder.atomic import write_file
 from dsv4recipe.builder.lease import Lease
 from dsv4recipe.bundle.manifest import NAME, PLAN_NAME, manifest_path
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.plan.gguf_file import SUFFIX as GGUF_SUFFIX
 
 OWN = frozenset((journal.NAME, lease.NAME))
 """What a build keeps in its folder and takes out at the end."""
@@ -74,9 +75,9 @@ def tidy(partial: Path, file: str, mine: Lease) -> None:
         partial.rmdir()
 
 
-def check_name(out: Path, one_file: bool, suffix: str) -> None:
+def check_name(out: Path, one_file: bool) -> None:
     """Raises RecipeError B009 for an output whose name says folder where the bundle is a file, or the reverse."""
-    if one_file != (out.suffix == suffix):
+    if one_file != (out.suffix == GGUF_SUFFIX):
         what = "one file" if one_file else "a folder"
-        hint = f"write -o {out.with_suffix(suffix) if one_file else out.with_suffix('')}"
+        hint = f"write -o {out.with_suffix(GGUF_SUFFIX) if one_file else out.with_suffix('')}"
         raise RecipeError("B009", f"the bundle is {what}", Where(str(out)), hint)

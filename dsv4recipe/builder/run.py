@@ -37,7 +37,6 @@ from dsv4recipe.formats.kernels.jit import compiling
 from dsv4recipe.hub.scratch import Scratch, scratch_for
 from dsv4recipe.importance.model import Importance
 from dsv4recipe.plan.containers import container_of
-from dsv4recipe.plan.gguf_file import SUFFIX as GGUF_SUFFIX
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.plan.pieces import Piece
 from dsv4recipe.plan.weighed import check_same_importance
@@ -69,7 +68,7 @@ def build(
     """
     out = Path(out)
     one_file = container_of(plan).one_file
-    check_name(out, one_file, GGUF_SUFFIX)
+    check_name(out, one_file)
     partial = out.with_name(out.name + ".partial")
     if is_finished(out, plan):
         if one_file and partial.is_dir():

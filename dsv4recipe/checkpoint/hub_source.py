@@ -13,10 +13,10 @@ from pathlib import Path
 from huggingface_hub import constants, snapshot_download, try_to_load_from_cache
 
 from dsv4recipe.checkpoint.header import Header, header_length, parse_header
-from dsv4recipe.checkpoint.safe_path import path_problem
+from dsv4recipe.checkpoint.safe_path import path_problem, unsafe
 from dsv4recipe.checkpoint.source import FolderSource, Origin, Source
 from dsv4recipe.checkpoint.strict_json import TooLargeError
-from dsv4recipe.errors import Diagnostic, RecipeError, Where
+from dsv4recipe.errors import Diagnostic, RecipeError
 from dsv4recipe.hub.address import SCHEME, Address
 from dsv4recipe.hub.error import HubError
 from dsv4recipe.hub.failures import refusal
@@ -49,7 +49,7 @@ class HubSource:
     def holds(self, name: str, named_by: str) -> bool:
         problem = path_problem(name)
         if problem:
-            raise RecipeError("C005", f"the file name {name!r:.300} is refused: {problem}", Where(named_by))
+            raise unsafe(name, problem, named_by)
         return name in self.repository.files
 
     def small(self, name: str, limit: int) -> bytes:

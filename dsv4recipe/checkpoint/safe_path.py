@@ -55,8 +55,13 @@ def safe_path(root: Path, name: str, named_by: str) -> Path:
             if not any(real.is_relative_to(allowed) for allowed in _roots(root.resolve())):
                 problem = "it is a link that leads out of the folder"
     if problem:
-        raise RecipeError("C005", f"the file name {name!r:.300} is refused: {problem}", Where(named_by))
+        raise unsafe(name, problem, named_by)
     return path
+
+
+def unsafe(name: str, problem: str, named_by: str) -> RecipeError:
+    """The refusal C005 of a name that stands in the file `named_by`."""
+    return RecipeError("C005", f"the file name {name!r:.300} is refused: {problem}", Where(named_by))
 
 
 def _roots(root: Path) -> tuple[Path, ...]:

@@ -42,8 +42,7 @@ class Importance:
         where `problem` found none."""
         found = self._find(tensor)
         assert found is not None
-        values, expert = found
-        return values if expert is None else values[expert * width : (expert + 1) * width]
+        return _own(*found, width)
 
     def problem(self, tensors: Iterable[str], width: int, experts: int) -> str:
         """Why the file does not serve the `tensors` of a module, all `width` columns wide; "" if it does. `experts` is
@@ -57,9 +56,10 @@ class Importance:
             wanted = width if expert is None else width * experts
             if len(values) != wanted:
                 return f"{tensor}: its entry has {len(values):,} numbers, {wanted:,} columns are wanted"
-            own = values if expert is None else values[expert * width : (expert + 1) * width]
-            if not np.isfinite(own).all():
-                return f"{tensor}: column {int(np.isfinite(own).argmin())} is {own[np.isfinite(own).argmin()]}"
+            own = _own(values, expert, width)
+            finite = np.isfinite(own)
+            if not finite.all():
+                return f"{tensor}: column {int(finite.argmin())} is {own[finite.argmin()]}"
             if (own < 0).any():
                 return f"{tensor}: column {int((own < 0).argmax())} is negative"
             if not own.any():
@@ -71,3 +71,8 @@ class Importance:
             if name in self.entries:
                 return self.entries[name], expert
         return None
+
+
+def _own(values: Floats, expert: int | None, width: int) -> Floats:
+    """Of an entry, what belongs to one matrix."""
+    return values if expert is None else values[expert * width : (expert + 1) * width]

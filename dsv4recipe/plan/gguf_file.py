@@ -29,7 +29,7 @@ def gguf_pairs(recipe: Mapping[str, Any], modules: Sequence[PlannedModule], chec
 
     Raises RecipeError T030 and T031 for a config.json or tokenizer.json that lacks what a GGUF must say.
     """
-    stages = all(module.block == "mtp" for module in modules)
+    stages = _only_stages(modules)
     weights: Counter[str] = Counter()
     for module in modules:
         weights[module.format.type if isinstance(module.format, Ggml) else ""] += module.weights
@@ -49,10 +49,10 @@ def pack_file(
 ) -> tuple[PlannedShard, ...]:
     """The one file of all modules. Raises RecipeError T037 for a model that the engine would refuse."""
     pairs = gguf_pairs(recipe, modules, checkpoint)
-    stages = all(module.block == "mtp" for module in modules)
     problems = Problems()
     if target.engine is not None:
-        check_values(target, target.engine, {pair.key: pair.value for pair in pairs}, not stages, problems)
+        values = {pair.key: pair.value for pair in pairs}
+        check_values(target, target.engine, values, not _only_stages(modules), problems)
     problems.raise_if_any()
     header = _header(pairs, modules)
     name = f"{recipe['source']['model'].rsplit('/', 1)[-1]}-{recipe['name']}{SUFFIX}"
@@ -69,6 +69,10 @@ def place_in_file(modules: Sequence[PlannedModule], shard: PlannedShard) -> Iter
         (part,) = module.parts
         yield PlacedTensor(module.disk + part.suffix, module, part, None, offset)
         offset += padded(part.nbytes)
+
+
+def _only_stages(modules: Sequence[PlannedModule]) -> bool:
+    return all(module.block == "mtp" for module in modules)
 
 
 def _header(pairs: Sequence[Pair], modules: Sequence[PlannedModule]) -> bytes:

@@ -44,6 +44,11 @@ class Engine:
             if short != wanted and not near:
                 yield f"{key} is {_shown(found)}, not {_shown(wanted)}"
 
+    def lacking(self, vocabulary: Iterable[str]) -> Iterator[str]:
+        """The tokens that its tokenizer looks up and a vocabulary does not have."""
+        there = frozenset(vocabulary)
+        return (token for token in self.tokens if token not in there)
+
 
 def _shown(value: Any) -> str:
     return f"a list of {len(value)}" if isinstance(value, tuple) else "missing" if value is None else f"{value!r:.60}"

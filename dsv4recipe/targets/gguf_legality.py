@@ -53,8 +53,8 @@ def check_values(target: Target, engine: Engine, value_of: Mapping[str, Any], to
     """T037: the model against what is compiled into the engine; with `tokens`, its vocabulary too."""
     odd = list(engine.unlike(value_of))
     if tokens:
-        there = set(value_of.get("tokenizer.ggml.tokens") or ())
-        odd += [f"the tokenizer has no {token}" for token in engine.tokens if token not in there]
+        vocabulary = value_of.get("tokenizer.ggml.tokens") or ()
+        odd += [f"the tokenizer has no {token}" for token in engine.lacking(vocabulary)]
     if odd:
         more = (f"and {len(odd) - _SHOWN} more",) if len(odd) > _SHOWN else ()
         message = f"{target.name} {engine.version} has another model compiled in, and would refuse this one"

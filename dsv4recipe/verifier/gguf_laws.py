@@ -144,7 +144,5 @@ def vocabulary(picture: GgufPicture, target: Target, engine: Engine) -> Findings
             yield Diagnostic("V164", message, picture.where())
     if not counts["merges"]:
         yield Diagnostic("V164", "tokenizer.ggml.merges is missing", picture.where())
-    there = set(value("tokenizer.ggml.tokens") or ())
-    for token in engine.tokens:
-        if token not in there:
-            yield Diagnostic("V164", f"the tokenizer has no {token}, which {target.name} looks up", picture.where())
+    for token in engine.lacking(value("tokenizer.ggml.tokens") or ()):
+        yield Diagnostic("V164", f"the tokenizer has no {token}, which {target.name} looks up", picture.where())

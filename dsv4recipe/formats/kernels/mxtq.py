@@ -221,6 +221,17 @@ def indices(t, norms, boundaries, bits, words):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def encode_lanes(rows, signs, blocks, scales, boundaries, bits, t, lengths, words):  # type: ignore[no-untyped-def]
+    """Up to 8 `rows` → `words` by lane and the norms `lengths`; `t` is left with the rotated rows. Lanes without a row
+    are those of zeros."""
+    if rows.shape[0] < LANES:
+        t[:] = np.float32(0.0)
+    rotate(rows, signs, blocks, t)
+    scale_and_norm(t, scales, lengths)
+    indices(t, lengths, boundaries, bits, words)
+
+
+@kernel
 def quantize(rows, signs, blocks, scales, boundaries, bits, t, packed, norms):  # type: ignore[no-untyped-def]
     """rows float32 [n, in] → packed uint32 [n, in·bits/32], norms float32 [n] (Inf or NaN where it overflows).
 
@@ -232,11 +243,7 @@ def quantize(rows, signs, blocks, scales, boundaries, bits, t, packed, norms):  
     lengths = np.empty(LANES, np.float32)
     for first in range(0, count, LANES):
         live = min(LANES, count - first)
-        if live < LANES:
-            t[:] = np.float32(0.0)
-        rotate(rows[first : first + live], signs, blocks, t)
-        scale_and_norm(t, scales, lengths)
-        indices(t, lengths, boundaries, bits, words)
+        encode_lanes(rows[first : first + live], signs, blocks, scales, boundaries, bits, t, lengths, words)
         for lane in range(live):
             norms[first + lane] = lengths[lane]
         for w in range(packed.shape[1]):

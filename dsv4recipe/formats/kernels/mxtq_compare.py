@@ -23,10 +23,8 @@ from dsv4recipe.formats.kernels.mxtq import (
     WORDS,
     butterflies,
     element,
-    indices,
+    encode_lanes,
     place_of,
-    rotate,
-    scale_and_norm,
     splat,
 )
 
@@ -99,11 +97,8 @@ def _compare(rows, packed, stored, signs, blocks, scales, boundaries, levels, bi
     for first in range(0, count, LANES):
         live = min(LANES, count - first)
         if live < LANES:
-            t[:] = np.float32(0.0)
             wanted[:] = np.float32(0.0)
-        rotate(rows[first : first + live], signs, blocks, t)
-        scale_and_norm(t, scales, lengths)
-        indices(t, lengths, boundaries, bits, words)
+        encode_lanes(rows[first : first + live], signs, blocks, scales, boundaries, bits, t, lengths, words)
         for lane in range(live):
             norms[first + lane] = lengths[lane]
             wanted[lane] = stored[first + lane]
