@@ -14,7 +14,7 @@ import dsv4recipe
 
 ROOT = Path(dsv4recipe.__file__).parent
 FLOOR = {
-    "errors": 0, "units": 0, "version": 0,
+    "errors": 0, "paths": 0, "units": 0, "version": 0,
     "formats": 1, "hub": 1, "recipe": 1, "checkpoint": 1, "importance": 1,
     "targets": 2,
     "plan": 3, "bundle": 3, "allocate": 3,

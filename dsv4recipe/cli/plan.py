@@ -6,27 +6,40 @@ from pathlib import Path
 
 import click
 
-from dsv4recipe.cli.arguments import importance_option, json_option, recipe_argument, source_option
+from dsv4recipe.cli.arguments import (
+    PathType,
+    force_option,
+    importance_option,
+    json_option,
+    recipe_argument,
+    source_option,
+)
 
 
 @click.command("plan")
 @recipe_argument
 @source_option
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the plan to a file.")
+@click.option("-o", "--output", type=PathType(), help="Write the plan to a file; an older plan is replaced.")
 @importance_option
+@force_option
 @json_option
-def command(recipe: str, source: str, output: Path | None, importance_file: Path | None, as_json: bool) -> None:
+def command(
+    recipe: str, source: str, output: Path | None, importance_file: Path | None, force: bool, as_json: bool
+) -> None:
     """Say what RECIPE makes of the checkpoint at SRC, to the byte. Reads headers, never weights."""
     from dsv4recipe import load_recipe, make_plan
+    from dsv4recipe.builder.outputs import PLAN, check_output, write_output
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.cli.plan_view import print_plan
     from dsv4recipe.cli.planned import Planner
     from dsv4recipe.plan.canonical import dump_plan, plan_data
 
+    if output is not None:
+        check_output(output, PLAN, force)
     planner = Planner(source, importance_file)
     plan = make_plan(load_recipe(recipe), planner.checkpoint, planner.importance)
     if output is not None:
-        output.write_text(dump_plan(plan), encoding="utf-8")
+        write_output(output, dump_plan(plan), PLAN, force)
     if as_json:
         print_json(plan_data(plan))
     else:
