@@ -53,9 +53,14 @@ importance_option = click.option(
 source_type = PathType(as_text=True)
 """A folder, or a repository of the hub."""
 SOURCE_HELP = "The checkpoint: a folder, or hf://org/repo@revision."
+layout_option = click.option("--source", "source", type=source_type, help=SOURCE_HELP + " Default: --release.")
+"""For commands that read headers only: they can do without a checkpoint."""
+release_option = click.option(
+    "--release",
+    metavar="NAME",
+    help="Instead of a checkpoint, the layout of a release: v4-flash (default: the one that the recipe pins).",
+)
 source_option = click.option("--source", "source", required=True, type=source_type, help=SOURCE_HELP)
-
-
 force_option = click.option("--force", is_flag=True, help="Replace the file that is written to, whatever it holds.")
 
 

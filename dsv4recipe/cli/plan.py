@@ -11,24 +11,33 @@ from dsv4recipe.cli.arguments import (
     force_option,
     importance_option,
     json_option,
+    layout_option,
     recipe_argument,
-    source_option,
+    release_option,
 )
 
 
 @click.command("plan")
 @recipe_argument
-@source_option
+@layout_option
+@release_option
 @click.option("-o", "--output", type=PathType(), help="Write the plan to a file; an older plan is replaced.")
 @importance_option
 @force_option
 @json_option
 def command(
-    recipe: str, source: str, output: Path | None, importance_file: Path | None, force: bool, as_json: bool
+    recipe: str,
+    source: str | None,
+    release: str | None,
+    output: Path | None,
+    importance_file: Path | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
-    """Say what RECIPE makes of the checkpoint at SRC, to the byte. Reads headers, never weights."""
+    """Say what RECIPE makes of a checkpoint, to the byte. Headers are read, weights are not."""
     from dsv4recipe import load_recipe, make_plan
     from dsv4recipe.builder.outputs import PLAN, check_output, write_output
+    from dsv4recipe.checkpoint.layout import LayoutSource
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.cli.plan_view import print_plan
     from dsv4recipe.cli.planned import Planner
@@ -36,13 +45,17 @@ def command(
 
     if output is not None:
         check_output(output, PLAN, force)
-    planner = Planner(source, importance_file)
-    plan = make_plan(load_recipe(recipe), planner.checkpoint, planner.importance)
+    planner = Planner(source, importance_file, release)
+    loaded = load_recipe(recipe)
+    checkpoint = planner.checkpoint_for(loaded)
+    plan = make_plan(loaded, checkpoint, planner.importance)
     if output is not None:
         write_output(output, dump_plan(plan), PLAN, force)
     if as_json:
         print_json(plan_data(plan))
     else:
+        if isinstance(checkpoint.folder.source, LayoutSource):
+            click.echo(f"no checkpoint was named: this is {checkpoint.folder.place}", err=True)
         print_plan(plan)
         if output is not None:
             click.echo(f"wrote {output}")
