@@ -21,6 +21,7 @@ FLOOR = {
     "cli": 5,
 }  # fmt: skip
 SAME_FLOOR = {
+    ("paths", "errors"),
     ("recipe", "formats"), ("checkpoint", "formats"), ("recipe", "hub"), ("checkpoint", "hub"), ("bundle", "plan"),
     ("allocate", "plan"),
     ("verifier", "builder"),
