@@ -1,4 +1,4 @@
-"""Floor 5, cli. `plan RECIPE --source SRC [-o FILE]`: what every tensor becomes, before a byte is read."""
+"""Floor 6, cli. `plan RECIPE --source SRC [-o FILE]`: what every tensor becomes, before a byte is read."""
 
 from __future__ import annotations
 
