@@ -1,4 +1,4 @@
-"""Floor 5, cli. `allocate RECIPE --source SRC --budget SIZE -o OUT`: the best bytes for a budget."""
+"""Floor 6, cli. `allocate RECIPE --source SRC --budget SIZE -o OUT`: the best bytes for a budget."""
 
 from __future__ import annotations
 
@@ -118,9 +118,9 @@ def command(
     from dsv4recipe.allocate.outcome import allocation_data
     from dsv4recipe.allocate.run import Wishes, prepare
     from dsv4recipe.allocate.write import write
-    from dsv4recipe.builder.outputs import ERRORS, RECIPE, check_output, write_output
     from dsv4recipe.cli.allocate_view import measuring, print_allocation
     from dsv4recipe.cli.output import print_json
+    from dsv4recipe.files.outputs import ERRORS, RECIPE, check_output, write_output
     from dsv4recipe.recipe.naming import recipe_name
 
     given = [value for value in (budget, bits_per_weight, fits) if value is not None]

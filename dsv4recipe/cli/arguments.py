@@ -1,4 +1,4 @@
-"""Floor 5, cli. Options and arguments that several commands share, each said once."""
+"""Floor 6, cli. Options and arguments that several commands share, each said once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 5, cli. `decompile BUNDLE -o RECIPE`: a readable recipe that plans to the same bundle."""
+"""Floor 6, cli. `decompile BUNDLE -o RECIPE`: a readable recipe that plans to the same bundle."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def command(
 
     Reads headers and small files, never weights. The recipe is planned again and compared before it is written.
     """
-    from dsv4recipe.builder.outputs import RECIPE, check_output, write_output
     from dsv4recipe.bundle.decompile import decompile_bundle
     from dsv4recipe.cli.output import print_json
+    from dsv4recipe.files.outputs import RECIPE, check_output, write_output
     from dsv4recipe.recipe.load import parse_recipe
 
     check_output(output, RECIPE, force)

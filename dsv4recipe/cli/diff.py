@@ -1,4 +1,4 @@
-"""Floor 5, cli. `diff A B`: two plans, grouped by module pattern."""
+"""Floor 6, cli. `diff A B`: two plans, grouped by module pattern."""
 
 from __future__ import annotations
 

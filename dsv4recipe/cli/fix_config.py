@@ -1,4 +1,4 @@
-"""Floor 5, cli. `verify BUNDLE --fix-config OUT.json`: the corrected config.json, written whole or not at all."""
+"""Floor 6, cli. `verify BUNDLE --fix-config OUT.json`: the corrected config.json, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from dsv4recipe.builder.outputs import CONFIG, check_output, write_output
 from dsv4recipe.cli.output import print_json
+from dsv4recipe.files.outputs import CONFIG, check_output, write_output
 from dsv4recipe.verifier.mend import mend_config
 
 _SHOWN = 12

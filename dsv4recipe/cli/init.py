@@ -1,4 +1,4 @@
-"""Floor 5, cli. `init FILE`: a commented recipe to start from, with the editor's modeline."""
+"""Floor 6, cli. `init FILE`: a commented recipe to start from, with the editor's modeline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dsv4recipe.cli.arguments import PathType, force_option, json_option
 @json_option
 def command(file: Path, force: bool, as_json: bool) -> None:
     """Write a new recipe to FILE; an existing file is only replaced with --force."""
-    from dsv4recipe.builder.outputs import RECIPE, write_output
+    from dsv4recipe.files.outputs import RECIPE, write_output
     from dsv4recipe.recipe.template import init_text
 
     write_output(file, init_text(file.name.split(".")[0]), RECIPE, force)

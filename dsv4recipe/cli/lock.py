@@ -1,4 +1,4 @@
-"""Floor 5, cli. `lock RECIPE --source SRC`: pin source, parents, tool and plan; `build --locked` holds to it."""
+"""Floor 6, cli. `lock RECIPE --source SRC`: pin source, parents, tool and plan; `build --locked` holds to it."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def command(
 
     Reads headers, never weights: that the weights behind them are the same is for `verify --source` to prove.
     """
-    from dsv4recipe.builder.outputs import LOCK, check_output, write_output
     from dsv4recipe.cli.locking import held_to, lock_now, lock_path, locked_text
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.cli.planned import Planner
+    from dsv4recipe.files.outputs import LOCK, check_output, write_output
 
     path = output or lock_path(recipe)
     if not check:

@@ -1,4 +1,4 @@
-"""Floor 5, cli. `plan RECIPE --source SRC [-o FILE]`: what every tensor becomes, before a byte is read."""
+"""Floor 6, cli. `plan RECIPE --source SRC [-o FILE]`: what every tensor becomes, before a byte is read."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def command(
 ) -> None:
     """Say what RECIPE makes of a checkpoint, to the byte. Headers are read, weights are not."""
     from dsv4recipe import load_recipe, make_plan
-    from dsv4recipe.builder.outputs import PLAN, check_output, write_output
     from dsv4recipe.checkpoint.layout import LayoutSource
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.cli.plan_view import print_plan
     from dsv4recipe.cli.planned import Planner
+    from dsv4recipe.files.outputs import PLAN, check_output, write_output
     from dsv4recipe.plan.canonical import dump_plan, plan_data
 
     if output is not None:

@@ -1,4 +1,4 @@
-"""Floor 5, cli. `report PLAN|BUNDLE -o HTML`: a page to look at."""
+"""Floor 6, cli. `report PLAN|BUNDLE -o HTML`: a page to look at."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def command(
 
     The page needs no network and holds no time, host or path: same inputs, same bytes.
     """
-    from dsv4recipe.builder.outputs import PAGE, check_output, write_output
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.cli.planned import Planner
+    from dsv4recipe.files.outputs import PAGE, check_output, write_output
     from dsv4recipe.report.curve import read_allocation
     from dsv4recipe.report.numbers import read_numbers
     from dsv4recipe.report.page import render_page

@@ -1,4 +1,4 @@
-"""Floor 4, builder. One rule for every file that a command writes: never over a file of another kind. Writes files.
+"""Floor 4, files. One rule for every file that a command writes: never over a file of another kind. Writes files.
 
 A file is replaced only where it is empty, or of the very kind that is written there (a plan over a plan). What people
 write by hand, such as a recipe, is never replaced. `force` says otherwise. Files appear whole or not at all.
@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsv4recipe.builder.atomic import write_file
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.files.atomic import write_file
 from dsv4recipe.paths import as_path
 
 _READ = 256 << 20
