@@ -17,7 +17,7 @@ FLOOR = {
     "formats": 1, "hub": 1, "recipe": 1, "checkpoint": 1, "importance": 1,
     "targets": 2,
     "plan": 3, "bundle": 3, "allocate": 3,
-    "files": 4, "builder": 4, "verifier": 4, "report": 4,
+    "files": 4, "builder": 4, "verifier": 4, "report": 4, "answers": 4,
     "api": 5,
     "cli": 6,
 }  # fmt: skip

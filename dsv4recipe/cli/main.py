@@ -37,6 +37,7 @@ COMMANDS = {
     "decompile": "Write a recipe that plans to the same bundle.",
     "build": "Build the bundle; run again, it continues.",
     "verify": "Prove a bundle.",
+    "ask": "Put questions to a bundle through its runtime's own server.",
     "report": "Write a page to look at: sizes, heat maps, overrides, recipe.",
 }
 
