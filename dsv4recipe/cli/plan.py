@@ -32,10 +32,10 @@ def command(
 ) -> None:
     """Say what RECIPE makes of a checkpoint, to the byte. Headers are read, weights are not."""
     from dsv4recipe import load_recipe, make_plan
+    from dsv4recipe.api.named import Planner
     from dsv4recipe.checkpoint.layout import LayoutSource
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.cli.plan_view import print_plan
-    from dsv4recipe.cli.planned import Planner
     from dsv4recipe.plan.canonical import dump_plan, plan_data
 
     planner = Planner(source, importance_file, release)
