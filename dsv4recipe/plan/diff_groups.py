@@ -1,4 +1,4 @@
-"""Floor 3, plan. The changes of a diff in few lines: groups that differ alike are merged, long layer lists are cut. Pure."""
+"""Floor 3, plan. The changes of a diff in few lines: like groups are merged, long lists of layers cut. Pure."""
 
 from __future__ import annotations
 
