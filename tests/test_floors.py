@@ -16,13 +16,13 @@ FLOOR = {
     "errors": 0, "units": 0, "version": 0,
     "formats": 1, "hub": 1, "recipe": 1, "checkpoint": 1, "importance": 1,
     "targets": 2,
-    "plan": 3, "bundle": 3, "allocate": 3,
+    "plan": 3, "bundle": 3, "allocate": 3, "advice": 3,
     "builder": 4, "verifier": 4, "report": 4,
     "cli": 5,
 }  # fmt: skip
 SAME_FLOOR = {
     ("recipe", "formats"), ("checkpoint", "formats"), ("recipe", "hub"), ("checkpoint", "hub"), ("bundle", "plan"),
-    ("allocate", "plan"),
+    ("allocate", "plan"), ("advice", "plan"), ("advice", "allocate"),
     ("verifier", "builder"),
 }  # fmt: skip
 """Neighbours that may be called: formats are the vocabulary of recipe and checkpoint, which may both lie on the hub; a
