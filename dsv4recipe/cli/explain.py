@@ -1,4 +1,4 @@
-"""Floor 5, cli. `explain RECIPE NAME --source SRC`: which rule won, which lost and why, names everywhere."""
+"""Floor 6, cli. `explain RECIPE NAME --source SRC`: which rule won, which lost and why, names everywhere."""
 
 from __future__ import annotations
 

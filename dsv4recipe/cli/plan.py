@@ -1,4 +1,4 @@
-"""Floor 5, cli. `plan RECIPE --source SRC [-o FILE]`: what every tensor becomes, before a byte is read."""
+"""Floor 6, cli. `plan RECIPE --source SRC [-o FILE]`: what every tensor becomes, before a byte is read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 
 from dsv4recipe.cli.arguments import (
+    PathType,
     fits_options,
+    force_option,
     importance_option,
     json_option,
     layout_option,
@@ -20,10 +22,11 @@ from dsv4recipe.cli.arguments import (
 @recipe_argument
 @layout_option
 @release_option
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the plan to a file.")
+@click.option("-o", "--output", type=PathType(), help="Write the plan to a file; an older plan is replaced.")
 @importance_option
 @fits_options
 @click.option("--strict", is_flag=True, help="Refuse a plan that gets a warning or advice.")
+@force_option
 @json_option
 def command(
     recipe: str,
@@ -35,6 +38,7 @@ def command(
     context: int,
     wired: int | None,
     strict: bool,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Say what RECIPE makes of a checkpoint, to the byte. Headers are read, weights are not."""
@@ -46,8 +50,11 @@ def command(
     from dsv4recipe.cli.plan_view import print_plan
     from dsv4recipe.cli.planned import Planner
     from dsv4recipe.errors import RecipeError
+    from dsv4recipe.files.outputs import PLAN, check_output, write_output
     from dsv4recipe.plan.canonical import dump_plan, plan_data
 
+    if output is not None:
+        check_output(output, PLAN, force)
     planner = Planner(source, importance_file, release)
     loaded = load_recipe(recipe)
     checkpoint = planner.checkpoint_for(loaded)
@@ -58,7 +65,7 @@ def command(
     if strict and advice:
         raise RecipeError.of(as_errors(advice))
     if output is not None:
-        output.write_text(dump_plan(plan), encoding="utf-8")
+        write_output(output, dump_plan(plan), PLAN, force)
     if as_json:
         print_json(plan_data(plan))
     else:

@@ -1,4 +1,4 @@
-"""Floor 5, cli. A plan from whatever a user names: a plan file, a bundle, or a recipe with its source."""
+"""Floor 6, cli. A plan from whatever a user names: a plan file, a bundle, or a recipe with its source."""
 
 from __future__ import annotations
 
