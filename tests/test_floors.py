@@ -13,7 +13,7 @@ import dsv4recipe
 
 ROOT = Path(dsv4recipe.__file__).parent
 FLOOR = {
-    "errors": 0, "units": 0, "version": 0,
+    "errors": 0, "paths": 0, "units": 0, "version": 0,
     "formats": 1, "hub": 1, "recipe": 1, "checkpoint": 1, "importance": 1,
     "runtimes": 2,
     "plan": 3, "bundle": 3, "allocate": 3,
@@ -22,6 +22,7 @@ FLOOR = {
     "cli": 6,
 }  # fmt: skip
 SAME_FLOOR = {
+    ("paths", "errors"),
     ("recipe", "formats"), ("checkpoint", "formats"), ("recipe", "hub"), ("checkpoint", "hub"), ("bundle", "plan"),
     ("allocate", "plan"),
     ("builder", "files"), ("verifier", "files"),

@@ -11,6 +11,7 @@ from dsv4recipe.bundle.view import open_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint, open_checkpoint
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
 from dsv4recipe.hub.scratch import Scratch, scratch_for
+from dsv4recipe.paths import as_path
 from dsv4recipe.verifier.contract.check import check_any
 from dsv4recipe.verifier.integrity import check_integrity
 from dsv4recipe.verifier.result import Step, Verification
@@ -43,7 +44,7 @@ def verify(
     V222 for an unknown runtime, H012 where a runtime is to be compared with a source that is not on this machine, I020
     for another importance file, and what `open_checkpoint` raises for a broken source.
     """
-    root = Path(bundle)
+    root = as_path(bundle)
     if not root.is_dir() and not (is_one_file(root) and root.is_file()):
         raise RecipeError("V001", "there is no such bundle", Where(str(root)))
     contract = check_any(root)

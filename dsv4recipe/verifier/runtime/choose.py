@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsv4recipe.errors import Diagnostic, RecipeError, Where, did_you_mean
+from dsv4recipe.paths import as_path
 
 ALL = "all"
 
@@ -87,7 +88,7 @@ def interpreters(named: Iterable[str]) -> dict[str, Path]:
             name, path = "", text
         elif name not in RUNTIMES:
             raise RecipeError("V222", f"unknown runtime {name!r} in {text!r}", hint=did_you_mean(name, RUNTIMES))
-        found[name] = Path(path)
+        found[name] = as_path(path)
     return found
 
 
@@ -115,7 +116,7 @@ def choose(name: str, asked: Asked, named: Mapping[str, Path]) -> tuple[Chosen, 
 def _interpreter(runtime: Runtime, named: Mapping[str, Path]) -> Path | None:
     told = named.get(runtime.name) or named.get("") or os.environ.get(runtime.variable)
     if told:
-        return Path(told)
+        return as_path(told)
     return Path(sys.executable) if importlib.util.find_spec(runtime.package) else None
 
 
