@@ -9,7 +9,7 @@ from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import Where
 from dsv4recipe.plan.model import Plan, PlannedModule
 from dsv4recipe.recipe.model import Recipe, Rule
-from dsv4recipe.targets import Target, get
+from dsv4recipe.runtimes import Target, get
 
 
 @dataclass(frozen=True)
