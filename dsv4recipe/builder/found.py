@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from dsv4recipe.builder import disk, journal, lease
-from dsv4recipe.builder.atomic import write_file
+from dsv4recipe.builder import journal, lease
 from dsv4recipe.builder.publish import OWN, OWN_OF_FILE
 from dsv4recipe.bundle.files import check_files
 from dsv4recipe.bundle.manifest import PLAN_NAME, is_one_file, manifest_path, read_manifest
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.files import disk
+from dsv4recipe.files.atomic import write_file
 from dsv4recipe.plan.canonical import load_plan
 from dsv4recipe.plan.containers import container_of
 from dsv4recipe.plan.model import Plan

@@ -11,13 +11,13 @@ import os
 import shutil
 from pathlib import Path
 
-from dsv4recipe.builder import disk
 from dsv4recipe.builder.preflight import check_names, check_source
 from dsv4recipe.builder.publish import check_name
 from dsv4recipe.builder.side import side_files
 from dsv4recipe.bundle.manifest import manifest_path
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.files import disk
 from dsv4recipe.plan.containers import container_of, header_of
 from dsv4recipe.plan.model import Plan, PlannedShard
 from dsv4recipe.units import human_size

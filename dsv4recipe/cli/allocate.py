@@ -1,4 +1,4 @@
-"""Floor 5, cli. `allocate RECIPE --source SRC --budget SIZE -o OUT`: the best bytes for a budget."""
+"""Floor 6, cli. `allocate RECIPE --source SRC --budget SIZE -o OUT`: the best bytes for a budget."""
 
 from __future__ import annotations
 

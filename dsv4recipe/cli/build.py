@@ -1,4 +1,4 @@
-"""Floor 5, cli. `build RECIPE|PLAN --source SRC -o OUT`: the bundle; continues by itself."""
+"""Floor 6, cli. `build RECIPE|PLAN --source SRC -o OUT`: the bundle; continues by itself."""
 
 from __future__ import annotations
 

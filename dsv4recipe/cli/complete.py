@@ -1,4 +1,4 @@
-"""Floor 5, cli. Shell completion of arguments: names and folder listings only, nothing heavy is imported.
+"""Floor 6, cli. Shell completion of arguments: names and folder listings only, nothing heavy is imported.
 
 Imported by every command, so it imports nothing of the house at its top.
 """

@@ -1,4 +1,4 @@
-"""Floor 5, cli. `decompile BUNDLE -o RECIPE`: a readable recipe that plans to the same bundle."""
+"""Floor 6, cli. `decompile BUNDLE -o RECIPE`: a readable recipe that plans to the same bundle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 5, cli. `demo [DIR]`: the whole path on a tiny checkpoint, in seconds, with nothing but this package."""
+"""Floor 6, cli. `demo [DIR]`: the whole path on a tiny checkpoint, in seconds, with nothing but this package."""
 
 from __future__ import annotations
 

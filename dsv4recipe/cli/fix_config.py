@@ -1,4 +1,4 @@
-"""Floor 5, cli. `verify BUNDLE --fix-config OUT.json`: the corrected config.json, written whole or not at all."""
+"""Floor 6, cli. `verify BUNDLE --fix-config OUT.json`: the corrected config.json, written whole or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 5, cli. `init FILE`: a commented recipe to start from, with the editor's modeline."""
+"""Floor 6, cli. `init FILE`: a commented recipe to start from, with the editor's modeline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 5, cli. `lock RECIPE --source SRC`: pin source, parents, tool and plan; `build --locked` holds to it."""
+"""Floor 6, cli. `lock RECIPE --source SRC`: pin source, parents, tool and plan; `build --locked` holds to it."""
 
 from __future__ import annotations
 

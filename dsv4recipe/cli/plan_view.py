@@ -1,4 +1,4 @@
-"""Floor 5, cli. A plan as a person reads it: totals first, then role × format, then what is special."""
+"""Floor 6, cli. A plan as a person reads it: totals first, then role × format, then what is special."""
 
 from __future__ import annotations
 

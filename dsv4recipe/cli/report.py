@@ -1,4 +1,4 @@
-"""Floor 5, cli. `report PLAN|BUNDLE -o HTML`: a page to look at."""
+"""Floor 6, cli. `report PLAN|BUNDLE -o HTML`: a page to look at."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 5, cli. `synth OUT`: a synthetic checkpoint with the real names, dtypes and shapes."""
+"""Floor 6, cli. `synth OUT`: a synthetic checkpoint with the real names, dtypes and shapes."""
 
 from __future__ import annotations
 

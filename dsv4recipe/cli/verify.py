@@ -1,4 +1,4 @@
-"""Floor 5, cli. `verify BUNDLE`: the proof, in steps."""
+"""Floor 6, cli. `verify BUNDLE`: the proof, in steps."""
 
 from __future__ import annotations
 

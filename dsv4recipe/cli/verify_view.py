@@ -1,4 +1,4 @@
-"""Floor 5, cli. A proof as a person reads it."""
+"""Floor 6, cli. A proof as a person reads it."""
 
 from __future__ import annotations
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsv4recipe.builder.arena import Arena
-from dsv4recipe.builder.sources import Reader
 from dsv4recipe.bundle.manifest import shard_path
+from dsv4recipe.files.arena import Arena
+from dsv4recipe.files.sources import Reader
 from dsv4recipe.formats import Ggml, Mxfp4, Mxfp8, Mxtq, Part
 from dsv4recipe.formats.base import BLOCKS, wants_importance
 from dsv4recipe.formats.compare import gaps

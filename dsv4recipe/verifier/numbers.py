@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from dsv4recipe.builder.streamed import open_sources
 from dsv4recipe.bundle.read import BundlePlan
 from dsv4recipe.bundle.view import BundleView
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import Diagnostic, Where
+from dsv4recipe.files.streamed import open_sources
 from dsv4recipe.hub.scratch import Scratch, scratch_for
 from dsv4recipe.importance.model import Importance
 from dsv4recipe.plan.ledger import label

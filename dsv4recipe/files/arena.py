@@ -1,4 +1,4 @@
-"""Floor 4, builder. Memory that a thread uses again for each piece: new pages cost more than what is put into them."""
+"""Floor 4, files. Memory that a thread uses again for each piece: new pages cost more than what is put into them."""
 
 from __future__ import annotations
 

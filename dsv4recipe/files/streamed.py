@@ -1,13 +1,13 @@
-"""Floor 4, builder. A source that is not on this machine: downloaded ahead of the build, given up behind it."""
+"""Floor 4, files. A source that is not on this machine: downloaded ahead of the build, given up behind it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from dsv4recipe.builder.sources import Reader, Sources
 from dsv4recipe.checkpoint.source import FolderSource, Source
 from dsv4recipe.errors import Problems, Where
+from dsv4recipe.files.sources import Reader, Sources
 from dsv4recipe.hub.scratch import Scratch
 from dsv4recipe.plan.pieces import Piece, Span
 

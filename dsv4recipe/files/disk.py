@@ -1,4 +1,4 @@
-"""Floor 4, builder. Every effect on the file system that a build has, and the names of what goes wrong.
+"""Floor 4, files. Every effect on the file system that a build has, and the names of what goes wrong.
 
 Protocol and reasons: docs/reliability.md. Nothing else in this room opens, writes or renames a file, and every call
 goes through `fs`, so that tests can count the calls, let any of them fail, and record what a power cut would leave.

@@ -1,4 +1,4 @@
-"""Floor 4, builder. The source files of a build, opened once, read by position, watched for change."""
+"""Floor 4, files. The source files of a build, opened once, read by position, watched for change."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from dsv4recipe.builder import disk
-from dsv4recipe.builder.readback import ReadBack
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.files import disk
+from dsv4recipe.files.readback import ReadBack
 from dsv4recipe.plan.pieces import Span
 
 

@@ -1,12 +1,12 @@
-"""Floor 4, builder. Small files, written whole or not at all. Writes files."""
+"""Floor 4, files. Small files, written whole or not at all. Writes files."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from dsv4recipe.builder import disk
-from dsv4recipe.builder.readback import DamagedError, ReadBack, span
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.files import disk
+from dsv4recipe.files.readback import DamagedError, ReadBack, span
 
 
 def write_file(path: Path, data: bytes) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""Floor 4, builder. A file as it is on disk: read back, held against what was written, hashed. Reads files.
+"""Floor 4, files. A file as it is on disk: read back, held against what was written, hashed. Reads files.
 
 CRC-32 tells what was encoded from what is on disk, range by range; sha256 of the whole goes into the manifest.
 """
@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from dsv4recipe.builder import disk
+from dsv4recipe.files import disk
 
 _CHUNK = 1 << 20
 
