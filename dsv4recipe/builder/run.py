@@ -37,6 +37,7 @@ from dsv4recipe.files.streamed import open_sources
 from dsv4recipe.formats.kernels.jit import compiling
 from dsv4recipe.hub.scratch import Scratch, scratch_for
 from dsv4recipe.importance.model import Importance
+from dsv4recipe.paths import as_path
 from dsv4recipe.plan.containers import container_of
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.plan.pieces import Piece
@@ -67,7 +68,7 @@ def build(
     threads here, or a `cluster.engine.DaskEngine`. Raises RecipeError (B0xx, F00x, H0xx, I020); KeyboardInterrupt,
     which SIGTERM raises too, leaves a folder that can be continued, with either engine.
     """
-    out = Path(out)
+    out = as_path(out)
     one_file = container_of(plan).one_file
     check_name(out, one_file)
     partial = out.with_name(out.name + ".partial")

@@ -14,8 +14,8 @@ DIFFERENT = 2
 
 
 @click.command("diff")
-@click.argument("before", shell_complete=complete_side)
-@click.argument("after", shell_complete=complete_side)
+@click.argument("before", type=source_type, shell_complete=complete_side)
+@click.argument("after", type=source_type, shell_complete=complete_side)
 @click.option("--source", type=source_type, help="The checkpoint, where a side is a recipe.")
 @click.option("--exit-code", is_flag=True, help="Exit with 2 if there are differences.")
 @release_option

@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 
 from dsv4recipe.cli.arguments import (
+    PathType,
+    force_option,
     importance_option,
     json_option,
     layout_option,
@@ -19,8 +21,9 @@ from dsv4recipe.cli.arguments import (
 @recipe_argument
 @layout_option
 @release_option
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the plan to a file.")
+@click.option("-o", "--output", type=PathType(), help="Write the plan to a file; an older plan is replaced.")
 @importance_option
+@force_option
 @json_option
 def command(
     recipe: str,
@@ -28,6 +31,7 @@ def command(
     release: str | None,
     output: Path | None,
     importance_file: Path | None,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Say what RECIPE makes of a checkpoint, to the byte. Headers are read, weights are not."""
@@ -36,14 +40,17 @@ def command(
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.cli.plan_view import print_plan
     from dsv4recipe.cli.planned import Planner
+    from dsv4recipe.files.outputs import PLAN, check_output, write_output
     from dsv4recipe.plan.canonical import dump_plan, plan_data
 
+    if output is not None:
+        check_output(output, PLAN, force)
     planner = Planner(source, importance_file, release)
     loaded = load_recipe(recipe)
     checkpoint = planner.checkpoint_for(loaded)
     plan = make_plan(loaded, checkpoint, planner.importance)
     if output is not None:
-        output.write_text(dump_plan(plan), encoding="utf-8")
+        write_output(output, dump_plan(plan), PLAN, force)
     if as_json:
         print_json(plan_data(plan))
     else:

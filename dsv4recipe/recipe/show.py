@@ -157,11 +157,11 @@ def _flow(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_flow(item) for item in value) + "]"
     if isinstance(value, str):
-        return _text(value)
+        return scalar_text(value)
     return json.dumps(value)
 
 
-def _text(value: str) -> str:
+def scalar_text(value: str) -> str:
     """Plain where YAML reads it back as this text, else in double quotes."""
     try:
         if _BARE.fullmatch(value) and resolve(value) == value:
