@@ -15,7 +15,7 @@ from dsv4recipe.reports.curve import Curve
 from dsv4recipe.reports.heat import BITS, bits_map, rmse_map, runs, step
 from dsv4recipe.reports.numbers import Measured
 from dsv4recipe.reports.patterns import patterns
-from dsv4recipe.targets import running
+from dsv4recipe.runtimes import running
 
 Row = dict[str, Any]
 
