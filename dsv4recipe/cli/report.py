@@ -41,8 +41,8 @@ def command(
     from dsv4recipe.report.curve import read_allocation
     from dsv4recipe.report.numbers import read_numbers
     from dsv4recipe.report.page import render_page
-    from dsv4recipe.targets import get
-    from dsv4recipe.verifier.contract import check_contract
+    from dsv4recipe.runtimes import get
+    from dsv4recipe.verifier.contract.check import check_contract
 
     check_output(output, PAGE, force)
     side = Planner(source, importance_file).side(plan)
