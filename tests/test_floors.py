@@ -15,16 +15,16 @@ ROOT = Path(dsv4recipe.__file__).parent
 FLOOR = {
     "errors": 0, "paths": 0, "units": 0, "version": 0,
     "formats": 1, "hub": 1, "recipe": 1, "checkpoint": 1, "importance": 1,
-    "targets": 2,
-    "plan": 3, "bundle": 3, "allocate": 3,
-    "files": 4, "builder": 4, "verifier": 4, "report": 4, "answers": 4,
+    "runtimes": 2,
+    "plan": 3, "bundle": 3, "allocation": 3, "advice": 3,
+    "files": 4, "builder": 4, "verifier": 4, "reports": 4, "answers": 4,
     "api": 5,
     "cli": 6,
 }  # fmt: skip
 SAME_FLOOR = {
     ("paths", "errors"),
     ("recipe", "formats"), ("checkpoint", "formats"), ("recipe", "hub"), ("checkpoint", "hub"), ("bundle", "plan"),
-    ("allocate", "plan"),
+    ("allocation", "plan"), ("advice", "plan"), ("advice", "allocation"),
     ("builder", "files"), ("verifier", "files"),
 }  # fmt: skip
 """Neighbours that may be called: formats are the vocabulary of recipe and checkpoint, which may both lie on the hub; a
@@ -44,7 +44,7 @@ NEVER_BELOW_BUILD = {
 }
 KERNELS = {"numba", "llvmlite"}
 FREE = {"dsv4recipe", "dsv4recipe.__main__"}
-PROBE = "dsv4recipe.verifier.probe"
+PROBE = "dsv4recipe.verifier.runtime.probe"
 """Runs in the runtime's own interpreter, as a script: it may import mlx and nothing of the house."""
 
 

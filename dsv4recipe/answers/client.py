@@ -32,9 +32,12 @@ class Reply:
 
     @property
     def rate(self) -> float:
-        """Tokens per second of decoding, the first one, which the prompt's work precedes, left out; 0 if unknown."""
+        """Tokens per second of decoding, the first one, which the prompt's work precedes, left out. Where the reply came
+        in one piece, or as good as, those of the whole request; 0 where the server does not count tokens."""
         span = self.seconds - self.first
-        return (self.tokens - 1) / span if self.tokens > 1 and span > 0 else 0.0
+        if self.tokens > 1 and span > 0.1 * self.seconds:
+            return (self.tokens - 1) / span
+        return self.tokens / self.seconds if self.seconds > 0 else 0.0
 
 
 class NoAnswerError(Exception):

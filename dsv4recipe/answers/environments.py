@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +28,9 @@ _ASK = (
     "def version(name):\n"
     "    try: return m.version(name)\n"
     "    except m.PackageNotFoundError: return ''\n"
-    "names = sys.argv[2:]\n"
-    "print(json.dumps([bool(u.find_spec(sys.argv[1])), {n: version(n) for n in names}]))\n"
+    "package, needs, names = json.loads(sys.argv[1])\n"
+    "missing = [n for n in needs if not u.find_spec(n)]\n"
+    "print(json.dumps([bool(u.find_spec(package)), missing, {n: version(n) for n in names}]))\n"
 )
 
 
@@ -81,9 +82,10 @@ def environments(serving: Serving, named: Path | None = None) -> Iterator[Enviro
         if place in seen or not os.access(place, os.X_OK):
             continue
         seen.add(place)
-        versions = installed(place, serving)
-        if versions is not None:
-            yield Environment(serving, Path(place), found, versions, _unfit(serving, versions))
+        there = installed(place, serving)
+        if there is not None:
+            missing, versions = there
+            yield Environment(serving, Path(place), found, versions, _unfit(serving, missing, versions))
 
 
 def environment_for(serving: Serving, named: Path | None = None) -> Environment:
@@ -110,24 +112,25 @@ def install_hint(serving: Serving) -> str:
 
 
 @functools.lru_cache(maxsize=64)
-def installed(python: str, serving: Serving) -> Mapping[str, str] | None:
-    """Versions of the packages that matter, "" where one is missing; None where there is no such runtime."""
+def installed(python: str, serving: Serving) -> tuple[tuple[str, ...], Mapping[str, str]] | None:
+    """The modules that its server lacks, and the versions of the packages that matter, "" where one is missing; None
+    where there is no such runtime."""
     names = dict.fromkeys((serving.distribution, *serving.tested, *(each.package for each in serving.unfit)))
-    command = [python, "-I", "-c", _ASK, serving.package, *names]
+    command = [python, "-I", "-c", _ASK, json.dumps([serving.package, serving.needs, list(names)])]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False)
-        there, versions = json.loads(done.stdout)
+        there, missing, versions = json.loads(done.stdout)
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return None
-    return dict(versions) if there else None
+    return (tuple(missing), dict(versions)) if there else None
 
 
-def _unfit(serving: Serving, versions: Mapping[str, str]) -> str:
+def _unfit(serving: Serving, missing: Sequence[str], versions: Mapping[str, str]) -> str:
     for each in serving.unfit:
         has = versions.get(each.package, "")
         if has and _numbers(has) >= _numbers(each.at_least):
             return f"with {each.package} {each.at_least} or newer {each.why}"
-    return ""
+    return f"its server needs {', '.join(missing)}, which is not there" if missing else ""
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -120,7 +120,9 @@ def free_port(wanted: int | None, where: Where) -> int:
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str], port: int, log: Path, where: Where, environment: Mapping[str, str]) -> Iterator[Child]:
+def running(
+    command: Sequence[str], port: int, log: Path, where: Where, environment: Mapping[str, str]
+) -> Iterator[Child]:
     """The server that `command` starts, until the block ends: its whole process group is gone then."""
     with log.open("wb") as out:
         process = subprocess.Popen(

@@ -121,7 +121,10 @@ def _turn(node: Node, problems: Problems, alone: bool) -> Turn:
     raw = tuple(each.raw for each in texts if isinstance(each, Scalar))
     ends = node.get("ends")
     return Turn(
-        _text(node, "ask", problems), raw, _text(node, "tool", problems), isinstance(ends, Scalar) and ends.value is True
+        _text(node, "ask", problems),
+        raw,
+        _text(node, "tool", problems),
+        isinstance(ends, Scalar) and ends.value is True,
     )
 
 

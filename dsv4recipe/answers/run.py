@@ -165,7 +165,9 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(bundle: Path, environment: Environment, settings: Settings, serve: bool, tell: Listener) -> Iterator[Served]:
+def serving(
+    bundle: Path, environment: Environment, settings: Settings, serve: bool, tell: Listener
+) -> Iterator[Served]:
     """The runtime's own server on `bundle`, ready, until the block ends; nothing of it is left behind then.
 
     The server works on a folder of links, so that a loader that rewrites files does not change the bundle. Loading runs
@@ -202,7 +204,7 @@ def ask(
     questions: Sequence[Question],
     runtime: str | None = None,
     python: Path | None = None,
-    settings: Settings = Settings(),  # noqa: B008 - frozen
+    settings: Settings = Settings(),
     tell: Listener = lambda event: None,
     then: Callable[[Served], None] | None = None,
 ) -> Answers:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dsv4recipe.answers.server import Server
 
 _LOOPBACK = ("--host", "127.0.0.1", "--port", "{port}")
+_SERVES = ("fastapi", "uvicorn")
 _WEB = ("fastapi==0.165.0", "uvicorn==0.54.0", "python-multipart==0.0.34")
 
 
@@ -27,7 +28,8 @@ class Serving:
     lies beside the interpreter.
 
     `pins` are installed with what they require and `bare` without: these declare far more than their servers import
-    (torch, opencv, …), which would make environments of several GB. `tested` are the versions that our tests run.
+    (torch, opencv, …), which would make environments of several GB. `needs` are modules without which the server does not
+    start, though the rest of the runtime works. `tested` are the versions that our tests run.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Serving:
     server: Server
     pins: tuple[str, ...]
     bare: tuple[str, ...]
+    needs: tuple[str, ...]
     tested: Mapping[str, str]
     unfit: tuple[Unfit, ...] = ()
 
@@ -69,6 +72,7 @@ SERVINGS = {
                 "jsonschema>=4.20", "pillow>=10", "psutil>=5.9", "requests>=2.31",
             ),
             ("vmlx==1.6.81",),
+            (*_SERVES, "jsonschema", "psutil"),
             {"vmlx": "1.6.81", "jang": "2.5.50", "mlx-lm": "0.31.3", "mlx": "0.32.4"},
             (Unfit("mlx-lm", "0.32.0", "the server does not start: it imports a name that this mlx-lm no longer has"),),
         ),
@@ -92,6 +96,7 @@ SERVINGS = {
                 "mlx-audio==0.6.2", "pillow>=10", "requests>=2.31",
             ),
             ("mlx-vlm==0.7.10",),
+            (*_SERVES, "cryptography", "mlx_audio"),
             {"mlx-vlm": "0.7.10", "mlx": "0.32.4"},
         ),
         Serving(
@@ -114,6 +119,7 @@ SERVINGS = {
                 "tiktoken<0.14", "websockets>=12",
             ),
             ("rapid-mlx==0.16.10",),
+            (*_SERVES, "argcomplete", "mcp", "psutil", "tabulate", "websockets"),
             {"rapid-mlx": "0.16.10", "mlx-lm": "0.31.3", "mlx": "0.32.4"},
         ),
         Serving(
@@ -132,6 +138,7 @@ SERVINGS = {
             ),
             ("mlx==0.32.4", "mlx-lm==0.32.2", "transformers==5.23.0"),
             (),
+            (),
             {"mlx-lm": "0.32.2", "mlx": "0.32.4"},
         ),
         Serving(
@@ -148,6 +155,7 @@ SERVINGS = {
             ),
             ("llama-cpp-python[server]==0.3.36", "numpy>=1.26"),
             (),
+            (*_SERVES, "sse_starlette"),
             {"llama-cpp-python": "0.3.36"},
         ),
     )

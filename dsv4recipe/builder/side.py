@@ -15,8 +15,8 @@ from dsv4recipe.plan.canonical import dump_plan
 from dsv4recipe.plan.containers import container_of
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.show import data_text
-from dsv4recipe.targets import SideInput, get
-from dsv4recipe.targets.base import Placed
+from dsv4recipe.runtimes import SideInput, get
+from dsv4recipe.runtimes.common.target import Placed
 
 SMALL = 64 << 20
 """A side file of a source is read whole only up to this size."""

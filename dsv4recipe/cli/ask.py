@@ -25,7 +25,11 @@ _PATH = PathType()
 @click.option("--thinking", is_flag=True, help="Let the model reason before it answers.")
 @click.option("--max-tokens", type=click.IntRange(1), default=256, show_default=True, help="Of each answer.")
 @click.option(
-    "--time-limit", type=click.FloatRange(1), default=600, show_default=True, help="Seconds to get ready, and per answer."
+    "--time-limit",
+    type=click.FloatRange(1),
+    default=600,
+    show_default=True,
+    help="Seconds to get ready, and per answer.",
 )
 @click.option("--serve", is_flag=True, help="Leave the server running afterwards, until ctrl-C.")
 @click.option("--port", type=click.IntRange(1, 65535), help="The port on loopback (default: one that is free).")

@@ -109,7 +109,9 @@ def _answered(each: Answered) -> None:
         if said.text.strip() or not said.calls:
             click.echo(said.text.strip())
         rate = f", {said.rate:.1f} per second" if said.rate else ""
-        click.echo(f"  {said.tokens} tokens{rate}, first after {said.first:.1f} s; prompt {said.prompt_tokens}", err=True)
+        click.echo(
+            f"  {said.tokens} tokens{rate}, first after {said.first:.1f} s; prompt {said.prompt_tokens}", err=True
+        )
     for finding in each.findings:
         click.echo(f"\n{finding.render()}\n", err=True)
 

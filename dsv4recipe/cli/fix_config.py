@@ -9,7 +9,7 @@ import click
 
 from dsv4recipe.cli.output import print_json
 from dsv4recipe.files.outputs import CONFIG, check_output, write_output
-from dsv4recipe.verifier.mend import mend_config
+from dsv4recipe.verifier.contract.fix_config import mend_config
 
 _SHOWN = 12
 

@@ -9,7 +9,7 @@ from dsv4recipe.plan.cautions import cautions
 from dsv4recipe.plan.containers import container_of, placed
 from dsv4recipe.plan.ledger import ledger
 from dsv4recipe.plan.model import Plan, PlannedShard
-from dsv4recipe.targets import get
+from dsv4recipe.runtimes import get
 from dsv4recipe.units import counted, gigabytes, human_size
 
 

@@ -74,8 +74,8 @@ def command(
     from dsv4recipe import verify
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.cli.verify_view import print_verification
-    from dsv4recipe.verifier.runtime import Limits, Question
-    from dsv4recipe.verifier.runtime_step import RuntimeRun
+    from dsv4recipe.verifier.runtime.child import Limits, Question
+    from dsv4recipe.verifier.runtime.step import RuntimeRun
 
     if fix_config is not None:
         from dsv4recipe.cli.fix_config import write_config

@@ -17,7 +17,7 @@ from dsv4recipe.checkpoint.synth import synthesize
 from dsv4recipe.cli.main import COMMANDS, dsv4recipe, run
 from dsv4recipe.importance.read import load_importance
 from dsv4recipe.paths import as_path, expanded
-from dsv4recipe.verifier.runtimes import interpreters
+from dsv4recipe.verifier.runtime.choose import interpreters
 from tests.gguf.recipes import for_llama_cpp
 from tests.recipes import SOUND
 
