@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dsv4recipe.answers.environments import (
-    Environment,
-    NotInstalledError,
-    environment_for,
-    install_hint,
-    serving_named,
-)
-from dsv4recipe.answers.servers import SERVINGS, Serving
+from dsv4recipe.answers.environments import Found, environment_for, install_hint
+from dsv4recipe.answers.servers import SERVERS, server_named
 from dsv4recipe.bundle.manifest import is_one_file, read_manifest
 from dsv4recipe.bundle.observe import observe
 from dsv4recipe.bundle.view import open_bundle
-from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.errors import NotInstalledError, RecipeError, Where
+from dsv4recipe.runtimes.common.server import Server
 
 
-def choose(bundle: Path, runtime: str | None, python: Path | None) -> Environment:
+def choose(bundle: Path, runtime: str | None, python: Path | None) -> Found:
     """The environment to ask `bundle` in.
 
     Raises RecipeError V001 where there is no bundle, S009 for an unknown runtime or where no runtime that serves loads
@@ -27,33 +22,31 @@ def choose(bundle: Path, runtime: str | None, python: Path | None) -> Environmen
     if not bundle.is_dir() and not (is_one_file(bundle) and bundle.is_file()):
         raise RecipeError("V001", "there is no such bundle", Where(str(bundle)))
     if runtime is not None:
-        return environment_for(serving_named(runtime), python)
+        return environment_for(server_named(runtime), python)
     fitting = _fitting(bundle)
     refused: list[NotInstalledError] = []
-    for serving in fitting:
+    for server in fitting:
         try:
-            return environment_for(serving, python)
+            return environment_for(server, python)
         except NotInstalledError as error:
             refused.append(error)
     if len(refused) == 1:
         raise refused[0]
-    names = ", ".join(serving.name for serving in fitting)
+    names = ", ".join(server.name for server in fitting)
     notes = [note for error in refused for note in (error.diagnostics[0].message, *error.diagnostics[0].notes)]
     message = f"none of the runtimes that load this bundle is installed: {names}"
     raise NotInstalledError("S001", message, Where(str(bundle)), install_hint(fitting[0]), notes)
 
 
-def _fitting(bundle: Path) -> tuple[Serving, ...]:
+def _fitting(bundle: Path) -> tuple[Server, ...]:
     """The runtimes whose bundles these are: those of the target first that built it, the others after."""
     targets, family = _targets(bundle)
-    found = [
-        serving for serving in SERVINGS.values() if set(serving.targets) & set(targets) and family in serving.families
-    ]
+    found = [server for server in SERVERS.values() if set(server.targets) & set(targets) and family in server.families]
     if not found:
         message = f"no runtime with a server of its own is known for a bundle of {family} for {', '.join(targets)}"
         hint = "--runtime NAME asks one in any case; `dsv4recipe runtimes list` names them"
         raise RecipeError("S009", message, Where(str(bundle)), hint)
-    return tuple(sorted(found, key=lambda serving: serving.name not in targets))
+    return tuple(sorted(found, key=lambda server: server.name not in targets))
 
 
 def _targets(bundle: Path) -> tuple[tuple[str, ...], str]:

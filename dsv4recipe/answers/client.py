@@ -1,4 +1,4 @@
-"""Floor 4, answers. One request to a server, streamed, through the official `openai` client; speaks on loopback only."""
+"""Floor 4, answers. One request to a server, streamed, through the official `openai` client. Asks on loopback."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Reply:
 
     @property
     def rate(self) -> float:
-        """Tokens per second of decoding, the first one, which the prompt's work precedes, left out. Where the reply came
-        in one piece, or as good as, those of the whole request; 0 where the server does not count tokens."""
+        """Tokens per second of decoding, without the first, which the prompt's work precedes. Where the reply came in
+        one piece, or as good as, those of the whole request; 0 where the server does not count tokens."""
         span = self.seconds - self.first
         if self.tokens > 1 and span > 0.1 * self.seconds:
             return (self.tokens - 1) / span
@@ -86,7 +86,7 @@ def complete(
         try:
             with client.chat.completions.create(
                 model=model,
-                messages=list(messages),  # type: ignore[arg-type]  # plain mappings, as the protocol has them
+                messages=list(messages),
                 max_tokens=limit,
                 temperature=0,
                 stream=True,
@@ -145,8 +145,9 @@ class _Gathered:
         return bool(delta.content or thought or delta.tool_calls)
 
     def reply(self) -> Reply:
-        if not self.finish and not self.count:
-            raise NoAnswerError("it ended the answer before it began")
+        if not self.finish:
+            where = f"after {self.count} pieces" if self.count else "before it began"
+            raise NoAnswerError(f"it broke off the answer {where}")
         calls = tuple((name, arguments) for name, arguments in self.calls.values())
         text, reasoning = "".join(self.text), "".join(self.reasoning)
         return Reply(text, reasoning, calls, self.finish, self.prompt, self.tokens, self.first, self.last)

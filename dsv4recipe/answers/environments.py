@@ -1,4 +1,4 @@
-"""Floor 4, answers. Where the runtimes are on this machine: variables, our own folder, apps, tools, PATH. Starts pythons.
+"""Floor 4, answers. Where this machine has the runtimes: variables, our own folder, apps, tools, PATH. Starts pythons.
 
 An environment is an interpreter; what it holds is asked of that interpreter itself, in isolation from ours.
 """
@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsv4recipe.answers.servers import SERVINGS, Serving
-from dsv4recipe.errors import RecipeError, Where, did_you_mean
+from dsv4recipe.errors import NotInstalledError, Where
+from dsv4recipe.runtimes.common.server import Server
 
 FOLDER_VARIABLE = "DSV4RECIPE_RUNTIMES"
 """Names the folder that `runtimes install` fills."""
@@ -34,25 +34,21 @@ _ASK = (
 )
 
 
-class NotInstalledError(RecipeError):
-    """The runtime that is asked for is not on this machine, or not in versions that serve: S001. Exit code 4."""
-
-
 @dataclass(frozen=True, slots=True)
-class Environment:
-    """An interpreter that has a runtime. `found` says how it was found; `versions` are those of the packages that
+class Found:
+    """An interpreter that has a runtime. `how` says how it was found; `versions` are those of the packages that
     matter; `unfit` why its server cannot work, "" where nothing speaks against it."""
 
-    serving: Serving
+    server: Server
     python: Path
-    found: str
+    how: str
     versions: Mapping[str, str]
     unfit: str = ""
 
     @property
     def tested(self) -> bool:
         """Whether these are the versions that dsv4recipe's own tests run."""
-        return all(self.versions.get(name) == version for name, version in self.serving.tested.items())
+        return all(self.versions.get(name) == version for name, version in self.server.environment.tested.items())
 
     @property
     def label(self) -> str:
@@ -67,56 +63,61 @@ def runtimes_folder() -> Path:
     return Path(told or f"{data}/dsv4recipe/runtimes").expanduser()
 
 
-def serving_named(name: str) -> Serving:
-    """The runtime of a name. Raises RecipeError S009 for an unknown one."""
-    if name not in SERVINGS:
-        raise RecipeError("S009", f"no runtime {name!r} is known that serves", hint=did_you_mean(name, SERVINGS))
-    return SERVINGS[name]
-
-
-def environments(serving: Serving, named: Path | None = None) -> Iterator[Environment]:
+def environments(server: Server, named: Path | None = None) -> Iterator[Found]:
     """Every environment that has the runtime, best first; only the `named` one where one is named."""
     seen: set[str] = set()
-    for python, found in _named(named) if named else _places(serving):
+    for python, how in _named(named) if named else _places(server):
         place = os.path.abspath(python)
         if place in seen or not os.access(place, os.X_OK):
             continue
         seen.add(place)
-        there = installed(place, serving)
+        there = installed(place, server)
         if there is not None:
             missing, versions = there
-            yield Environment(serving, Path(place), found, versions, _unfit(serving, missing, versions))
+            yield Found(server, Path(place), how, versions, _unfit(server, missing, versions))
 
 
-def environment_for(serving: Serving, named: Path | None = None) -> Environment:
+def environment_for(server: Server, named: Path | None = None) -> Found:
     """The first environment whose server can work. Raises NotInstalledError S001, which names those that cannot."""
     unfit = []
-    for each in environments(serving, named):
+    for each in environments(server, named):
         if not each.unfit:
             return each
-        unfit.append(f"{each.python} ({each.found}) has {each.label}: {each.unfit}")
+        unfit.append(f"{each.python} ({each.how}) has {each.label}: {each.unfit}")
     if named and not unfit:
-        message = f"{named} has no {serving.name}"
+        message = f"{named} has no {server.name}"
     else:
         why = "none of its environments can serve" if unfit else "it was found nowhere on this machine"
-        message = f"{serving.name} is not installed: {why}"
-    raise NotInstalledError("S001", message, Where(subject=serving.name), install_hint(serving), unfit)
+        message = f"{server.name} is not installed: {why}"
+    raise NotInstalledError("S001", message, Where(subject=server.name), install_hint(server), unfit)
 
 
-def install_hint(serving: Serving) -> str:
+def install_hint(server: Server) -> str:
     """What to do where a runtime is missing."""
     return (
-        f"`dsv4recipe runtimes install {serving.name}` makes an environment with versions that are known to work; "
-        f"--runtime-python or the variable {serving.variable} names one that you have"
+        f"`dsv4recipe runtimes install {server.name}` makes an environment with versions that are known to work; "
+        f"--runtime-python or the variable {server.environment.variable} names one that you have"
     )
 
 
 @functools.lru_cache(maxsize=64)
-def installed(python: str, serving: Serving) -> tuple[tuple[str, ...], Mapping[str, str]] | None:
+def installed(python: str, server: Server) -> tuple[tuple[str, ...], Mapping[str, str]] | None:
     """The modules that its server lacks, and the versions of the packages that matter, "" where one is missing; None
     where there is no such runtime."""
-    names = dict.fromkeys((serving.distribution, *serving.tested, *(each.package for each in serving.unfit)))
-    command = [python, "-I", "-c", _ASK, json.dumps([serving.package, serving.needs, list(names)])]
+    names = dict.fromkeys(
+        (
+            server.environment.distribution,
+            *server.environment.tested,
+            *(each.package for each in server.environment.unfit),
+        )
+    )
+    command = [
+        python,
+        "-I",
+        "-c",
+        _ASK,
+        json.dumps([server.environment.package, server.environment.needs, list(names)]),
+    ]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False)
         there, missing, versions = json.loads(done.stdout)
@@ -125,8 +126,8 @@ def installed(python: str, serving: Serving) -> tuple[tuple[str, ...], Mapping[s
     return (tuple(missing), dict(versions)) if there else None
 
 
-def _unfit(serving: Serving, missing: Sequence[str], versions: Mapping[str, str]) -> str:
-    for each in serving.unfit:
+def _unfit(server: Server, missing: Sequence[str], versions: Mapping[str, str]) -> str:
+    for each in server.environment.unfit:
         has = versions.get(each.package, "")
         if has and _numbers(has) >= _numbers(each.at_least):
             return f"with {each.package} {each.at_least} or newer {each.why}"
@@ -148,20 +149,23 @@ def _named(python: Path) -> Iterator[tuple[str, str]]:
     yield str(python), "named on the command line"
 
 
-def _places(serving: Serving) -> Iterator[tuple[str, str]]:
-    told = os.environ.get(serving.variable)
+def _places(server: Server) -> Iterator[tuple[str, str]]:
+    told = os.environ.get(server.environment.variable)
     if told:
-        yield os.path.expanduser(told), f"the variable {serving.variable}"
-    yield str(environment_python(runtimes_folder() / serving.name)), "made by `runtimes install`"
-    if serving.name == "vmlx":
+        yield os.path.expanduser(told), f"the variable {server.environment.variable}"
+    yield str(environment_python(runtimes_folder() / server.name)), "made by `runtimes install`"
+    if server.name == "vmlx":
         for app in _APPS:
             yield str(Path(app).expanduser() / _APP_PYTHON), "the app vMLX"
     for tools in (os.environ.get("UV_TOOL_DIR"), *_TOOLS):
         if tools:
-            yield str(environment_python(Path(tools).expanduser() / serving.distribution)), "a uv or pipx tool"
-    script = shutil.which(serving.script) if serving.script else None
+            yield (
+                str(environment_python(Path(tools).expanduser() / server.environment.distribution)),
+                "a uv or pipx tool",
+            )
+    script = shutil.which(server.environment.script) if server.environment.script else None
     if script:
-        yield str(Path(script).resolve().parent / "python"), f"{serving.script} on the PATH"
+        yield str(Path(script).resolve().parent / "python"), f"{server.environment.script} on the PATH"
     yield sys.executable, "this interpreter"
 
 

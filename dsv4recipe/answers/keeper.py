@@ -20,15 +20,9 @@ NOT_STARTED = 127
 
 def main(command: list[str]) -> int:
     for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # the terminal's: whoever holds the pipe decides
-    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+        signal.signal(number, lambda *_: None)  # the terminal's; a handler, for the command must not inherit SIG_IGN
     try:
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-            preexec_fn=lambda: [signal.signal(number, handler) for number, handler in usual.items()] and None,
-        )
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     except OSError as error:
         print(f"{command[0]}: {error.strerror or error}", file=sys.stderr, flush=True)
         return NOT_STARTED

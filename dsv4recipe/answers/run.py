@@ -14,7 +14,7 @@ from typing import Any
 
 from dsv4recipe.answers.choose import choose
 from dsv4recipe.answers.client import NoAnswerError, Reply, complete, model_of
-from dsv4recipe.answers.environments import Environment
+from dsv4recipe.answers.environments import Found
 from dsv4recipe.answers.judge import judge
 from dsv4recipe.answers.process import Child, ServerError, free_port, running, wait_until_ready
 from dsv4recipe.answers.questions import Question
@@ -78,7 +78,7 @@ class Answers:
     `command` what started it."""
 
     bundle: Path
-    environment: Environment
+    environment: Found
     command: tuple[str, ...]
     ready_seconds: float
     memory: int
@@ -95,7 +95,7 @@ class Answers:
             "format_version": 1,
             "bundle": str(self.bundle),
             "ok": self.ok,
-            "runtime": self.environment.serving.name,
+            "runtime": self.environment.server.name,
             "python": str(self.environment.python),
             "versions": dict(self.environment.versions),
             "tested_versions": self.environment.tested,
@@ -111,7 +111,7 @@ class Served:
     """A server that is ready. `model` is the name that requests give."""
 
     child: Child
-    environment: Environment
+    environment: Found
     command: tuple[str, ...]
     model: str
     ready_seconds: float
@@ -134,7 +134,7 @@ class Served:
                         messages,
                         tools=question.tools,
                         limit=limit,
-                        extra=self.environment.serving.server.switch(self.settings.thinking),
+                        extra=self.environment.server.switch(self.settings.thinking),
                         seconds=self.settings.seconds,
                     )
                 except NoAnswerError as error:
@@ -165,34 +165,31 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(
-    bundle: Path, environment: Environment, settings: Settings, serve: bool, tell: Listener
-) -> Iterator[Served]:
+def serving(bundle: Path, environment: Found, settings: Settings, serve: bool, tell: Listener) -> Iterator[Served]:
     """The runtime's own server on `bundle`, ready, until the block ends; nothing of it is left behind then.
 
     The server works on a folder of links, so that a loader that rewrites files does not change the bundle. Loading runs
     the runtime's code, and that of the bundle's own encoder: ask bundles that you trust. Raises ServerError S003
     (ended), S004 (not ready in time), S005 (no port).
     """
-    runtime = environment.serving
+    runtime = environment.server
     where = Where(str(bundle), subject=f"{runtime.name} server")
     port = free_port(settings.port, where)
     with tempfile.TemporaryDirectory(prefix="dsv4recipe-ask-") as scratch:
         log = settings.log or Path(scratch) / "server.log"
         place = str(_linked(bundle, Path(scratch)))
-        command = (str(environment.python), *runtime.server.arguments(place, port, serve))
-        tell({"event": "starting", "runtime": runtime.name, "versions": environment.label, "found": environment.found})
-        variables = {**_OFFLINE, **runtime.server.environment}
-        with running(command, port, log, where, {**variables, **dict.fromkeys(_NOT_PASSED, "")}) as child:
+        command = (str(environment.python), *runtime.arguments(place, port, serve))
+        tell({"event": "starting", "runtime": runtime.name, "versions": environment.label, "found": environment.how})
+        with running(command, port, log, where, _OFFLINE | dict.fromkeys(_NOT_PASSED, "")) as child:
             ready = wait_until_ready(
                 child,
-                runtime.server.ready,
-                runtime.server.ready_when,
+                runtime.ready,
+                runtime.ready_when,
                 settings.seconds,
                 lambda line: tell({"event": "log", "line": line}),
             )
             try:
-                model = model_of(child.url, runtime.server.model.replace("{bundle}", place), settings.seconds)
+                model = model_of(child.url, runtime.model.replace("{bundle}", place), settings.seconds)
             except NoAnswerError as error:
                 raise ServerError("S002", f"the server gave no answer: {error}", where, notes=child.tail()) from None
             tell({"event": "ready", "seconds": ready, "url": child.url, "model": model})

@@ -91,7 +91,9 @@ class AskView:
         if found.memory:
             click.echo(f"\npeak memory of the server {human_size(found.memory)}", err=True)
         if not found.environment.tested and not found.ok:
-            tested = ", ".join(f"{name} {version}" for name, version in found.environment.serving.tested.items())
+            tested = ", ".join(
+                f"{name} {version}" for name, version in found.environment.server.environment.tested.items()
+            )
             click.echo(f"These versions are not the tested ones: {tested}", err=True)
         wrong = sum(not each.ok for each in found.answers)
         if found.findings or wrong:
