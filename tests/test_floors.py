@@ -16,8 +16,8 @@ FLOOR = {
     "errors": 0, "paths": 0, "units": 0, "version": 0,
     "formats": 1, "headers": 1, "hub": 1, "recipe": 1, "checkpoint": 1, "importance": 1,
     "runtimes": 2,
-    "plan": 3, "bundle": 3, "allocate": 3,
-    "files": 4, "builder": 4, "verifier": 4, "report": 4,
+    "plan": 3, "bundle": 3, "allocation": 3, "advice": 3,
+    "files": 4, "builder": 4, "verifier": 4, "reports": 4,
     "api": 5,
     "cli": 6,
 }  # fmt: skip
@@ -25,7 +25,7 @@ SAME_FLOOR = {
     ("paths", "errors"),
     ("headers", "formats"), ("checkpoint", "headers"), ("hub", "headers"),
     ("recipe", "formats"), ("checkpoint", "formats"), ("recipe", "hub"), ("checkpoint", "hub"), ("bundle", "plan"),
-    ("allocate", "plan"),
+    ("allocation", "plan"), ("advice", "plan"), ("advice", "allocation"),
     ("builder", "files"), ("verifier", "files"),
 }  # fmt: skip
 """Neighbours that may be called: formats are the vocabulary of headers, recipe and checkpoint; recipes and

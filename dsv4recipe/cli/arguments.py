@@ -64,6 +64,16 @@ source_option = click.option("--source", "source", required=True, type=source_ty
 force_option = click.option("--force", is_flag=True, help="Replace the file that is written to, whatever it holds.")
 
 
+def fits_options(command: F) -> F:
+    """--fits, --context and --wired: the machine that a plan is held against."""
+    machine = click.option("--fits", metavar="MACHINE", help="Say whether the plan fits: 128GB-mac, 192GB-mac.")
+    context = click.option(
+        "--context", type=click.IntRange(1), default=32768, show_default=True, help="Tokens of KV cache (--fits)."
+    )
+    wired = click.option("--wired", type=Size(), help="The wired limit, where iogpu.wired_limit_mb is set (--fits).")
+    return machine(context(wired(command)))
+
+
 def scratch_options(command: F) -> F:
     """--scratch and --scratch-dir, where the weights of a source on the hub are read."""
     size = click.option(
