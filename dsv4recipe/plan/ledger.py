@@ -8,7 +8,7 @@ from html import escape
 from typing import Any, Protocol
 
 from dsv4recipe.formats import Affine, Format, Ggml, Keep, Mxtq
-from dsv4recipe.formats.ggml import UNKNOWN
+from dsv4recipe.formats.ggml.spec import UNKNOWN
 
 
 def label(fmt: Format) -> str:
