@@ -73,4 +73,4 @@ STRICT_32 = replace(
 STRICT_31 = replace(STRICT_32, name="jang's class, mlx-lm 0.31", rule=else_global)
 LENIENT = replace(STRICT_32, name="jang's class, strict=False", strict=False)
 
-LOADERS = (JANG, VMLX, STRICT_32, STRICT_31, LENIENT)
+LOADERS = (JANG, VMLX, STRICT_31, STRICT_32, LENIENT)
