@@ -81,6 +81,11 @@ def open_bundle(root: Path) -> tuple[BundleView, list[Diagnostic]]:
             if path.name == "config.json":
                 raise
             found += error.diagnostics
+    weight_map = files.get(INDEX_NAME, {}).get("weight_map", {})
+    if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
+        message = f"{INDEX_NAME} must hold weight_map, an object of tensor → file name"
+        found.append(Diagnostic("V022", message, Where(str(root / INDEX_NAME)), "copy the file again"))
+        del files[INDEX_NAME]
     view = BundleView(root, tuple(headers), tensors, shard_of, files)
     return view, found + _numbering(view) + _index(view)
 
