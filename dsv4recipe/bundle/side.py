@@ -15,7 +15,7 @@ from typing import Any
 
 from dsv4recipe.bundle.gguf_view import metadata_differences
 from dsv4recipe.bundle.manifest import INDEX_NAME, NAME, PLAN_NAME, is_one_file
-from dsv4recipe.checkpoint.strict_json import parse_json
+from dsv4recipe.headers.strict_json import parse_json
 from dsv4recipe.paths import left_by_tools
 
 _OURS = {NAME, PLAN_NAME, INDEX_NAME, "recipe.yaml", "README.md"}

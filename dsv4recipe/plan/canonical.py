@@ -6,9 +6,9 @@ import hashlib
 import json
 from typing import Any
 
-from dsv4recipe.checkpoint.strict_json import parse_json
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.formats import Part, SourceTensor, from_spec
+from dsv4recipe.headers.strict_json import parse_json
 from dsv4recipe.importance.planned import PlannedImportance
 from dsv4recipe.plan.ledger import ledger
 from dsv4recipe.plan.model import FORMAT_VERSION, Plan, PlannedModule, PlannedShard, PlannedSource

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from dsv4recipe.checkpoint.strict_json import parse_json
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.headers.strict_json import parse_json
 from dsv4recipe.plan.model import Plan
 
 WIDTH, HEIGHT = 1000, 300

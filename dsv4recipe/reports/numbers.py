@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from dsv4recipe.checkpoint.strict_json import parse_json
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
+from dsv4recipe.headers.strict_json import parse_json
 from dsv4recipe.plan.ledger import label
 from dsv4recipe.plan.model import Plan
 

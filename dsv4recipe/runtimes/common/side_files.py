@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from dsv4recipe.checkpoint.strict_json import parse_json
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.headers.strict_json import parse_json
 from dsv4recipe.runtimes.common.target import SideFile, SideInput
 
 EOS_TOKENS = ("<｜end▁of▁sentence｜>", "<｜User｜>")

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dsv4recipe.checkpoint.strict_json import parse_json
 from dsv4recipe.errors import Diagnostic, RecipeError, Where, did_you_mean
+from dsv4recipe.headers.strict_json import parse_json
 from dsv4recipe.verifier.runtime.choose import RUNTIMES
 from dsv4recipe.verifier.runtime.probe_result import Ended, ProbeResult, read_document
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsv4recipe.checkpoint.strict_json import read_object
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
+from dsv4recipe.headers.strict_json import read_object
 from dsv4recipe.runtimes.vmlx import sidecar as vmlx_sidecar
 from dsv4recipe.verifier.result import Step
 from dsv4recipe.verifier.runtime.child import USUAL, Limits, Question, probe_runtime
