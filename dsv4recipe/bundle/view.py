@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from dsv4recipe.bundle.manifest import INDEX_NAME, is_one_file
-from dsv4recipe.checkpoint.header import Header, TensorEntry, read_header
-from dsv4recipe.checkpoint.strict_json import read_object
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
+from dsv4recipe.headers.safetensors import Header, TensorEntry, read_header
+from dsv4recipe.headers.strict_json import read_object
 from dsv4recipe.paths import left_by_tools
 from dsv4recipe.runtimes.common.names import split_name
 
@@ -73,6 +73,11 @@ def open_bundle(root: Path) -> tuple[BundleView, list[Diagnostic]]:
             if path.name == "config.json":
                 raise
             found += error.diagnostics
+    weight_map = files.get(INDEX_NAME, {}).get("weight_map", {})
+    if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
+        message = f"{INDEX_NAME} must hold weight_map, an object of tensor → file name"
+        found.append(Diagnostic("V022", message, Where(str(root / INDEX_NAME)), "copy the file again"))
+        del files[INDEX_NAME]
     view = BundleView(root, tuple(headers), tensors, shard_of, files)
     return view, found + _numbering(view) + _index(view)
 

@@ -48,12 +48,12 @@ def command(
     side = Planner(source, importance_file).side(plan)
     measured = None
     if numbers is not None:
-        measured = read_numbers(numbers.read_text(encoding="utf-8"), str(numbers), side.plan)
+        measured = read_numbers(numbers.read_text(encoding="utf-8", errors="replace"), str(numbers), side.plan)
     target = get(side.plan.target["runtime"], side.plan.source.family)
     findings = () if side.folder is None else check_contract(side.folder, target).findings
     curve = None
     if allocation is not None:
-        curve = read_allocation(allocation.read_text(encoding="utf-8"), str(allocation), side.plan)
+        curve = read_allocation(allocation.read_text(encoding="utf-8", errors="replace"), str(allocation), side.plan)
     page = render_page(side.plan, measured, findings, side.notes, curve)
     write_output(output, page, PAGE, force)
     if as_json:

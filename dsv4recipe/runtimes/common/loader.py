@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dsv4recipe.checkpoint.header import TensorEntry
+from dsv4recipe.headers.safetensors import TensorEntry
 from dsv4recipe.runtimes.common.predicate import Entry
 from dsv4recipe.runtimes.common.target import Target
 

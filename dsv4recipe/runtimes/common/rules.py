@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dsv4recipe.formats.affine import BITS, GROUP_SIZES
+from dsv4recipe.formats.affine.spec import BITS, GROUP_SIZES
 from dsv4recipe.runtimes.common.loader import Given, Linear
 from dsv4recipe.runtimes.common.predicate import DEFAULTS, MODES, Entry, own_entry, whole
 

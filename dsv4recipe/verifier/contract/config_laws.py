@@ -12,7 +12,7 @@ from typing import Any
 from dsv4recipe.bundle.view import BundleView
 from dsv4recipe.checkpoint.dims import text_section
 from dsv4recipe.errors import Diagnostic, Where, did_you_mean
-from dsv4recipe.formats.affine import BITS, GROUP_SIZES
+from dsv4recipe.formats.affine.spec import BITS, GROUP_SIZES
 from dsv4recipe.runtimes import Target, targets
 from dsv4recipe.verifier.contract.picture import Picture, SeenModule
 

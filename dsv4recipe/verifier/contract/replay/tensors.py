@@ -8,7 +8,7 @@ from typing import Any
 
 from dsv4recipe.bundle.manifest import INDEX_NAME
 from dsv4recipe.bundle.view import BundleView
-from dsv4recipe.checkpoint.header import TensorEntry
+from dsv4recipe.headers.safetensors import TensorEntry
 from dsv4recipe.runtimes.common.loader import Given, Stored
 from dsv4recipe.runtimes.common.names import PROJECTION_OF, split_name
 
