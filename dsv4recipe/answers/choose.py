@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dsv4recipe.answers.environments import Found, environment_for, install_hint
-from dsv4recipe.answers.servers import SERVERS, server_named
+from dsv4recipe.answers.servers import server_named, servers
 from dsv4recipe.bundle.manifest import is_one_file, read_manifest
 from dsv4recipe.bundle.observe import observe
 from dsv4recipe.bundle.view import open_bundle
@@ -41,7 +41,9 @@ def choose(bundle: Path, runtime: str | None, python: Path | None) -> Found:
 def _fitting(bundle: Path) -> tuple[Server, ...]:
     """The runtimes whose bundles these are: those of the target first that built it, the others after."""
     targets, family = _targets(bundle)
-    found = [server for server in SERVERS.values() if set(server.targets) & set(targets) and family in server.families]
+    found = [
+        server for server in servers().values() if set(server.targets) & set(targets) and family in server.families
+    ]
     if not found:
         message = f"no runtime with a server of its own is known for a bundle of {family} for {', '.join(targets)}"
         hint = "--runtime NAME asks one in any case; `dsv4recipe runtimes list` names them"

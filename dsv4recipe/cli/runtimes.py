@@ -19,11 +19,11 @@ def command() -> None:
 def list_(as_json: bool) -> None:
     """List every runtime with a server: where it was found, its versions, and whether they are known to work."""
     from dsv4recipe.answers.environments import environments
-    from dsv4recipe.answers.servers import SERVERS
+    from dsv4recipe.answers.servers import servers
     from dsv4recipe.cli.output import console, print_json, table
 
     rows, data = [], []
-    for server in SERVERS.values():
+    for server in servers().values():
         seen = list(environments(server))
         for each in seen:
             state = f"cannot serve: {each.unfit}" if each.unfit else "tested" if each.tested else "other versions"
@@ -41,7 +41,7 @@ def list_(as_json: bool) -> None:
         if not seen:
             rows.append((server.name, "", "not installed", f"dsv4recipe runtimes install {server.name}"))
     if as_json:
-        known = {name: dict(server.environment.tested) for name, server in SERVERS.items()}
+        known = {name: dict(server.environment.tested) for name, server in servers().items()}
         print_json({"format_version": 1, "environments": data, "tested": known})
         return
     console().print(table(("runtime", "versions", "server", "where"), rows))

@@ -14,7 +14,7 @@ from dsv4recipe import build, load_recipe, make_plan, open_checkpoint
 from dsv4recipe.answers.environments import environment_for
 from dsv4recipe.answers.questions import asked
 from dsv4recipe.answers.run import Settings, ask
-from dsv4recipe.answers.servers import SERVERS
+from dsv4recipe.answers.servers import servers
 from dsv4recipe.errors import NotInstalledError
 from dsv4recipe.recipe.load import parse_recipe
 from dsv4recipe.recipe.show import data_text, recipe_data
@@ -48,7 +48,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 def installed(name: str) -> str:
     try:
-        environment_for(SERVERS[name])
+        environment_for(servers()[name])
     except NotInstalledError as error:
         pytest.skip(error.diagnostics[0].message)
     return name

@@ -59,7 +59,7 @@ def bundle(tmp_path: Path) -> Path:
 
 
 def put(monkeypatch: pytest.MonkeyPatch, bundle: Path, kind: str, **settings: float) -> Answers:
-    monkeypatch.setitem(servers.SERVERS, "stand-in", stand_in(kind))
+    monkeypatch.setitem(servers.servers(), "stand-in", stand_in(kind))
     limits = replace(Settings(seconds=60), **settings)  # type: ignore[arg-type]
     return ask(bundle, asked(["What is 17+28?"], ["45"]), "stand-in", Path(sys.executable), limits)
 
@@ -116,7 +116,7 @@ def test_what_is_not_installed_has_an_exit_code_of_its_own(
     monkeypatch: pytest.MonkeyPatch, bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     absent = replace(stand_in("good"), environment=Environment("X_PYTHON", "no_such_module", "no-such", "", ()))
-    monkeypatch.setitem(servers.SERVERS, "stand-in", absent)
+    monkeypatch.setitem(servers.servers(), "stand-in", absent)
     with pytest.raises(NotInstalledError):
         ask(bundle, asked(["?"]), "stand-in")
     assert run(["ask", str(bundle), "?", "--runtime", "stand-in"]) == 4
@@ -124,7 +124,7 @@ def test_what_is_not_installed_has_an_exit_code_of_its_own(
 
 
 def test_exit_codes(monkeypatch: pytest.MonkeyPatch, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(servers.SERVERS, "stand-in", stand_in("good"))
+    monkeypatch.setitem(servers.servers(), "stand-in", stand_in("good"))
     usual = ["ask", str(bundle), "What is 17+28?", "--runtime", "stand-in", "--runtime-python", sys.executable]
     assert run([*usual, "--expect", "45"]) == 0
     assert capsys.readouterr().out == "It is 45.\n"
@@ -137,7 +137,7 @@ def test_the_server_ends_with_whoever_asks(tmp_path: Path, bundle: Path, number:
     """Also where that process has no chance to say goodbye."""
     code = (
         "import sys\nfrom tests.answers.test_servers import stand_in\nfrom dsv4recipe.answers import servers\n"
-        "from dsv4recipe.cli.main import main\nservers.SERVERS['stand-in'] = stand_in('stubborn')\n"
+        "from dsv4recipe.cli.main import main\nservers.servers()['stand-in'] = stand_in('stubborn')\n"
         "main(['ask', sys.argv[1], '--serve', '--runtime', 'stand-in', '--runtime-python', sys.executable])\n"
     )
     command = [sys.executable, "-c", code, str(bundle)]
