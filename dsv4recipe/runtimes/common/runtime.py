@@ -15,7 +15,8 @@ from dsv4recipe.runtimes.common.target import Target
 class Runtime:
     """`name` is what a recipe writes as `target.runtime`, `summary` says in a few words what that is. `targets` says
     how a bundle is laid out, one target per kind of family; `loaders` what its loaders do with a bundle, for the
-    replay; `probes` which loaders `verify --runtime` can run; `server` how `ask` starts its server. `tested` maps distributions to the version that the rest
+    replay; `probes` which loaders `verify --runtime` can run; `server` how
+    `ask` starts its server. `tested` maps distributions to the version that the rest
     was read from and run with."""
 
     name: str
