@@ -56,7 +56,7 @@ def wider_than_the_source(case: Case) -> Iterator[Found]:
         wide = [
             module
             for module in modules
-            if isinstance(module.format, Keep)
+            if module.format.plain_dtype
             and module.role not in case.target.float32_roles
             and _WIDTH.get(module.parts[0].dtype, 0) > _WIDTH.get(module.source.dtype, 9)
         ]
@@ -112,7 +112,7 @@ def narrowed_control(case: Case) -> Iterator[Found]:
             module
             for module in modules
             if module.role in _CONTROL
-            and isinstance(module.format, Keep)
+            and module.format.plain_dtype
             and not module.lossless
             and not case.rules[rule].note
         ]

@@ -15,6 +15,7 @@ from dsv4recipe.errors import Problems, Where, did_you_mean
 from dsv4recipe.formats.registry import recipe_schema
 from dsv4recipe.recipe.layers import parse_layer
 from dsv4recipe.recipe.nodes import MAX_ERRORS, Items, Node, Scalar, Table, find, plain, short
+from dsv4recipe.recipe.runtimes import with_added
 from dsv4recipe.recipe.shipped import schema_text
 
 if TYPE_CHECKING:
@@ -274,10 +275,11 @@ def _properties(schema: Any) -> dict[str, Any]:
 
 @cache
 def _document() -> dict[str, Any]:
-    """The published schema; the parameters of `format` are those of the registered formats."""
+    """The published schema; the parameters of `format` are those of the registered formats, and
+    `runtime` takes the runtimes that other packages add."""
     document: dict[str, Any] = json.loads(schema_text("recipe"))
     document["definitions"]["format"]["properties"] = recipe_schema()
-    return document
+    return with_added(document)
 
 
 def _example(schema: Any, key: str) -> str:
