@@ -19,7 +19,7 @@ from huggingface_hub.utils import disable_progress_bars
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
 from dsv4recipe.hub.address import Address
 from dsv4recipe.hub.error import HubError
-from dsv4recipe.hub.failures import Patience, refusal
+from dsv4recipe.hub.failures import Patience
 from dsv4recipe.hub.repository import FEW_TRIES, Repository, open_repository
 from dsv4recipe.publish.files import LocalFile
 from dsv4recipe.version import VERSION
@@ -142,8 +142,8 @@ class _Hub:
                 known = otherwise()
                 if known is not None:
                     return known
-                cause = error.__cause__
-                patience.after(cause if isinstance(cause, (HTTPError, OSError)) else error)
+                inner = error.__cause__ if isinstance(error, RuntimeError) else None
+                patience.after(inner if isinstance(inner, (HTTPError, OSError)) else error)
 
     def landed(self, branch: str, before: str, files: Sequence[LocalFile]) -> str | None:
         """The commit that the branch is at, where it is ours after all: only the answer to it was lost."""
