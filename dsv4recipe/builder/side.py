@@ -8,9 +8,9 @@ from dsv4recipe.builder.card import card
 from dsv4recipe.bundle.manifest import INDEX_NAME, PLAN_NAME, index_text
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.source import Source
-from dsv4recipe.checkpoint.strict_json import TooLargeError
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.files import disk
+from dsv4recipe.headers.strict_json import TooLargeError
 from dsv4recipe.plan.canonical import dump_plan
 from dsv4recipe.plan.containers import container_of
 from dsv4recipe.plan.model import Plan
@@ -46,7 +46,7 @@ def side_files(plan: Plan, checkpoint: Checkpoint) -> dict[str, bytes]:
         file.name: _read(source, file.copy_of) if file.copy_of else file.content for file in target.side_files(side)
     }
     return made | {
-        "README.md": card(plan, target.library, recipe_text).encode(),
+        "README.md": card(plan, target.library, recipe_text, made).encode(),
         "recipe.yaml": recipe_text.encode(),
         PLAN_NAME: dump_plan(plan).encode(),
         INDEX_NAME: index_text(plan).encode(),

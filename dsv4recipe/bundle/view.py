@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from dsv4recipe.bundle.manifest import INDEX_NAME, is_one_file
-from dsv4recipe.checkpoint.header import Header, TensorEntry, read_header
-from dsv4recipe.checkpoint.strict_json import read_object
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
+from dsv4recipe.headers.safetensors import Header, TensorEntry, read_header
+from dsv4recipe.headers.strict_json import read_object
+from dsv4recipe.paths import left_by_tools
+from dsv4recipe.runtimes.common.names import split_name
 
-_SUFFIXES = (".weight", ".scales", ".biases", ".tq_packed", ".tq_norms", ".tq_bits")
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors|model\.safetensors")
 _JSON_LIMIT = 64 << 20
 
@@ -34,14 +35,6 @@ class BundleView:
     @property
     def config(self) -> Mapping[str, Any]:
         return self.json["config.json"]
-
-
-def split_name(name: str) -> tuple[str, str]:
-    """("layers.0.attn.wq_a", ".scales") of a stored tensor's name; the suffix is "" for a bare parameter."""
-    for suffix in _SUFFIXES:
-        if name.endswith(suffix):
-            return name.removesuffix(suffix), suffix
-    return name, ""
 
 
 def open_bundle(root: Path) -> tuple[BundleView, list[Diagnostic]]:
@@ -73,13 +66,18 @@ def open_bundle(root: Path) -> tuple[BundleView, list[Diagnostic]]:
             stem, suffix = split_name(entry.name)
             tensors.setdefault(stem, {})[suffix] = entry
     files: dict[str, Mapping[str, Any]] = {}
-    for path in sorted(root.glob("*.json")):
+    for path in sorted(path for path in root.glob("*.json") if not left_by_tools(path.name)):
         try:
             files[path.name] = read_object(path, _JSON_LIMIT, path.name, "V022")[0]
         except RecipeError as error:
             if path.name == "config.json":
                 raise
             found += error.diagnostics
+    weight_map = files.get(INDEX_NAME, {}).get("weight_map", {})
+    if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
+        message = f"{INDEX_NAME} must hold weight_map, an object of tensor → file name"
+        found.append(Diagnostic("V022", message, Where(str(root / INDEX_NAME)), "copy the file again"))
+        del files[INDEX_NAME]
     view = BundleView(root, tuple(headers), tensors, shard_of, files)
     return view, found + _numbering(view) + _index(view)
 

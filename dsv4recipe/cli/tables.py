@@ -29,56 +29,75 @@ def print_table(
     without, the least important first."""
     width = console().width
     kept = list(range(len(columns)))
-    for name in (*optional, ""):
-        if _width(columns, rows, kept, whole=kept) <= width:
-            break
-        kept = [column for column in kept if columns[column] != name]
-    shown = [[row[column] for column in kept] for row in rows]
+    for name in optional:
+        if _total(_widths(columns, rows, kept)) > width:
+            kept = [column for column in kept if columns[column] != name]
     names = [columns[column] for column in kept]
-    if _width(columns, rows, kept, whole=right) <= width:
-        console().print(table(names, shown, [place for place, column in enumerate(kept) if column in right]))
+    shown = [[row[column] for column in kept] for row in rows]
+    numbers = [place for place, column in enumerate(kept) if column in right]
+    widths = _fitted(names, shown, numbers, width)
+    if widths:
+        console().print(table(names, shown, numbers, widths))
     else:
         _stacked(names, shown, width)
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> Table:
-    """A plain table for `rich`; `right` numbers the columns of numbers, which are never wrapped."""
+def table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Collection[int] = (),
+    widths: Sequence[int] | None = None,
+) -> Table:
+    """A plain table for `rich`; `right` numbers the columns of numbers, `widths` fixes those of all columns."""
     made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for number, name in enumerate(columns):
-        words = [word for text in (name, *(row[number] for row in rows)) for word in text.split()]
-        made.add_column(
-            name,
-            justify="right" if number in right else "left",
-            no_wrap=number in right,
-            min_width=max(map(cell_len, words), default=0),
-        )
+        made.add_column(name, justify="right" if number in right else "left", width=widths[number] if widths else None)
     for row in rows:
         made.add_row(*row)
     return made
 
 
-def _width(columns: Sequence[str], rows: Sequence[Sequence[str]], kept: Collection[int], whole: Collection[int]) -> int:
-    """The least width of a table of the columns `kept`, if those in `whole` stay on one line and the others may wrap
-    between words."""
-    widths = []
+def _widths(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], kept: Collection[int], words: bool = False
+) -> list[int]:
+    """The widest cell of each column, or with `words` the widest word."""
+    found = []
     for column in kept:
         cells = [columns[column], *(row[column] for row in rows)]
-        parts = cells if column in whole else [word for text in cells for word in text.split()]
-        widths.append(max(map(cell_len, parts), default=0))
-    return sum(widths) + _GAP * (len(widths) - 1)
+        found.append(max((cell_len(part) for text in cells for part in (text.split() if words else [text])), default=0))
+    return found
+
+
+def _total(widths: Sequence[int]) -> int:
+    """The width of a table with columns of these widths."""
+    return sum(widths) + _GAP * (len(widths) - 1) + 1  # `rich` keeps a blank behind the last column
+
+
+def _fitted(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int], width: int
+) -> list[int] | None:
+    """The widths that fit, where columns of text may wrap between words; None if no widths do."""
+    every = range(len(columns))
+    widths, least = _widths(columns, rows, every), _widths(columns, rows, every, words=True)
+    while _total(widths) > width:
+        open_ = [place for place in every if place not in right and widths[place] > least[place]]
+        if not open_:
+            return None
+        widths[max(open_, key=lambda place: widths[place])] -= 1
+    return widths
 
 
 def _stacked(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> None:
     """Each row as its first long cell on a line, and "name value" of the others under it."""
     for row in rows:
-        mark, head, *rest = row if not columns[0] else ("", *row)
-        names = columns[2:] if not columns[0] else columns[1:]
+        mark, head, *rest = ("", *row) if columns[0] else row
+        names = columns[1:] if columns[0] else columns[2:]
         click.echo(f"{mark}   {head}" if mark else head)
-        line = "   "
+        line = ""
         for name, cell in zip(names, rest, strict=True):
-            part = f" {name} {cell}" if cell else ""
-            if cell_len(line) + cell_len(part) > width:
+            part = f"    {name} {cell}" if cell else ""
+            if line and cell_len(line) + cell_len(part) > width:
                 click.echo(line)
-                line = "   "
-            line += part + "  " * bool(part)
-        click.echo(line.rstrip())
+                line = ""
+            line += part
+        click.echo(line)

@@ -24,7 +24,7 @@ from dsv4recipe.plan.canonical import dump_plan
 from dsv4recipe.plan.lock import lock_text
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.shipped import shipped_recipes
-from dsv4recipe.targets import known, running
+from dsv4recipe.runtimes import known, running
 from dsv4recipe.version import VERSION
 from tests.recipes import ALLOCATED
 

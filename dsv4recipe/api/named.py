@@ -1,0 +1,129 @@
+"""Floor 5, api. A plan from whatever a user names: a plan file, a bundle, or a recipe with its source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeGuard
+
+from dsv4recipe.api.subjects import AnyCheckpoint, as_checkpoint, as_importance, as_recipe
+from dsv4recipe.bundle.manifest import is_one_file
+from dsv4recipe.bundle.read import read_bundle
+from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.checkpoint.layout import open_release, release_of
+from dsv4recipe.checkpoint.releases import RELEASES
+from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.paths import as_path
+from dsv4recipe.plan.canonical import load_plan
+from dsv4recipe.plan.make import make_plan
+from dsv4recipe.plan.model import Plan
+from dsv4recipe.plan.weighed import uses_importance
+from dsv4recipe.recipe.model import Recipe
+
+if TYPE_CHECKING:
+    from dsv4recipe.importance.model import Importance
+
+
+AnyPlan = Plan | Recipe | str | Path
+"""A plan, a recipe to plan, or the path of a recipe, a plan file or a bundle, or the name of a shipped recipe."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """What a user named: its plan, its folder where it is a bundle, and what to know of how it was read."""
+
+    plan: Plan
+    folder: Path | None
+    notes: tuple[str, ...]
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a name is that of a folder, or of a bundle that is one file."""
+    return path.is_dir() or is_one_file(path)
+
+
+class Planner:
+    """Makes plans against one source, with one importance file; either is opened once and only if a recipe needs it.
+
+    Without a source, plans are made against the layout of the `release`, or of the one that the recipe pins.
+    """
+
+    def __init__(
+        self,
+        source: AnyCheckpoint | None = None,
+        importance: Importance | str | Path | None = None,
+        release: str | None = None,
+    ):
+        self.source = source
+        self.importance_file = importance
+        self.release = release
+
+    @cached_property
+    def importance(self) -> Importance | None:
+        """What the importance file says, where one is named."""
+        return as_importance(self.importance_file)
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """The source. Raises RecipeError U004 where none was named."""
+        if self.source is None:
+            hint = f"add --source SRC, or --release NAME for a layout without weights: {', '.join(RELEASES)}"
+            raise RecipeError("U004", "a recipe is planned against a checkpoint, and none was named", hint=hint)
+        return as_checkpoint(self.source)
+
+    def checkpoint_for(self, recipe: Recipe) -> Checkpoint:
+        """The source; without one, the layout of the release that was named or that the recipe pins.
+
+        Raises RecipeError U004 where neither is known, U005 where both a source and a release were named.
+        """
+        if self.source is not None and self.release is not None:
+            raise RecipeError("U005", "--source and --release name two checkpoints", hint="leave one of them out")
+        release = self.release or release_of(recipe.source.model, recipe.source.revision)
+        if self.source is not None or not release:
+            return self.checkpoint
+        if release not in self.layouts:
+            self.layouts[release] = open_release(release)
+        return self.layouts[release]
+
+    @cached_property
+    def layouts(self) -> dict[str, Checkpoint]:
+        """Releases that were opened without their files."""
+        return {}
+
+    def plan(self, name: AnyPlan) -> Plan:
+        """The plan to build that `name` means. Raises RecipeError P022 for a bundle without a plan to build from."""
+        if not _names_bundle(name):
+            return self.side(name).plan
+        found = read_bundle(as_path(name))
+        if not found.built:
+            message = "only a bundle that dsv4recipe built, and nobody changed, holds a plan to build from"
+            raise RecipeError("P022", message, Where(str(name)), "decompile it, and build the recipe", found.notes)
+        return found.plan
+
+    def side(self, name: AnyPlan, prefer: str = "", other: bool = False) -> Side:
+        """One side of a comparison; a bundle may be anyone's. `prefer` is the runtime where its names fit several. With
+        an `other` side, the importance file may be for that one alone."""
+        if isinstance(name, Plan):
+            return Side(name, None, ())
+        if _names_bundle(name):
+            found = read_bundle(as_path(name), prefer)
+            return Side(found.plan, as_path(name), found.notes)
+        if not isinstance(name, Recipe) and Path(name).suffix == ".json":
+            text = as_path(name).read_text(encoding="utf-8", errors="replace")
+            return Side(load_plan(text, str(name)), None, ())
+        recipe = as_recipe(name)
+        given = None if other and not uses_importance(recipe) else self.importance
+        return Side(make_plan(recipe, self.checkpoint_for(recipe), given), None, ())
+
+    def sides(self, before: AnyPlan, after: AnyPlan) -> tuple[Side, Side]:
+        """Both sides; the runtime of one that is known helps to read the other."""
+        if _names_bundle(before) and not _names_bundle(after):
+            known = self.side(after, other=True)
+            return self.side(before, known.plan.target["runtime"], other=True), known
+        known = self.side(before, other=True)
+        return known, self.side(after, known.plan.target["runtime"], other=True)
+
+
+def _names_bundle(name: AnyPlan) -> TypeGuard[str | Path]:
+    return isinstance(name, str | Path) and is_bundle(as_path(name))
