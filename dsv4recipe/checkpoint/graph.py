@@ -26,11 +26,14 @@ from dsv4recipe.formats.base import SourceTensor, Stored
 FAMILIES = (DEEPSEEK_V4, DEEPSEEK_V41)
 
 _PLAIN: dict[str, Stored] = {"BF16": "bf16", "F16": "f16", "F32": "f32", "I64": "int", "I32": "int", "U8": "int"}
+_TOO_NARROW = ("U8",)
+"""Integer dtypes in which no release and no runtime keeps a table of numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A logical tensor: a weight, decoded shape and storage, and where its bytes (and its scale's) lie."""
+    """A logical tensor: a weight, decoded shape and storage, and where its bytes (and its scale's) lie. Where its values
+    index something, each must be in [0, `below`)."""
 
     name: str
     slot: Slot
@@ -39,6 +42,7 @@ class Tensor:
     weight: TensorEntry
     scale_file: str
     scale: TensorEntry | None
+    below: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +170,17 @@ def make_checkpoint(folder: Folder) -> Checkpoint:
         if isinstance(source, str):
             problems.add("C024", expected.name, source)
             continue
+        if (source.stored == "int") != (expected.stored == "int") or source.dtype in _TOO_NARROW:
+            wanted = "whole numbers of 32 or 64 bits" if expected.stored == "int" else "real numbers"
+            problems.add("C024", expected.name, f"stored as {source.dtype}, where the model has {wanted}")
+            continue
         if source.shape != expected.shape:
             problems.add(
                 "C023", expected.name, f"shape {list(source.shape)}, the config calls for {list(expected.shape)}"
             )
             continue
-        tensor = Tensor(expected.name, expected.slot, source, found[0], found[1], scale_file, scale)
+        below = expected.slot.below(dims)
+        tensor = Tensor(expected.name, expected.slot, source, found[0], found[1], scale_file, scale, below)
         grouped.setdefault(expected.slot.stem, []).append(tensor)
     if len(entries) != seen_scales + sum(map(len, grouped.values())):
         _report_strangers(entries, family, dims, problems)
