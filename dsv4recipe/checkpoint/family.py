@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from dsv4recipe.checkpoint.dims import Dims, layer_sets
+from dsv4recipe.checkpoint.dims import Dims, flat, layer_sets
 from dsv4recipe.formats.base import Stored
 
 Shape = Callable[[Dims, int], tuple[int, ...]]
@@ -103,11 +103,12 @@ _SECTIONS = {
 @dataclass(frozen=True)
 class Family:
     """A family: how it reads config.json (`dims_of`) and its rows. `layer_sets` resolves the named layer sets of
-    recipes."""
+    recipes. `nested` says that its config.json describes the language model in `text_config`."""
 
     name: str
     dims_of: Callable[[Mapping[str, Any], str], Dims]
     rows: tuple[Row, ...]
+    nested: bool = False
 
     @cached_property
     def by_pattern(self) -> dict[str, Row]:
@@ -121,6 +122,10 @@ class Family:
             head, numbered, _ = row.pattern.partition(".{N}.")
             found[head if numbered else ""].append(row)
         return found
+
+    def config_of(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """A config.json as this family's releases have it: a wrapper around a flat one is taken off."""
+        return dict(config) if self.nested else flat(config, self.name)
 
     def layer_sets(self, dims: Dims) -> dict[str, frozenset[int]]:
         return layer_sets(dims)

@@ -17,7 +17,7 @@ from dsv4recipe.checkpoint.folder_check import check_names, check_weight_map
 from dsv4recipe.checkpoint.header import Header, TensorEntry
 from dsv4recipe.checkpoint.listing import INDEX, Listing, list_shards
 from dsv4recipe.checkpoint.source import FolderSource, Source, open_source
-from dsv4recipe.checkpoint.strict_json import object_from
+from dsv4recipe.checkpoint.strict_json import TooLargeError, object_from, reason
 from dsv4recipe.errors import Problems, RecipeError, Where
 from dsv4recipe.hub.address import SCHEME
 from dsv4recipe.hub.error import HubError
@@ -46,6 +46,23 @@ class Folder:
         if name in self.documents:
             return self.documents[name]
         return object_from(lambda: self.source.small(name, MAX_DOCUMENT), name, "C063")[0]
+
+    def text(self, name: str) -> str:
+        """A small file beside the shards as text, read once. Raises RecipeError C063 where it cannot be."""
+        if name not in self._texts:
+            try:
+                self._texts[name] = self.source.small(name, MAX_DOCUMENT).decode("utf-8", "replace")
+            except TooLargeError:
+                message = f"{name} is larger than {MAX_DOCUMENT:,} bytes"
+                raise RecipeError("C063", message, Where(name), "is it the file of this checkpoint?") from None
+            except OSError as error:
+                message = f"{name} cannot be read: {reason(error)}"
+                raise RecipeError("C063", message, Where(name), "download this file again") from None
+        return self._texts[name]
+
+    @cached_property
+    def _texts(self) -> dict[str, str]:
+        return {}
 
     @property
     def place(self) -> str:

@@ -32,8 +32,8 @@ _TOO_NARROW = ("U8",)
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A logical tensor: a weight, decoded shape and storage, and where its bytes (and its scale's) lie. Where its values
-    index something, each must be in [0, `below`)."""
+    """A logical tensor: a weight, decoded shape and storage, and where its bytes (and its scale's) lie. Where its
+    values index something, each must be in [0, `below`)."""
 
     name: str
     slot: Slot
@@ -84,9 +84,10 @@ class Checkpoint:
     dims: Dims
     groups: tuple[Group, ...]
 
-    @property
+    @cached_property
     def config(self) -> dict[str, Any]:
-        return self.folder.config
+        """config.json as the family's releases have it; `folder.config` is the file as it is."""
+        return self.family.config_of(self.folder.config)
 
     @property
     def tensors(self) -> Iterator[Tensor]:
@@ -110,9 +111,10 @@ class Checkpoint:
 
 def detect_family(config: dict[str, Any], file: str) -> Family:
     """The family of a config.json by its `model_type`. Raises RecipeError C011 for any other."""
+    section = config.get("text_config")
     wanted = config.get("model_type")
     for family in FAMILIES:
-        if wanted == family.name:
+        if family.name in (wanted, section.get("model_type") if isinstance(section, dict) else None):
             return family
     known = ", ".join(family.name for family in FAMILIES)
     raise RecipeError(
@@ -150,7 +152,7 @@ def make_checkpoint(folder: Folder) -> Checkpoint:
     """
     config_file = f"{folder.place}/config.json"
     family = detect_family(folder.config, config_file)
-    dims = family.dims_of(folder.config, config_file)
+    dims = family.dims_of(family.config_of(folder.config), config_file)
     problems = _Listing(folder)
     entries = {entry.name: (header.file, entry) for header in folder.files for entry in header.tensors}
     grouped: dict[str, list[Tensor]] = {}

@@ -114,12 +114,13 @@ def _rules(plan: Plan, checkpoint: Checkpoint) -> list[Rule]:
     """Exceptions of each role first, then one rule per action for the roles as a whole."""
     formats = {module.sources: _told(module.format) for module in plan.modules}
     by_role: dict[str, list[tuple[Group, object]]] = defaultdict(list)
+    target = get(plan.target["runtime"], plan.source.family)
     for group in checkpoint.groups:
         if group.slot.block == "mtp" and plan.target["mtp"] == "drop":
             continue
         fmt = formats.get(group.names)
         by_role[group.slot.row.role].append(
-            (group, "drop" if fmt is None else action_of(fmt, group, plan.target["half"]))
+            (group, "drop" if fmt is None else action_of(fmt, group, target, plan.target["half"]))
         )
     return rules_for(by_role, checkpoint.family.layer_sets(checkpoint.dims))
 

@@ -1,4 +1,4 @@
-"""Floor 3, plan. `make_plan`: recipe + checkpoint → plan. Pure."""
+"""Floor 3, plan. `make_plan`: recipe + checkpoint → plan. Reads the small files beside the shards, no weight."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dsv4recipe.checkpoint.releases import RELEASES, release_model
 from dsv4recipe.errors import Problems, RecipeError
 from dsv4recipe.formats import Part
 from dsv4recipe.importance.planned import PlannedImportance
+from dsv4recipe.plan.companions import check_companions
 from dsv4recipe.plan.containers import CONTAINERS
 from dsv4recipe.plan.model import Plan, PlannedModule, PlannedSource
 from dsv4recipe.plan.overrides import quantization
@@ -21,7 +22,7 @@ from dsv4recipe.recipe.model import Recipe
 from dsv4recipe.recipe.show import recipe_data
 from dsv4recipe.targets import Claim, Target, get
 from dsv4recipe.targets.gguf_legality import check_engine
-from dsv4recipe.targets.legality import check_claims, check_family, check_layout, check_source
+from dsv4recipe.targets.legality import check_claims, check_dropped, check_family, check_layout, check_source
 
 if TYPE_CHECKING:  # numpy, which no plan without a file needs
     from dsv4recipe.importance.model import Importance
@@ -32,7 +33,8 @@ def make_plan(recipe: Recipe, checkpoint: Checkpoint, importance: Importance | P
     file for formats that ask for one, or what an earlier plan kept of it.
 
     Raises RecipeError with every problem at once: unknown runtime (T001), a target that cannot take the recipe (T0xx),
-    tensors claimed by no rule, rules that match nothing (P0xx), an importance file that does not serve (I01x).
+    tensors claimed by no rule, rules that match nothing (P0xx), an importance file that does not serve (I01x), side
+    files that the bundle needs and the source lacks (T02x).
     """
     family = checkpoint.family.name
     problems = Problems()
@@ -47,6 +49,7 @@ def make_plan(recipe: Recipe, checkpoint: Checkpoint, importance: Importance | P
     check_layout(target, recipe, checkpoint.dims, problems)
     claims, dropped = resolve(recipe, checkpoint, target, problems)
     check_claims(target, recipe, claims, problems)
+    check_dropped(target, claims, checkpoint.groups, problems)
     check_engine(target, recipe, claims, checkpoint.groups, problems)
     check_importance(recipe, claims, importance, problems)
     problems.raise_if_any()
@@ -56,7 +59,7 @@ def make_plan(recipe: Recipe, checkpoint: Checkpoint, importance: Importance | P
     keys = {module.disk: target.keys(claim.group.slot) for module, claim in zip(modules, claims, strict=True)}
     modules = led(modules, target)
     data = recipe_data(recipe)
-    return Plan(
+    plan = Plan(
         recipe=data,
         source=PlannedSource(
             *((origin.repo, origin.commit) if origin else _model(recipe, checkpoint.dims)),
@@ -74,6 +77,8 @@ def make_plan(recipe: Recipe, checkpoint: Checkpoint, importance: Importance | P
         dropped=dropped,
         importance=importance.planned if importance is not None else None,
     )  # fmt: skip
+    check_companions(plan, checkpoint)
+    return plan
 
 
 def _model(recipe: Recipe, dims: Dims) -> tuple[str, str]:

@@ -10,11 +10,12 @@ from typing import Any
 
 from dsv4recipe.checkpoint.graph import Group
 from dsv4recipe.formats import Format, Keep
-from dsv4recipe.formats.base import FLOAT_DTYPES, HALF_DTYPES
+from dsv4recipe.formats.base import FLOAT_DTYPES
 from dsv4recipe.plan.ledger import label
 from dsv4recipe.plan.selectors import Selection, commonest, exceptions
 from dsv4recipe.recipe.layers import compact
 from dsv4recipe.recipe.model import ROLES, Match, Rule
+from dsv4recipe.targets import Target
 
 _CONTROL = {"norm", "router", "router-bias", "hyper-connection", "attention-sink", "position-bias", "hash-table"}
 _FLOATS = {dtype: name for name, dtype in FLOAT_DTYPES.items()}
@@ -32,12 +33,11 @@ def rules_for(by_role: Mapping[str, Sequence[tuple[Group, Any]]], sets: Mapping[
     return _named(_joined([*special, *general]))
 
 
-def action_of(fmt: Format, group: Group, half: str) -> Any:
+def action_of(fmt: Format, group: Group, target: Target, half: str) -> Any:
     """A format as a rule of the language writes it for a group: a plain copy by the name of its dtype."""
     if not isinstance(fmt, Keep):
         return fmt
-    source = group.source
-    as_source = HALF_DTYPES[half] if source.stored in ("bf16", "f16") else source.dtype
+    as_source = target.kept(group.source, group.slot.row.role, half)
     return "source" if fmt.dtype == as_source else _FLOATS.get(fmt.dtype, "source")
 
 

@@ -40,6 +40,7 @@ LAWS: tuple[Law, ...] = (
     tensor_laws.half_types,
     tensor_laws.one_half_type,
     index_laws.numbers_in_range,
+    index_laws.tokens_in_range,
     config_laws.quantization_present,
     config_laws.every_override_hits,
     config_laws.every_width_right,

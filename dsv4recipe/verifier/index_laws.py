@@ -1,4 +1,4 @@
-"""Floor 4, verifier. Law of the contract on integers that number something: what they number is there. Reads them.
+"""Floor 4, verifier. Laws of the contract on numbers of experts and tokens: what they number is there. Reads them.
 
 A table of a release has some six million bytes; a gather with a number beyond its range reads foreign memory.
 """
@@ -18,6 +18,7 @@ from dsv4recipe.errors import Diagnostic, Where
 from dsv4recipe.formats.decode import INTEGERS
 from dsv4recipe.formats.indices import first_outside
 from dsv4recipe.targets import Target
+from dsv4recipe.targets.side_files import beyond
 from dsv4recipe.verifier.seen import Picture
 
 
@@ -30,6 +31,19 @@ def numbers_in_range(view: BundleView, picture: Picture, target: Target) -> Iter
             for suffix, entry in parts.items():
                 file = view.root / view.shard_of[stem + suffix]
                 yield from outside(file, stem + suffix, entry, module.slot, picture.dims)
+
+
+def tokens_in_range(view: BundleView, picture: Picture, target: Target) -> Iterator[Diagnostic]:
+    """Every token of tokenizer.json is a row of the embedding."""
+    rows = picture.dims.vocab
+    odd = beyond(view.json.get("tokenizer.json", {}), rows)
+    if odd:
+        token, number = odd[0]
+        message = (
+            f"{len(odd):,} tokens have ids beyond the {rows:,} rows of the embedding, first {token!r:.80} {number:,}"
+        )
+        hint = "put the tokenizer.json of the source in place, or remove the tokens that were added to it"
+        yield Diagnostic("V112", message, Where(str(view.root / "tokenizer.json")), hint)
 
 
 def outside(file: Path, name: str, entry: TensorEntry, slot: Slot, dims: Dims) -> Iterator[Diagnostic]:

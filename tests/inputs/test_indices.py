@@ -1,4 +1,4 @@
-"""Integers that number experts: one that numbers nothing is refused, by build and by verify, in shards and in a GGUF."""
+"""Integers that number experts or tokens: one that numbers nothing is refused, by build and by verify."""
 
 from __future__ import annotations
 
