@@ -38,6 +38,13 @@ importance_option = click.option(
 source_type = click.Path(path_type=str)
 """A folder, or a repository of the hub: a Path would make hf:/ of hf://."""
 SOURCE_HELP = "The checkpoint: a folder, or hf://org/repo@revision."
+layout_option = click.option("--source", "source", type=source_type, help=SOURCE_HELP + " Default: --release.")
+"""For commands that read headers only: they can do without a checkpoint."""
+release_option = click.option(
+    "--release",
+    metavar="NAME",
+    help="Instead of a checkpoint, the layout of a release: v4-flash (default: the one that the recipe pins).",
+)
 source_option = click.option("--source", "source", required=True, type=source_type, help=SOURCE_HELP)
 
 
