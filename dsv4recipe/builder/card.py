@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from dsv4recipe.plan.ledger import ledger
 from dsv4recipe.plan.model import Plan
+from dsv4recipe.plan.provenance import claimed, in_words
 from dsv4recipe.units import counted, human_size
 from dsv4recipe.version import VERSION
 
 
 def card(plan: Plan, library: str, recipe_text: str) -> str:
     """README.md of the bundle. Says nothing that was not computed or measured."""
-    recipe, source = plan.recipe, plan.source
+    recipe, origin = plan.recipe, plan.source.origin or {}
+    model, _ = claimed(plan.source)
+    base = [f"base_model: {origin['model']}"] if origin else []
+    base += ["base_model_relation: quantized"] if model else []
     front = [
         "---",
-        f"license: {recipe['license']}",
+        f"license: {origin.get('license', recipe['license'])}",
         f"library_name: {library}",
-        f"base_model: {source.model}",
-        "base_model_relation: quantized",
+        *base,
         "pipeline_tag: text-generation",
         "tags:",
         *(f"- {tag}" for tag in (library, "quantized", "dsv4recipe", recipe["name"])),
@@ -27,16 +30,15 @@ def card(plan: Plan, library: str, recipe_text: str) -> str:
         f"| {row.bits_per_weight:.3f} |"
         for row in ledger(plan.modules)
     ]
-    revision = f" at revision `{source.revision}`" if source.revision else ""
     return "\n".join(
         [
             *front,
             "",
-            f"# {source.model.rsplit('/', 1)[-1]}: {recipe['name']}",
+            f"# {model.rsplit('/', 1)[-1]}: {recipe['name']}" if model else f"# {recipe['name']}",
             "",
             recipe["summary"],
             "",
-            f"* Source: [{source.model}](https://huggingface.co/{source.model}){revision}.",
+            f"* Source: {in_words(plan)}",
             f"* Runtime: {plan.target['runtime']}; experts {plan.target['experts']}; MTP {plan.target['mtp']}.",
             f"* Tensors: {human_size(plan.tensor_bytes)}, {plan.bits_per_weight} bits per weight, in "
             f"{counted(len(plan.shards), 'shard')} (computed before the build, and exactly what the files hold).",

@@ -16,7 +16,7 @@ from typing import Any
 from dsv4recipe.checkpoint.folder_check import check_names, check_weight_map
 from dsv4recipe.checkpoint.header import Header, TensorEntry
 from dsv4recipe.checkpoint.listing import INDEX, Listing, list_shards
-from dsv4recipe.checkpoint.source import FolderSource, Source, open_source
+from dsv4recipe.checkpoint.source import FolderSource, Origin, Source, open_source
 from dsv4recipe.checkpoint.strict_json import TooLargeError, object_from, reason
 from dsv4recipe.errors import Problems, RecipeError, Where
 from dsv4recipe.hub.address import SCHEME
@@ -32,7 +32,8 @@ class Folder:
     """A checkpoint: its config.json and the headers of its files, sorted by name.
 
     `config_digest` is the sha256 of the bytes of config.json, `header_digest` that of the sorted lines
-    "<file> <header digest>": it moves with any name, dtype, shape, offset or file name.
+    "<file> <header digest>": it moves with any name, dtype, shape, offset or file name. `origin` is the repository that
+    it is known to be: what the source knows, or what a user says.
     """
 
     source: Source
@@ -40,6 +41,11 @@ class Folder:
     config_digest: str
     files: tuple[Header, ...]
     documents: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    origin: Origin | None = None
+
+    def __post_init__(self) -> None:
+        if self.origin is None:
+            object.__setattr__(self, "origin", self.source.origin)
 
     def document(self, name: str) -> dict[str, Any]:
         """A JSON file beside the shards, read when it is asked for, if it is not among `documents`. Raises C063."""

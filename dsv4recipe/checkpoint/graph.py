@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from dsv4recipe.checkpoint.dims import Dims
 from dsv4recipe.checkpoint.family import Family, Slot
 from dsv4recipe.checkpoint.folder import Folder, open_folder
 from dsv4recipe.checkpoint.header import TensorEntry
+from dsv4recipe.checkpoint.source import said_to_be
 from dsv4recipe.errors import Problems, RecipeError, Where
 from dsv4recipe.formats.base import SourceTensor, Stored
 
@@ -191,12 +192,16 @@ def make_checkpoint(folder: Folder) -> Checkpoint:
     return Checkpoint(folder, family, dims, groups)
 
 
-def open_checkpoint(path: str | Path) -> Checkpoint:
+def open_checkpoint(path: str | Path, base_model: str = "") -> Checkpoint:
     """Opens a checkpoint, a folder or hf://org/repo@revision: config.json, index and headers, validated; no weight.
 
-    Raises RecipeError with everything that is wrong, all at once.
+    `base_model` (ORG/NAME or ORG/NAME@COMMIT) says which repository a folder is, where nothing else tells. Raises
+    RecipeError with everything that is wrong, all at once, and C064 for a `base_model` that cannot be.
     """
-    return make_checkpoint(open_folder(path))
+    folder = open_folder(path)
+    if base_model:
+        folder = replace(folder, origin=said_to_be(folder.source.origin, base_model))
+    return make_checkpoint(folder)
 
 
 def _group(stem: str, members: list[Tensor], problems: _Listing) -> Group:

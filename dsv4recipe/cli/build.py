@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from dsv4recipe.cli.arguments import importance_option, json_option, recipe_argument, scratch_options, source_option
+from dsv4recipe.cli.arguments import (
+    base_model_option,
+    importance_option,
+    json_option,
+    recipe_argument,
+    scratch_options,
+    source_option,
+)
 
 
 @click.command("build")
@@ -24,6 +31,7 @@ from dsv4recipe.cli.arguments import importance_option, json_option, recipe_argu
     help="Output of `sha256sum *.safetensors` in SRC: a file with other bytes is refused before any of it is used.",
 )
 @click.option("--headers-only", is_flag=True, help="Files of full size with holes for data, to try a loader on.")
+@base_model_option
 @importance_option
 @scratch_options
 @json_option
@@ -37,6 +45,7 @@ def command(
     locked: bool,
     sums: Path | None,
     headers_only: bool,
+    base_model: str | None,
     importance_file: Path | None,
     scratch: int | None,
     scratch_dir: Path | None,
@@ -53,11 +62,11 @@ def command(
     from dsv4recipe.cli.progress import watching
 
     made_by = engine_of(engine, scheduler, workers)
-    planner = Planner(source, importance_file)
+    planner = Planner(source, importance_file, base_model=base_model)
     if locked:
         from dsv4recipe.cli.locking import held_to, lock_path
 
-        plan = held_to(recipe, planner.checkpoint, lock_path(recipe), planner.importance)
+        plan = held_to(recipe, planner.source_for(recipe), lock_path(recipe), planner.importance)
     else:
         plan = planner.plan(recipe)
     if headers_only:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dsv4recipe.cli.arguments import importance_option, json_option, recipe_argument, source_option
+from dsv4recipe.cli.arguments import base_model_option, importance_option, json_option, recipe_argument, source_option
 
 
 @click.command("lock")
@@ -14,10 +14,17 @@ from dsv4recipe.cli.arguments import importance_option, json_option, recipe_argu
 @source_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The lock (default: RECIPE with .lock).")
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 and say what moved if the lock is stale.")
+@base_model_option
 @importance_option
 @json_option
 def command(
-    recipe: str, source: str, output: Path | None, check: bool, importance_file: Path | None, as_json: bool
+    recipe: str,
+    source: str,
+    output: Path | None,
+    check: bool,
+    base_model: str | None,
+    importance_file: Path | None,
+    as_json: bool,
 ) -> None:
     """Pin what decides the tensors that a build of RECIPE writes: source headers, parents, tool, encoders, plan.
 
@@ -28,8 +35,8 @@ def command(
     from dsv4recipe.cli.planned import Planner
 
     path = output or lock_path(recipe)
-    planner = Planner(source, importance_file)
-    checkpoint, importance = planner.checkpoint, planner.importance
+    planner = Planner(source, importance_file, base_model=base_model)
+    checkpoint, importance = planner.source_for(recipe), planner.importance
     if check:
         digest, word = held_to(recipe, checkpoint, path, importance).digest, "unchanged"
     else:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from dsv4recipe.cli.arguments import (
+    base_model_option,
     importance_option,
     json_option,
     layout_option,
@@ -20,6 +21,7 @@ from dsv4recipe.cli.arguments import (
 @layout_option
 @release_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the plan to a file.")
+@base_model_option
 @importance_option
 @json_option
 def command(
@@ -27,6 +29,7 @@ def command(
     source: str | None,
     release: str | None,
     output: Path | None,
+    base_model: str | None,
     importance_file: Path | None,
     as_json: bool,
 ) -> None:
@@ -38,7 +41,7 @@ def command(
     from dsv4recipe.cli.planned import Planner
     from dsv4recipe.plan.canonical import dump_plan, plan_data
 
-    planner = Planner(source, importance_file, release)
+    planner = Planner(source, importance_file, release, base_model)
     loaded = load_recipe(recipe)
     checkpoint = planner.checkpoint_for(loaded)
     plan = make_plan(loaded, checkpoint, planner.importance)

@@ -13,6 +13,7 @@ from dsv4recipe.bundle.read import read_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.layout import open_release, release_of
 from dsv4recipe.checkpoint.releases import RELEASES
+from dsv4recipe.checkpoint.source import pinned
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.plan.canonical import load_plan
 from dsv4recipe.plan.model import Plan
@@ -43,8 +44,15 @@ class Planner:
     Without a source, plans are made against the layout of the `release`, or of the one that the recipe pins.
     """
 
-    def __init__(self, source: str | None, importance_file: Path | None = None, release: str | None = None):
+    def __init__(
+        self,
+        source: str | None,
+        importance_file: Path | None = None,
+        release: str | None = None,
+        base_model: str | None = None,
+    ):
         self.source = source
+        self.base_model = base_model or ""
         self.importance_file = importance_file
         self.release = release
 
@@ -63,7 +71,17 @@ class Planner:
         if self.source is None:
             hint = f"add --source SRC, or --release NAME for a layout without weights: {', '.join(RELEASES)}"
             raise RecipeError("U004", "a recipe is planned against a checkpoint, and none was named", hint=hint)
-        return open_checkpoint(self.source)
+        return open_checkpoint(pinned(self.source, *self.pin), self.base_model)
+
+    @cached_property
+    def pin(self) -> tuple[str, str]:
+        """Repository and commit that the first recipe or plan is for: what a source on the hub without a revision
+        means."""
+        return "", ""
+
+    def pinned_by(self, model: str, revision: str) -> None:
+        """Notes the pin of a recipe or plan, unless the source is open or pinned already."""
+        self.__dict__.setdefault("pin", (model, revision))
 
     def checkpoint_for(self, recipe: Recipe) -> Checkpoint:
         """The source; without one, the layout of the release that was named or that the recipe pins.
@@ -73,11 +91,19 @@ class Planner:
         if self.source is not None and self.release is not None:
             raise RecipeError("U005", "--source and --release name two checkpoints", hint="leave one of them out")
         release = self.release or release_of(recipe.source.model, recipe.source.revision)
+        self.pinned_by(recipe.source.model, recipe.source.revision)
         if self.source is not None or not release:
             return self.checkpoint
         if release not in self.layouts:
             self.layouts[release] = open_release(release)
         return self.layouts[release]
+
+    def source_for(self, name: str) -> Checkpoint:
+        """The source, at the commit that the recipe called `name` pins."""
+        if not is_bundle(Path(name)) and not name.endswith(".json"):
+            wanted = load_recipe(name).source
+            self.pinned_by(wanted.model, wanted.revision)
+        return self.checkpoint
 
     @cached_property
     def layouts(self) -> dict[str, Checkpoint]:
@@ -93,6 +119,7 @@ class Planner:
         if not found.built:
             message = "only a bundle that dsv4recipe built, and nobody changed, holds a plan to build from"
             raise RecipeError("P022", message, Where(name), "decompile it, and build the recipe", found.notes)
+        self.pinned_by(found.plan.source.model, found.plan.source.revision)
         return found.plan
 
     def side(self, name: str, prefer: str = "", other: bool = False) -> Side:
@@ -103,7 +130,9 @@ class Planner:
             found = read_bundle(path, prefer)
             return Side(found.plan, path, found.notes)
         if path.suffix == ".json":
-            return Side(load_plan(path.read_text(encoding="utf-8", errors="replace"), str(path)), None, ())
+            plan = load_plan(path.read_text(encoding="utf-8", errors="replace"), str(path))
+            self.pinned_by(plan.source.model, plan.source.revision)
+            return Side(plan, None, ())
         recipe = load_recipe(name)
         given = None if other and not uses_importance(recipe) else self.importance
         return Side(make_plan(recipe, self.checkpoint_for(recipe), given), None, ())

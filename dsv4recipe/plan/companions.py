@@ -13,6 +13,7 @@ from dsv4recipe.checkpoint.folder import Folder
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.plan.model import Plan
+from dsv4recipe.plan.provenance import claimed
 from dsv4recipe.targets import SideInput, get
 from dsv4recipe.targets.base import Placed
 from dsv4recipe.targets.side_files import beyond, load
@@ -47,7 +48,7 @@ def side_input(plan: Plan, checkpoint: Checkpoint) -> SideInput:
     )
     return SideInput(
         recipe_name=plan.recipe["name"],
-        model=plan.source.model,
+        model=claimed(plan.source)[0],
         config=checkpoint.config,
         quantization=plan.overrides,
         modules=[Placed(m.role, m.projection, m.block, m.layer, m.source, m.format) for m in plan.modules],
@@ -60,9 +61,10 @@ def side_input(plan: Plan, checkpoint: Checkpoint) -> SideInput:
 
 def check_companions(plan: Plan, checkpoint: Checkpoint) -> None:
     """Raises RecipeError T020 to T025 where the source lacks a file, a key or a token that the bundle needs, and T024
-    for tokens that are no row of its embedding. A checkpoint without files of its own has nothing to look at."""
+    for tokens that are no row of its embedding. A layout without files has nothing to look at."""
     target = get(plan.target["runtime"], plan.source.family)
-    if not checkpoint.folder.files or target.container != "safetensors":
+    folder = checkpoint.folder
+    if not folder.files or not folder.source.real or target.container != "safetensors":
         return
     side = side_input(plan, checkpoint)
     target.side_files(side)

@@ -81,8 +81,8 @@ def _check_layers(recipe: Recipe, dims: Dims, problems: Problems) -> None:
     last = dims.layers + dims.stages - 1
     for rule in recipe.rules:
         beyond = [layer for layer in rule.match.layers if layer > last]
-        if not beyond or rule.optional:
-            continue
+        if not beyond or rule.optional or len(beyond) == len(rule.match.layers):
+            continue  # a rule for such layers alone matches nothing, which is P003
         shown = ", ".join(map(str, compact(beyond)))
         message = f"rule '{rule.id}' names layers that the model does not have: {shown}"
         stages = f", and its MTP stages are {dims.layers} to {last}" if dims.stages else ""
