@@ -17,6 +17,7 @@ from dsv4recipe.checkpoint.safe_path import safe_path
 from dsv4recipe.checkpoint.strict_json import TooLargeError, regular_size
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.hub.address import SCHEME, parse_address
+from dsv4recipe.paths import as_path, left_by_tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Source(Protocol):
         """The names at the top, sorted, folders too. Raises OSError."""
 
     def tree(self) -> Sequence[str]:
-        """All files, sorted; hidden folders are left out."""
+        """All files, sorted, without hidden ones and what else tools leave."""
 
     def holds(self, name: str, named_by: str) -> bool:
         """Whether there is such a file. Raises RecipeError C005 for an unsafe name; `named_by` is where it stands."""
@@ -87,7 +88,7 @@ class FolderSource:
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             base = Path(folder).relative_to(self.root)
             found += [(base / name).as_posix() for name in names]
-        return sorted(found)
+        return sorted(name for name in found if not left_by_tools(name))
 
     def holds(self, name: str, named_by: str) -> bool:
         return safe_path(self.root, name, named_by).exists()
@@ -124,7 +125,7 @@ def open_source(place: str | Path) -> Source:
             from dsv4recipe.checkpoint.hub_source import open_hub
 
             return open_hub(address, place)
-    root = Path(place)
+    root = as_path(place)
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "does not exist"
         hint = "give the folder that holds config.json and the safetensors files, or hf://org/repo"

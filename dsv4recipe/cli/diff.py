@@ -1,4 +1,4 @@
-"""Floor 5, cli. `diff A B`: two plans, grouped by module pattern."""
+"""Floor 6, cli. `diff A B`: two plans, grouped by module pattern."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ DIFFERENT = 2
 
 
 @click.command("diff")
-@click.argument("before", shell_complete=complete_side)
-@click.argument("after", shell_complete=complete_side)
+@click.argument("before", type=source_type, shell_complete=complete_side)
+@click.argument("after", type=source_type, shell_complete=complete_side)
 @click.option("--source", type=source_type, help="The checkpoint, where a side is a recipe.")
 @click.option("--exit-code", is_flag=True, help="Exit with 2 if there are differences.")
 @release_option
@@ -35,10 +35,10 @@ def command(
     Of a bundle only headers and small files are read. Between two bundles, side files are compared too.
     """
     from dsv4recipe import diff
+    from dsv4recipe.api.named import Planner
     from dsv4recipe.bundle.side import side_differences
     from dsv4recipe.cli.diff_view import print_diff
     from dsv4recipe.cli.output import print_json
-    from dsv4recipe.cli.planned import Planner
 
     old, new = Planner(source, importance_file, release).sides(before, after)
     found = diff(old.plan, new.plan)

@@ -1,4 +1,4 @@
-"""Floor 5, cli. `lock RECIPE --source SRC`: pin source, parents, tool and plan; `build --locked` holds to it."""
+"""Floor 6, cli. `lock RECIPE --source SRC`: pin source, parents, tool and plan; `build --locked` holds to it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,25 @@ from pathlib import Path
 
 import click
 
-from dsv4recipe.cli.arguments import base_model_option, importance_option, json_option, recipe_argument, source_option
+from dsv4recipe.cli.arguments import (
+    PathType,
+    base_model_option,
+    force_option,
+    importance_option,
+    json_option,
+    recipe_argument,
+    source_option,
+)
 
 
 @click.command("lock")
 @recipe_argument
 @source_option
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The lock (default: RECIPE with .lock).")
+@click.option("-o", "--output", type=PathType(), help="The lock (default: RECIPE with .lock).")
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 and say what moved if the lock is stale.")
 @base_model_option
 @importance_option
+@force_option
 @json_option
 def command(
     recipe: str,
@@ -24,17 +33,21 @@ def command(
     check: bool,
     base_model: str | None,
     importance_file: Path | None,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Pin what decides the tensors that a build of RECIPE writes: source headers, parents, tool, encoders, plan.
 
     Reads headers, never weights: that the weights behind them are the same is for `verify --source` to prove.
     """
-    from dsv4recipe.cli.locking import held_to, lock_now, lock_path, locked_text
+    from dsv4recipe.api.lock import held_to, lock_now, lock_path, locked_text
+    from dsv4recipe.api.named import Planner
     from dsv4recipe.cli.output import print_json
-    from dsv4recipe.cli.planned import Planner
+    from dsv4recipe.files.outputs import LOCK, check_output, write_output
 
     path = output or lock_path(recipe)
+    if not check:
+        check_output(path, LOCK, force)
     planner = Planner(source, importance_file, base_model=base_model)
     checkpoint, importance = planner.source_for(recipe), planner.importance
     if check:
@@ -44,7 +57,7 @@ def command(
         same = path.is_file() and locked_text(path) == now.text
         digest, word = now.plan.digest, "unchanged" if same else "written"
         if not same:
-            path.write_text(now.text, encoding="utf-8")
+            write_output(path, now.text, LOCK, force)
     if as_json:
         print_json({"format_version": 1, "lock": str(path), "plan": digest, "state": word})
     else:

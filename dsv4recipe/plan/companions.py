@@ -14,9 +14,9 @@ from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.plan.provenance import claimed
-from dsv4recipe.targets import SideInput, get
-from dsv4recipe.targets.base import Placed
-from dsv4recipe.targets.side_files import beyond, load
+from dsv4recipe.runtimes import SideInput, get
+from dsv4recipe.runtimes.common.side_files import beyond, load
+from dsv4recipe.runtimes.common.target import Placed
 
 _SHOWN = 8
 TOKENIZER = "tokenizer.json"

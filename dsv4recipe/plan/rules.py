@@ -15,7 +15,7 @@ from dsv4recipe.plan.ledger import label
 from dsv4recipe.plan.selectors import Selection, commonest, exceptions
 from dsv4recipe.recipe.layers import compact
 from dsv4recipe.recipe.model import ROLES, Match, Rule
-from dsv4recipe.targets import Target
+from dsv4recipe.runtimes import Target
 
 _CONTROL = {"norm", "router", "router-bias", "hyper-connection", "attention-sink", "position-bias", "hash-table"}
 _FLOATS = {dtype: name for name, dtype in FLOAT_DTYPES.items()}

@@ -10,9 +10,9 @@ import pytest
 from dsv4recipe import RecipeError, build, load_recipe, make_plan, open_checkpoint
 from dsv4recipe.bundle.gguf_view import open_gguf
 from dsv4recipe.checkpoint.deepseek_v4 import DEEPSEEK_V4
-from dsv4recipe.targets.llama_cpp import LLAMA_CPP
-from dsv4recipe.verifier.contract import check_any
-from dsv4recipe.verifier.gguf_laws import gguf_findings, look_at_gguf
+from dsv4recipe.runtimes.llama_cpp.target import LLAMA_CPP
+from dsv4recipe.verifier.contract.check import check_any
+from dsv4recipe.verifier.contract.gguf_laws import gguf_findings, look_at_gguf
 from tests.gguf.recipes import for_llama_cpp
 from tests.inputs.sources import Raw, Tensors, changed_copy, read_tensors, write_tensors
 

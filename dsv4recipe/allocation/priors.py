@@ -1,0 +1,102 @@
+"""Floor 3, allocation. What is taken for granted where nothing was measured: candidates, importance, floors. Reads its
+own data file, or one that the user names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from dsv4recipe.checkpoint.dims import Dims
+from dsv4recipe.checkpoint.family import Slot
+from dsv4recipe.errors import Problems, RecipeError, Where
+from dsv4recipe.formats import Affine, Format, Keep, Mxfp4, Mxfp8, Mxtq
+from dsv4recipe.formats.base import FLOAT_DTYPES, HALF_DTYPES
+from dsv4recipe.recipe.nodes import find, plain, short
+from dsv4recipe.recipe.shipped import schema_text
+from dsv4recipe.recipe.text import parse_text
+
+SHIPPED = Path(__file__).parent / "priors.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class RolePrior:
+    """`by` is "layer" or "role": what shares one format. `floor` in nominal bits; `importance` by projection."""
+
+    by: str
+    floor: int
+    importance: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Priors:
+    """`formats` as in the file, by kind; `ends` is (share, factor); `blocks` maps main and mtp to a factor."""
+
+    formats: Mapping[str, Any]
+    roles: Mapping[str, RolePrior]
+    ends: tuple[int, float]
+    blocks: Mapping[str, float]
+
+    def importance(self, slot: Slot, dims: Dims) -> float:
+        """The weight of a module's relative squared error. Zero where the role has none for this projection."""
+        table = self.roles[slot.row.role].importance
+        value = table.get(slot.row.projection, table.get("*", 0.0)) * self.blocks[slot.block]
+        share, factor = self.ends
+        layer, layers = slot.layer, dims.layers
+        if slot.block == "main" and layer is not None:
+            ends = layer < layers // share or layer >= (share - 1) * layers // share
+            value *= factor if ends else 1.0
+        return value
+
+    def candidates(self, half: str) -> tuple[Format, ...]:
+        """Every format of the file for a target of this half type, floors and runtimes not yet asked."""
+        found: list[Format] = []
+        for kind, given in self.formats.items():
+            match kind:
+                case "affine":
+                    sizes = product(given["bits"], given["group-size"], given["fit"])
+                    found += [Affine(bits, size, half, fit) for bits, size, fit in sizes]
+                case "mxtq":
+                    found += [Mxtq(bits) for bits in given["bits"]]
+                case "keep":
+                    found += [Keep(HALF_DTYPES[half] if name == "half" else FLOAT_DTYPES[name]) for name in given]
+                case _:
+                    found.append(Mxfp4() if kind == "mxfp4" else Mxfp8())
+        return tuple(dict.fromkeys(found))
+
+
+def nominal_bits(fmt: Format) -> int:
+    """What a floor is compared with: the bits of a code; 16 or 32 for a plain copy."""
+    if isinstance(fmt, Affine | Mxtq):
+        return fmt.bits
+    if isinstance(fmt, Keep):
+        return 32 if fmt.dtype == "F32" else 16
+    return 4 if isinstance(fmt, Mxfp4) else 8
+
+
+def read_priors(path: Path | None = None) -> Priors:
+    """The shipped priors, or those of a file. Raises RecipeError A009 where they break their schema, and what strict
+    YAML raises (R002 to R008)."""
+    file = str(path or SHIPPED.name)
+    problems = Problems()
+    root = parse_text((path or SHIPPED).read_text(encoding="utf-8", errors="replace"), file, problems)
+    problems.raise_if_any()
+    data = plain(root)
+    from jsonschema import Draft7Validator
+    from jsonschema.exceptions import best_match
+
+    error = best_match(Draft7Validator(json.loads(schema_text("priors"))).iter_errors(data))
+    if error is not None:
+        node, key = find(root, error.absolute_path)
+        where = key or node.where or Where(file)
+        hint = "dsv4recipe allocate --print-priors shows a whole file; dsv4recipe schema priors what it may hold"
+        raise RecipeError("A009", f"not priors: {short(error.message, 160)}", where, hint)
+    roles = {
+        name: RolePrior(role["by"], role["floor"], {key: float(value) for key, value in role["importance"].items()})
+        for name, role in data["roles"].items()
+    }
+    ends = data["ends"]
+    return Priors(data["formats"], roles, (ends["share"], float(ends["importance"])), data["blocks"])

@@ -1,0 +1,147 @@
+"""Floor 5, api. A plan from whatever a user names: a plan file, a bundle, or a recipe with its source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dsv4recipe.bundle.manifest import is_one_file
+from dsv4recipe.bundle.read import read_bundle
+from dsv4recipe.checkpoint.graph import Checkpoint, open_checkpoint
+from dsv4recipe.checkpoint.layout import open_release, release_of
+from dsv4recipe.checkpoint.releases import RELEASES
+from dsv4recipe.checkpoint.source import pinned
+from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.plan.canonical import load_plan
+from dsv4recipe.plan.make import make_plan
+from dsv4recipe.plan.model import Plan
+from dsv4recipe.plan.weighed import uses_importance
+from dsv4recipe.recipe.load import load_recipe
+from dsv4recipe.recipe.model import Recipe
+
+if TYPE_CHECKING:
+    from dsv4recipe.importance.model import Importance
+
+
+@dataclass(frozen=True)
+class Side:
+    """What a user named: its plan, its folder where it is a bundle, and what to know of how it was read."""
+
+    plan: Plan
+    folder: Path | None
+    notes: tuple[str, ...]
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a name is that of a folder, or of a bundle that is one file."""
+    return path.is_dir() or is_one_file(path)
+
+
+class Planner:
+    """Makes plans against one source, with one importance file; either is opened once and only if a recipe needs it.
+
+    Without a source, plans are made against the layout of the `release`, or of the one that the recipe pins.
+    """
+
+    def __init__(
+        self,
+        source: str | None,
+        importance_file: Path | None = None,
+        release: str | None = None,
+        base_model: str | None = None,
+    ):
+        self.source = source
+        self.base_model = base_model or ""
+        self.importance_file = importance_file
+        self.release = release
+
+    @cached_property
+    def importance(self) -> Importance | None:
+        """What the importance file says, where one is named."""
+        if self.importance_file is None:
+            return None
+        from dsv4recipe.importance.read import load_importance
+
+        return load_importance(self.importance_file)
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """The source. Raises RecipeError U004 where none was named."""
+        if self.source is None:
+            hint = f"add --source SRC, or --release NAME for a layout without weights: {', '.join(RELEASES)}"
+            raise RecipeError("U004", "a recipe is planned against a checkpoint, and none was named", hint=hint)
+        return open_checkpoint(pinned(self.source, *self.pin), self.base_model)
+
+    @cached_property
+    def pin(self) -> tuple[str, str]:
+        """Repository and commit that the first recipe or plan is for: what a source on the hub without a revision
+        means."""
+        return "", ""
+
+    def pinned_by(self, model: str, revision: str) -> None:
+        """Notes the pin of a recipe or plan, unless the source is open or pinned already."""
+        self.__dict__.setdefault("pin", (model, revision))
+
+    def checkpoint_for(self, recipe: Recipe) -> Checkpoint:
+        """The source; without one, the layout of the release that was named or that the recipe pins.
+
+        Raises RecipeError U004 where neither is known, U005 where both a source and a release were named.
+        """
+        if self.source is not None and self.release is not None:
+            raise RecipeError("U005", "--source and --release name two checkpoints", hint="leave one of them out")
+        release = self.release or release_of(recipe.source.model, recipe.source.revision)
+        self.pinned_by(recipe.source.model, recipe.source.revision)
+        if self.source is not None or not release:
+            return self.checkpoint
+        if release not in self.layouts:
+            self.layouts[release] = open_release(release)
+        return self.layouts[release]
+
+    def source_for(self, name: str) -> Checkpoint:
+        """The source, at the commit that the recipe called `name` pins."""
+        if not is_bundle(Path(name)) and not name.endswith(".json"):
+            wanted = load_recipe(name).source
+            self.pinned_by(wanted.model, wanted.revision)
+        return self.checkpoint
+
+    @cached_property
+    def layouts(self) -> dict[str, Checkpoint]:
+        """Releases that were opened without their files."""
+        return {}
+
+    def plan(self, name: str) -> Plan:
+        """The plan to build that `name` means. Raises RecipeError P022 for a bundle without a plan to build from."""
+        path = Path(name)
+        if not is_bundle(path):
+            return self.side(name).plan
+        found = read_bundle(path)
+        if not found.built:
+            message = "only a bundle that dsv4recipe built, and nobody changed, holds a plan to build from"
+            raise RecipeError("P022", message, Where(name), "decompile it, and build the recipe", found.notes)
+        self.pinned_by(found.plan.source.model, found.plan.source.revision)
+        return found.plan
+
+    def side(self, name: str, prefer: str = "", other: bool = False) -> Side:
+        """One side of a comparison; a bundle may be anyone's. `prefer` is the runtime where its names fit several. With
+        an `other` side, the importance file may be for that one alone."""
+        path = Path(name)
+        if is_bundle(path):
+            found = read_bundle(path, prefer)
+            return Side(found.plan, path, found.notes)
+        if path.suffix == ".json":
+            plan = load_plan(path.read_text(encoding="utf-8", errors="replace"), str(path))
+            self.pinned_by(plan.source.model, plan.source.revision)
+            return Side(plan, None, ())
+        recipe = load_recipe(name)
+        given = None if other and not uses_importance(recipe) else self.importance
+        return Side(make_plan(recipe, self.checkpoint_for(recipe), given), None, ())
+
+    def sides(self, before: str, after: str) -> tuple[Side, Side]:
+        """Both sides; the runtime of one that is known helps to read the other."""
+        if is_bundle(Path(before)) and not is_bundle(Path(after)):
+            known = self.side(after, other=True)
+            return self.side(before, known.plan.target["runtime"], other=True), known
+        known = self.side(before, other=True)
+        return known, self.side(after, known.plan.target["runtime"], other=True)
