@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dsv4recipe.checkpoint.header import header_bytes, read_header
+from dsv4recipe.headers.safetensors import header_bytes, read_header
 
 INDEX = "model.safetensors.index.json"
 

@@ -13,10 +13,10 @@ import numpy as np
 from dsv4recipe.bundle.view import BundleView
 from dsv4recipe.checkpoint.dims import Dims
 from dsv4recipe.checkpoint.family import Slot
-from dsv4recipe.checkpoint.header import TensorEntry
 from dsv4recipe.errors import Diagnostic, Where
 from dsv4recipe.formats.decode import INTEGERS
 from dsv4recipe.formats.indices import first_outside
+from dsv4recipe.headers.safetensors import TensorEntry
 from dsv4recipe.runtimes import Target
 from dsv4recipe.runtimes.common.side_files import beyond
 from dsv4recipe.verifier.contract.picture import Picture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dsv4recipe.formats.kernels.fit.numbers import INFINITE, ZERO
-from dsv4recipe.formats.kernels.fit.seeds import DELTAS
+from dsv4recipe.formats.affine.kernels.fit.numbers import INFINITE, ZERO
+from dsv4recipe.formats.affine.kernels.fit.seeds import DELTAS
 from dsv4recipe.formats.kernels.jit import kernel
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsv4recipe.formats.base import BLOCKS, Part, SourceTensor
-from dsv4recipe.formats.keep import EXACT
+from dsv4recipe.formats.keep.spec import EXACT
 
 TYPE_IDS = {
     "F32": 0, "F16": 1, "Q8_0": 8, "Q2_K": 10, "Q4_K": 12, "IQ2_XXS": 16, "I32": 26, "BF16": 30, "MXFP4": 39,

@@ -1,4 +1,4 @@
-"""Floor 1, checkpoint. The header of one safetensors file: names, dtypes, shapes, offsets. Reads header bytes only.
+"""Floor 1, headers. The header of one safetensors file: names, dtypes, shapes, offsets. Reads header bytes only.
 
 Stricter than safetensors and mlx, which load files with gaps, duplicate keys or strange names: what passes here,
 safetensors accepts too (fact sheet reliability.md section 2). Also the only place that renders a header.
@@ -15,10 +15,10 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from dsv4recipe.checkpoint.header_json import METADATA, Entry, EntryError, header_entries
-from dsv4recipe.checkpoint.strict_json import reason, regular_size
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.formats.base import ITEM_SIZE
+from dsv4recipe.headers.safetensors_json import METADATA, Entry, EntryError, header_entries
+from dsv4recipe.headers.strict_json import reason, regular_size
 
 MAX_HEADER = 20_000_000
 """Bytes of a header. All 69,187 tensors of V4-Flash in one file would need 8 MB."""

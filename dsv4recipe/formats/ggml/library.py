@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dsv4recipe.errors import RecipeError
 from dsv4recipe.formats.base import BLOCKS
-from dsv4recipe.formats.ggml import TYPE_IDS, WEIGHTED
+from dsv4recipe.formats.ggml.spec import TYPE_IDS, WEIGHTED
 from dsv4recipe.formats.kernels.source import first_not_finite
 
 PACKAGE = "libggml-python"

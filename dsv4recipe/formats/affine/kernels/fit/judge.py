@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dsv4recipe.formats.kernels.fit.numbers import LIMIT, ROUND, ZERO, stored, to_bfloat16, to_float16
+from dsv4recipe.formats.affine.kernels.fit.numbers import LIMIT, ROUND, ZERO, stored, to_bfloat16, to_float16
 from dsv4recipe.formats.kernels.jit import kernel
 
 _EPS = np.float32(1e-7)

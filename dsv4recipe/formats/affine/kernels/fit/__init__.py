@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dsv4recipe.formats.kernels.fit.rows import rows_f32, rows_fp4
-from dsv4recipe.formats.kernels.fit.seeds import DELTAS, SEEDS
+from dsv4recipe.formats.affine.kernels.fit.rows import rows_f32, rows_fp4
+from dsv4recipe.formats.affine.kernels.fit.seeds import DELTAS, SEEDS
 from dsv4recipe.formats.kernels.tables import E8M0, FP4
 
 Array = np.ndarray

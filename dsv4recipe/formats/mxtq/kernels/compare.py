@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 
 from dsv4recipe.formats.kernels.compare import Gaps, fits
 from dsv4recipe.formats.kernels.jit import kernel
-from dsv4recipe.formats.kernels.mxtq import (
+from dsv4recipe.formats.mxtq.kernels.codec import (
     FLOATS,
     LANES,
     WORDS,

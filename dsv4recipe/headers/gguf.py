@@ -1,4 +1,4 @@
-"""Floor 1, checkpoint. The header of a GGUF file: key/values and tensors, read within bounds, and rendered.
+"""Floor 1, headers. The header of a GGUF file: key/values and tensors, read within bounds, and rendered.
 
 Rendered here because a plan knows its header to the byte without a disk; read here because a stranger's file must not
 cost more than its header. The package gguf judges both in the tests. Reads header bytes only, writes nothing.
@@ -14,11 +14,11 @@ from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from dsv4recipe.checkpoint.header import MAX_TENSORS, TensorEntry, name_problem
-from dsv4recipe.checkpoint.strict_json import reason, regular_size
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.formats.base import stored_bytes
-from dsv4recipe.formats.ggml import TYPE_IDS
+from dsv4recipe.formats.ggml.spec import TYPE_IDS
+from dsv4recipe.headers.safetensors import MAX_TENSORS, TensorEntry, name_problem
+from dsv4recipe.headers.strict_json import reason, regular_size
 
 ALIGNMENT = 32
 MAX_HEADER = 128 << 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dsv4recipe.formats.kernels.fit.numbers import LEAST_STEP, ONE, ROUND, ZERO, stored
+from dsv4recipe.formats.affine.kernels.fit.numbers import LEAST_STEP, ONE, ROUND, ZERO, stored
 from dsv4recipe.formats.kernels.jit import kernel
 
 TURNS = 3

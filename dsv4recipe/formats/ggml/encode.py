@@ -11,9 +11,9 @@ from dsv4recipe.formats.base import BLOCKS, SourceTensor
 from dsv4recipe.formats.columns import column_weights
 from dsv4recipe.formats.decode import INTEGERS, Bytes, Floats
 from dsv4recipe.formats.encode import BadValue, Empty, blocks, check_codes, keep
-from dsv4recipe.formats.ggml import WEIGHTED, Ggml
-from dsv4recipe.formats.ggml_library import quantize
-from dsv4recipe.formats.keep import Keep
+from dsv4recipe.formats.ggml.library import quantize
+from dsv4recipe.formats.ggml.spec import WEIGHTED, Ggml
+from dsv4recipe.formats.keep.spec import Keep
 from dsv4recipe.formats.kernels.energy import add_squares
 
 

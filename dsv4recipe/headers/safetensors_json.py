@@ -1,4 +1,4 @@
-"""Floor 1, checkpoint. The JSON of a safetensors header, read entry by entry: syntax and types. Pure.
+"""Floor 1, headers. The JSON of a safetensors header, read entry by entry: syntax and types. Pure.
 
 Entry by entry because memory must stay bounded whatever the text holds: no entry is parsed before its length is
 known to be small, and the first bad one ends the reading. Strictness: fact sheet reliability.md section 2.
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from dsv4recipe.checkpoint.strict_json import StrictJSONError, no_constant, unique
+from dsv4recipe.headers.strict_json import StrictJSONError, no_constant, unique
 
 METADATA = "__metadata__"
 MAX_ENTRY = 4096

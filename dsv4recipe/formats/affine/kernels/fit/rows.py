@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from dsv4recipe.formats.kernels.fit.blocks import grid, scale_down, spread_out, tally
-from dsv4recipe.formats.kernels.fit.judge import holds, judge
-from dsv4recipe.formats.kernels.fit.numbers import HALF, INFINITE, ZERO, stored, unit_of
-from dsv4recipe.formats.kernels.fit.refine import refine
-from dsv4recipe.formats.kernels.fit.seeds import SEEDS, cuts, lattices
+from dsv4recipe.formats.affine.kernels.fit.blocks import grid, scale_down, spread_out, tally
+from dsv4recipe.formats.affine.kernels.fit.judge import holds, judge
+from dsv4recipe.formats.affine.kernels.fit.numbers import HALF, INFINITE, ZERO, stored, unit_of
+from dsv4recipe.formats.affine.kernels.fit.refine import refine
+from dsv4recipe.formats.affine.kernels.fit.seeds import SEEDS, cuts, lattices
 from dsv4recipe.formats.kernels.jit import kernel
 
 

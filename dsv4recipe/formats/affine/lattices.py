@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from dsv4recipe.formats.kernels.fit.seeds import DELTAS, SEEDS
+from dsv4recipe.formats.affine.kernels.fit.seeds import DELTAS, SEEDS
 from dsv4recipe.formats.kernels.tables import FP4
 
 Floats = NDArray[np.float32]
