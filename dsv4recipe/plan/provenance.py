@@ -21,16 +21,16 @@ _LIMIT = 1 << 16
 
 
 def origin_of(recipe: Recipe, checkpoint: Checkpoint) -> dict[str, str] | None:
-    """{"model", "revision", "by"} of a source, with "license" where its own card has another than the recipe; None
-    where nothing is known. `by` is "hub", "cache", "user" or "card": the last names the model that the source was made
-    from, the others the source itself."""
+    """{"model", "revision"} of a source, or {"model", "by": "card"}: the model that it was made from by the word of its
+    own card; with "license" where that card has another than the recipe. None where nothing is known. However a
+    repository is known, its plan is the same."""
     known = checkpoint.folder.origin
     said = {} if known is not None and known.by != "user" else own_card(checkpoint)
     found: dict[str, str] = {}
     if known is not None:
-        found = {"model": known.repo, "revision": known.commit, "by": known.by}
+        found = {"model": known.repo, "revision": known.commit}
     elif base := _first(said.get("base_model")):
-        found = {"model": base, "revision": "", "by": "card"}
+        found = {"model": base, "by": "card"}
     licence = said.get("license")
     if isinstance(licence, str) and licence != recipe.license and found:
         found["license"] = licence
@@ -50,7 +50,7 @@ def check_pin(recipe: Recipe, checkpoint: Checkpoint, problems: Problems) -> Non
 def claimed(source: PlannedSource) -> tuple[str, str]:
     """Repository and commit that a bundle may say it was made from; ("", "") where that is not known."""
     origin = source.origin or {}
-    return ("", "") if origin.get("by", "card") == "card" else (origin["model"], origin["revision"])
+    return ("", "") if origin.get("by") == "card" else (origin.get("model", ""), origin.get("revision", ""))
 
 
 def in_words(plan: Plan) -> str:
@@ -59,8 +59,7 @@ def in_words(plan: Plan) -> str:
     written = plan.recipe["source"]["model"]
     if model:
         at = f" at revision `{revision}`" if revision else ""
-        said = " (as the one who built it says)" if (plan.source.origin or {}).get("by") == "user" else ""
-        return f"[{model}](https://huggingface.co/{model}){at}{said}."
+        return f"[{model}](https://huggingface.co/{model}){at}."
     if plan.source.origin:
         base = plan.source.origin["model"]
         return f"a folder whose own card says that it was made from [{base}](https://huggingface.co/{base})."
