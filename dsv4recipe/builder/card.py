@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from dsv4recipe.builder.front_matter import front_matter
+from dsv4recipe.hub.licenses import license_fields
 from dsv4recipe.plan.ledger import ledger
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.plan.provenance import claimed, in_words
 from dsv4recipe.units import counted, human_size
 from dsv4recipe.version import VERSION
 
+_HUB = "https://huggingface.co"
 
-def card(plan: Plan, library: str, recipe_text: str) -> str:
-    """README.md of the bundle. Says nothing that was not computed or measured."""
+
+def card(plan: Plan, library: str, recipe_text: str, files: Collection[str] = ()) -> str:
+    """README.md of the bundle, which has `files` beside it. Says nothing that was not computed or measured."""
     recipe, origin = plan.recipe, plan.source.origin or {}
     model, _ = claimed(plan.source)
-    base = [f"base_model: {origin['model']}"] if origin else []
-    base += ["base_model_relation: quantized"] if model else []
-    front = [
-        "---",
-        f"license: {origin.get('license', recipe['license'])}",
-        f"library_name: {library}",
-        *base,
-        "pipeline_tag: text-generation",
-        "tags:",
-        *(f"- {tag}" for tag in (library, "quantized", "dsv4recipe", recipe["name"])),
-        "---",
-    ]
+    base = {"base_model": origin["model"]} if origin else {}
+    base |= {"base_model_relation": "quantized"} if model else {}
+    of = origin.get("model", recipe["source"]["model"])
+    link = next((name for name in ("LICENSE", "LICENSE.txt") if name in files), f"{_HUB}/{of}")
+    front = front_matter(
+        license_fields(origin.get("license", recipe["license"]), link)
+        | {
+            "library_name": library,
+            **base,
+            "pipeline_tag": "text-generation",
+            "tags": [library, "quantized", "dsv4recipe", recipe["name"]],
+        }
+    )
     rows = [
         f"| {row.role} | {row.format}{' (exact)' if row.lossless else ''} | {row.modules:,} | {row.bytes:,} "
         f"| {row.bits_per_weight:.3f} |"
@@ -32,7 +39,7 @@ def card(plan: Plan, library: str, recipe_text: str) -> str:
     ]
     return "\n".join(
         [
-            *front,
+            front,
             "",
             f"# {model.rsplit('/', 1)[-1]}: {recipe['name']}" if model else f"# {recipe['name']}",
             "",

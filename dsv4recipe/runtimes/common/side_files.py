@@ -9,6 +9,7 @@ from typing import Any
 
 from dsv4recipe.checkpoint.dims import text_section
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.headers.strict_json import parse_json
 from dsv4recipe.runtimes.common.target import SideFile, SideInput
 
 EOS_TOKENS = ("<｜end▁of▁sentence｜>", "<｜User｜>")
@@ -47,8 +48,8 @@ def _object(text: str, name: str) -> dict[str, Any]:
     """Kept, for a tokenizer has megabytes and every plan asks: nobody may change what is returned."""
     hint = "download this file again"
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        data = parse_json(text.encode())
+    except ValueError as error:
         raise RecipeError("T020", f"{name} is not JSON: {error}", Where(name), hint) from None
     if not isinstance(data, dict):
         raise RecipeError("T020", f"{name} is not a JSON object", Where(name), hint)
