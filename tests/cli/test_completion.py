@@ -14,7 +14,8 @@ import pytest
 from dsv4recipe.cli.complete import RUNTIMES as COMPLETED
 from dsv4recipe.cli.main import COMMANDS
 from dsv4recipe.recipe.shipped import shipped_recipes
-from dsv4recipe.verifier.runtime.choose import ALL, RUNTIMES
+from dsv4recipe.runtimes import probes
+from dsv4recipe.verifier.runtime.choose import ALL
 from tests.recipes import SOUND, changed
 
 HOUSE = (
@@ -84,7 +85,7 @@ def test_words(folder: Path, line: str) -> None:
 
 
 def test_runtimes_are_those_that_verify_knows() -> None:
-    assert set(COMPLETED) == {*RUNTIMES, ALL}
+    assert set(COMPLETED) == {*probes(), ALL}
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
