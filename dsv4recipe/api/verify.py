@@ -44,8 +44,8 @@ def verify(
     checked from headers; no weight is read.
 
     Raises RecipeError V001 where there is no bundle, V020 where a repository holds none, H015 where more is asked of
-    one on the hub, V222 for an unknown runtime, H012 where a runtime is to be compared with a source that is not on this
-    machine, I020 for another importance file, and what `open_checkpoint` raises for a broken source.
+    one on the hub, V222 for an unknown runtime, H012 where a runtime is to be compared with a source that is not on
+    this machine, I020 for another importance file, and what `open_checkpoint` raises for a broken source.
     """
     address = address_of(bundle)
     if address is not None:
