@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from dsv4recipe.cli.arguments import json_option
 from dsv4recipe.cli.complete import complete_recipe
+
+if TYPE_CHECKING:
+    from dsv4recipe.errors import Diagnostic
+    from dsv4recipe.recipe.model import Recipe
 
 
 @click.command("check")
@@ -15,7 +21,8 @@ def command(recipes: tuple[str, ...], as_json: bool) -> None:
     """Validate each of RECIPES (files or shipped names) against the schema and the laws of the language."""
     from dsv4recipe import RecipeError, load_recipe
 
-    found, wrong = [], []
+    found: list[Recipe] = []
+    wrong: list[Diagnostic] = []
     for recipe in recipes:
         try:
             found.append(load_recipe(recipe))
