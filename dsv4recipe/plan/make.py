@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dsv4recipe.checkpoint.dims import Dims
 from dsv4recipe.checkpoint.family import Slot
@@ -55,7 +55,7 @@ def make_plan(recipe: Recipe, checkpoint: Checkpoint, importance: Importance | P
     origin = checkpoint.folder.source.origin
     keys = {module.disk: target.keys(claim.group.slot) for module, claim in zip(modules, claims, strict=True)}
     modules = led(modules, target)
-    data = recipe_data(recipe)
+    data, container = recipe_data(recipe), CONTAINERS[target.container]
     return Plan(
         recipe=data,
         source=PlannedSource(
@@ -67,9 +67,9 @@ def make_plan(recipe: Recipe, checkpoint: Checkpoint, importance: Importance | P
             bytes=checkpoint.folder.bytes,
         ),
         target={"runtime": target.name, "experts": recipe.target.experts, "mtp": recipe.target.mtp,
-                "half": recipe.target.half, "shard_size": recipe.target.shard_size, **_engine(target, recipe)},
+                "half": recipe.target.half, "shard_size": recipe.target.shard_size, **container.facts(target, recipe)},
         modules=modules,
-        shards=CONTAINERS[target.container].pack(data, modules, recipe.target.shard_size, checkpoint, target),
+        shards=container.pack(data, modules, recipe.target.shard_size, checkpoint, target),
         overrides=quantization(target, modules, keys),
         dropped=dropped,
         importance=importance.planned if importance is not None else None,
@@ -84,13 +84,6 @@ def _model(recipe: Recipe, dims: Dims) -> tuple[str, str]:
     if found in ("", said) or said not in {release.model for release in RELEASES.values()}:
         return said, recipe.source.revision
     return found, ""
-
-
-def _engine(target: Target, recipe: Recipe) -> dict[str, Any]:
-    """What legality was judged by, where that depends on the engine's version."""
-    if target.engine is None:
-        return {}
-    return {"engine": target.engine.version, "backends": list(recipe.target.backends)}
 
 
 def order_of(slot: Slot, globals_first: bool = False) -> tuple[int, int]:

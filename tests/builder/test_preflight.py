@@ -60,7 +60,7 @@ plan = make_plan(load_recipe("q4q8"), checkpoint)
 out, ballast = Path(sys.argv[2]) / "out", Path(sys.argv[2]) / "ballast"
 def attempt(on_event=lambda event: None):
     try:
-        build(plan, checkpoint, out, 1, on_event)
+        build(plan, checkpoint, out, workers=1, on_event=on_event)
         print("built")
     except RecipeError as error:
         print(error.diagnostics[0].code, len(list(out.with_name("out.partial").glob("*model*"))))
