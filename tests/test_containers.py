@@ -1,4 +1,4 @@
-"""What a bundle is in (a folder of shards, one GGUF file) is asked by one strategy on each floor and by nothing else."""
+"""What a bundle is in (a folder of shards, one GGUF file) is asked by one strategy on each floor, nothing else."""
 
 from __future__ import annotations
 

@@ -25,8 +25,7 @@ Opened = Callable[[ShardTask, Path, Reader, Arena, Importance | None], OpenShard
 @dataclass(frozen=True, slots=True)
 class Work:
     """What is to be made: the shards of `tasks`, in `folder`, from `sources`, by so many `workers` where the engine
-    starts them. `opened` makes a shard that can be written; `in_order` says that it must grow from its start, where it is
-    resumed."""
+    starts them. `opened` makes a shard that can be written; `in_order` says that it must grow from its start."""
 
     tasks: Iterable[ShardTask]
     folder: Path

@@ -1,4 +1,4 @@
-"""What is said of the folder of work is what the code does: the table of the page, and the events against their schema."""
+"""What is said of the folder of work is what the code does: the tables of the page, the schema of the events."""
 
 from __future__ import annotations
 
