@@ -9,13 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsv4recipe.builder import lease
+from dsv4recipe.builder import lease, side
 from dsv4recipe.builder.engine import Opened
 from dsv4recipe.builder.lease import Lease
 from dsv4recipe.builder.publish import OWN, OWN_OF_FILE, publish_file, publish_folder, tidy
 from dsv4recipe.builder.resumable import ResumableShard, proven_bytes
 from dsv4recipe.builder.shard import OpenShard, ShardTask
-from dsv4recipe.builder.side import plan_file, side_files
 from dsv4recipe.bundle.places import FOLDER, ONE_FILE, Places, places_for
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.plan.model import Plan
@@ -53,7 +52,7 @@ MAKINGS = (
         opened=OpenShard,
         in_order=False,
         proven=lambda partial, task: 0,
-        side_files=side_files,
+        side_files=lambda plan, checkpoint: side.side_files(plan, checkpoint),
         own=OWN,
         publish=lambda partial, out, plan, mine, finished: publish_folder(partial, out, mine, finished),
         tidy=lambda partial, plan: None,
@@ -63,7 +62,7 @@ MAKINGS = (
         opened=ResumableShard,
         in_order=True,
         proven=proven_bytes,
-        side_files=plan_file,
+        side_files=lambda plan, checkpoint: side.plan_file(plan),
         own=OWN_OF_FILE,
         publish=lambda partial, out, plan, mine, finished: publish_file(
             partial, out, plan.shards[0].file, mine, finished

@@ -21,7 +21,7 @@ SMALL = 64 << 20
 """A side file of a source is read whole only up to this size."""
 
 
-def plan_file(plan: Plan, _: Checkpoint) -> dict[str, bytes]:
+def plan_file(plan: Plan) -> dict[str, bytes]:
     """The plan alone, for a bundle that is one file: it stays with the work, and goes into the manifest."""
     return {PLAN_NAME: dump_plan(plan).encode()}
 
