@@ -46,7 +46,7 @@ class PlanLoaded(Event):
     memory: int
     seconds: float | None
     slowest: str
-    download: dict[str, int] | None = _optional(None)
+    download: dict[str, int] | None = field(default=None, metadata={"absent": None})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

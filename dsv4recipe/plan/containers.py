@@ -15,12 +15,15 @@ from dsv4recipe.errors import Diagnostic
 from dsv4recipe.plan.gguf_file import gguf_header, pack_file, place_in_file
 from dsv4recipe.plan.gguf_judged import backends, engine_facts, slower_backends
 from dsv4recipe.plan.model import Plan, PlannedModule, PlannedShard
+from dsv4recipe.plan.provenance import claimed
 from dsv4recipe.plan.shards import PlacedTensor, pack_shards, place, shard_header, shard_modules
 from dsv4recipe.recipe.model import Recipe
 from dsv4recipe.runtimes import Target, get
 from dsv4recipe.units import parse_size
 
 Modules = Sequence[PlannedModule]
+Known = tuple[str, str]
+"""Repository and commit that the source is known to be; ("", "") where it is not."""
 
 
 _SIZES = ("5GiB", "5GB", "1GB", "1GiB", "2GB", "2GiB", "4GB", "4GiB", "8GB", "8GiB", "10GB", "10GiB", "20GB", "50GB")
@@ -34,8 +37,8 @@ class Container:
     say to be cut and judged as a given plan is."""
 
     name: str
-    pack: Callable[[Mapping[str, Any], Modules, int, Checkpoint, Target], tuple[PlannedShard, ...]]
-    header: Callable[[Mapping[str, Any], Modules, Checkpoint], bytes]
+    pack: Callable[[Mapping[str, Any], Known, Modules, int, Checkpoint, Target], tuple[PlannedShard, ...]]
+    header: Callable[[Mapping[str, Any], Known, Modules, Checkpoint], bytes]
     place: Callable[[Modules, PlannedShard], Iterator[PlacedTensor]]
     facts: Callable[[Target, Recipe], Mapping[str, Any]]
     cautions: Callable[[Plan], Iterable[Diagnostic]]
@@ -56,8 +59,8 @@ def _shard_size(plan: Plan) -> int:
 
 SAFETENSORS = Container(
     name="safetensors",
-    pack=lambda recipe, modules, size, checkpoint, target: pack_shards(modules, size),
-    header=lambda recipe, modules, checkpoint: shard_header(modules),
+    pack=lambda recipe, known, modules, size, checkpoint, target: pack_shards(modules, size),
+    header=lambda recipe, known, modules, checkpoint: shard_header(modules),
     place=lambda modules, shard: place(modules, shard.file_bytes - shard.tensor_bytes),
     facts=lambda target, recipe: {},
     cautions=lambda plan: (),
@@ -66,7 +69,7 @@ SAFETENSORS = Container(
 )
 GGUF = Container(
     name="gguf",
-    pack=lambda recipe, modules, size, checkpoint, target: pack_file(recipe, modules, checkpoint, target),
+    pack=lambda recipe, known, modules, size, checkpoint, target: pack_file(recipe, known, modules, checkpoint, target),
     header=gguf_header,
     place=place_in_file,
     facts=engine_facts,
@@ -84,7 +87,7 @@ def container_of(plan: Plan) -> Container:
 
 def header_of(plan: Plan, shard: PlannedShard, checkpoint: Checkpoint) -> bytes:
     """The bytes at the front of a file of the plan."""
-    return container_of(plan).header(plan.recipe, shard_modules(shard, plan.by_disk), checkpoint)
+    return container_of(plan).header(plan.recipe, claimed(plan.source), shard_modules(shard, plan.by_disk), checkpoint)
 
 
 def placed(plan: Plan, shard: PlannedShard) -> tuple[PlacedTensor, ...]:

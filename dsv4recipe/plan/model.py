@@ -11,7 +11,7 @@ from typing import Any
 
 from dsv4recipe.formats import Format, Part, SourceTensor
 from dsv4recipe.importance.planned import PlannedImportance
-from dsv4recipe.plan.ledger import label, ledger, ledger_html
+from dsv4recipe.plan.ledger import ledger, ledger_html
 from dsv4recipe.units import counted
 
 FORMAT_VERSION = 1
@@ -78,7 +78,8 @@ class PlannedShard:
 
 @dataclass(frozen=True, slots=True)
 class PlannedSource:
-    """The checkpoint a plan was made for; `config_digest` and `header_digest` are sha256."""
+    """The checkpoint a plan was made for; `config_digest` and `header_digest` are sha256. `model` and `revision` are
+    those of the recipe where nothing is known of the source; `origin` is what is known (`provenance`)."""
 
     model: str
     revision: str
@@ -87,6 +88,7 @@ class PlannedSource:
     header_digest: str
     tensors: int
     bytes: int
+    origin: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ class Plan:
                 "experts": module.experts,
                 "shape": module.shape,
                 "stored": module.source.stored,
-                "format": label(module.format),
+                "format": module.format.label,
                 "lossless": module.lossless,
                 "weights": module.weights,
                 "bytes": module.bytes,

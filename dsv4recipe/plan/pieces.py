@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsv4recipe.checkpoint.graph import Group, Tensor
-from dsv4recipe.formats import Format, Ggml, SourceTensor
+from dsv4recipe.formats import Format, SourceTensor
 from dsv4recipe.formats.base import wants_importance
 from dsv4recipe.importance.model import Importance
 from dsv4recipe.plan.model import PlannedModule
@@ -36,7 +36,7 @@ class Span:
 @dataclass(frozen=True, slots=True)
 class Piece:
     """Rows `first_row`… of one source tensor. `source.shape` is the shape of just these rows; `offsets` holds, per
-    part of `format`, where its bytes begin in the shard."""
+    part of `format`, where its bytes begin in the shard. Integers that index something must be in [0, `below`)."""
 
     tensor: str
     first_row: int
@@ -45,6 +45,7 @@ class Piece:
     weight: Span
     scale: Span | None
     offsets: tuple[int, ...]
+    below: int = 0
 
     @property
     def place(self) -> tuple[str, int]:
@@ -87,7 +88,7 @@ def piece_rows(module: PlannedModule) -> int:
     """Rows of a piece: whole FP8 tiles; all rows where the format must see a matrix whole."""
     source = module.source
     rows, width = source.shape[0] if source.shape else 1, max(1, prod(source.shape[1:]))
-    if isinstance(module.format, Ggml) and module.format.whole:
+    if module.format.whole:
         return rows
     step = max(1, PIECE_WEIGHTS // width)
     if source.tile:
@@ -111,7 +112,7 @@ def member_pieces(
             one = tensor.part.nbytes // copies
             offsets.append(tensor.offset + (number * one if stacked else 0) + first * (one // rows))
         part, weight, scale = row_spans(member, first, last)
-        yield Piece(member.name, first, part, module.format, weight, scale, tuple(offsets))
+        yield Piece(member.name, first, part, module.format, weight, scale, tuple(offsets), member.below)
 
 
 def row_spans(member: Tensor, first: int, last: int) -> tuple[SourceTensor, Span, Span | None]:
