@@ -12,6 +12,7 @@ from typing import Any
 
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import Diagnostic
+from dsv4recipe.plan.companions import check_companions
 from dsv4recipe.plan.gguf_file import gguf_header, pack_file, place_in_file
 from dsv4recipe.plan.gguf_judged import backends, engine_facts, slower_backends
 from dsv4recipe.plan.model import Plan, PlannedModule, PlannedShard
@@ -34,7 +35,7 @@ class Container:
     """`pack` cuts all modules of a recipe (as data) into files; `header` gives the bytes at the front of a file,
     `place` its tensors with their absolute offsets. `facts` is what the plan's target says beside the recipe's own
     words, `cautions` what to know of a plan that nothing refuses. `shard_size` and `backends` are what a recipe must
-    say to be cut and judged as a given plan is."""
+    say to be cut and judged as a given plan is. `companions` refuses a source that lacks what the side files need."""
 
     name: str
     pack: Callable[[Mapping[str, Any], Known, Modules, int, Checkpoint, Target], tuple[PlannedShard, ...]]
@@ -44,6 +45,7 @@ class Container:
     cautions: Callable[[Plan], Iterable[Diagnostic]]
     shard_size: Callable[[Plan], int]
     backends: Callable[[Plan], tuple[str, ...]]
+    companions: Callable[[Plan, Checkpoint], None]
 
 
 def _shard_size(plan: Plan) -> int:
@@ -66,6 +68,7 @@ SAFETENSORS = Container(
     cautions=lambda plan: (),
     shard_size=_shard_size,
     backends=lambda plan: (),
+    companions=check_companions,
 )
 GGUF = Container(
     name="gguf",
@@ -76,6 +79,7 @@ GGUF = Container(
     cautions=slower_backends,
     shard_size=lambda plan: 0,
     backends=backends,
+    companions=lambda plan, checkpoint: None,
 )
 CONTAINERS = {container.name: container for container in (SAFETENSORS, GGUF)}
 

@@ -12,7 +12,6 @@ from dsv4recipe.checkpoint.releases import RELEASES, release_model
 from dsv4recipe.errors import Problems, RecipeError
 from dsv4recipe.formats import Part
 from dsv4recipe.importance.planned import PlannedImportance
-from dsv4recipe.plan.companions import check_companions
 from dsv4recipe.plan.containers import CONTAINERS
 from dsv4recipe.plan.model import Plan, PlannedModule, PlannedSource
 from dsv4recipe.plan.overrides import quantization
@@ -81,7 +80,7 @@ def make_plan(recipe: Recipe, checkpoint: Checkpoint, importance: Importance | P
         dropped=dropped,
         importance=importance.planned if importance is not None else None,
     )  # fmt: skip
-    check_companions(plan, checkpoint)
+    container.companions(plan, checkpoint)
     return plan
 
 
