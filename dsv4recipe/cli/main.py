@@ -37,6 +37,7 @@ COMMANDS = {
     "decompile": "Write a recipe that plans to the same bundle.",
     "build": "Build the bundle; run again, it continues.",
     "verify": "Prove a bundle.",
+    "evaluate": "Measure what a recipe, plan or bundle loses, on text.",
     "report": "Write a page to look at: sizes, heat maps, overrides, recipe.",
 }
 
