@@ -13,8 +13,8 @@ from dsv4recipe.errors import Diagnostic, RecipeError, Where
 from dsv4recipe.headers.safetensors import Header, TensorEntry, read_header
 from dsv4recipe.headers.strict_json import read_object
 from dsv4recipe.paths import left_by_tools
+from dsv4recipe.runtimes.common.names import split_name
 
-_SUFFIXES = (".weight", ".scales", ".biases", ".tq_packed", ".tq_norms", ".tq_bits")
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors|model\.safetensors")
 _JSON_LIMIT = 64 << 20
 
@@ -35,14 +35,6 @@ class BundleView:
     @property
     def config(self) -> Mapping[str, Any]:
         return self.json["config.json"]
-
-
-def split_name(name: str) -> tuple[str, str]:
-    """("layers.0.attn.wq_a", ".scales") of a stored tensor's name; the suffix is "" for a bare parameter."""
-    for suffix in _SUFFIXES:
-        if name.endswith(suffix):
-            return name.removesuffix(suffix), suffix
-    return name, ""
 
 
 def open_bundle(root: Path) -> tuple[BundleView, list[Diagnostic]]:
