@@ -22,6 +22,7 @@ PUBLIC = {
     # the build, and what is said of it afterwards
     "build": "dsv4recipe.api.build",
     "verify": "dsv4recipe.api.verify",
+    "evaluate": "dsv4recipe.api.evaluate",
     "decompile": "dsv4recipe.api.decompile",
     "report": "dsv4recipe.api.report",
     # what goes wrong

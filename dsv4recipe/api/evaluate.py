@@ -47,6 +47,7 @@ class Wishes:
 def evaluate(
     subject: str | PathLike[str],
     source: str | PathLike[str],
+    *,
     text: Sequence[str | PathLike[str]] = (),
     against: str | PathLike[str] | None = None,
     importance: str | PathLike[str] | None = None,

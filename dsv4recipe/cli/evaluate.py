@@ -72,7 +72,16 @@ def command(
     settings = Settings(device=device, states=states, scratch=work, **({"workers": workers} if workers else {}))
     wishes = Wishes(length, tokens, by, work, settings=settings)
     with Shown(as_json) as shown:
-        found = evaluate(subject, source, text, against, importance_file, wishes, shown.told, shown.before)
+        found = evaluate(
+            subject,
+            source,
+            text=text,
+            against=against,
+            importance=importance_file,
+            wishes=wishes,
+            told=shown.told,
+            before=shown.before,
+        )
     if output is not None:
         write_output(output, json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n", QUALITY, force)
         if work is not None and work.name == f".{output.name}.work":

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsv4recipe.checkpoint.graph import Checkpoint
-from dsv4recipe.errors import Problems, RecipeError, Where
+from dsv4recipe.errors import NotInstalledError, Problems, RecipeError, Where
 from dsv4recipe.evaluation import chats
 from dsv4recipe.units import human_size
 
@@ -155,7 +155,7 @@ class _Tokens:
             from tokenizers import Tokenizer
         except ImportError:
             hint = "pip install 'dsv4recipe[measure]', or give token ids as .npy"
-            raise RecipeError("M001", "text needs the package tokenizers", hint=hint) from None
+            raise NotInstalledError("M001", "text needs the package tokenizers", hint=hint) from None
         try:
             return Tokenizer.from_str(source.small("tokenizer.json", _TOKENIZER_LIMIT).decode("utf-8"))
         except Exception as error:  # the package raises its own plain Exception

@@ -31,12 +31,12 @@ def yardstick() -> Checkpoint:
 
 @pytest.fixture(scope="module")
 def q4q8() -> dict[str, Any]:
-    return evaluate("q4q8", SOURCE, [DEV], wishes=SMALL)
+    return evaluate("q4q8", SOURCE, text=[DEV], wishes=SMALL)
 
 
 def test_two_bits_lose_more_than_four(q4q8: dict[str, Any]) -> None:
     """Bounds around what was measured on 10,240 tokens: KL 0.0024 and 0.086, same top token 97.3 and 81.3 %."""
-    jangtq2 = evaluate("jangtq2", SOURCE, [DEV], against="q4q8", wishes=SMALL)
+    jangtq2 = evaluate("jangtq2", SOURCE, text=[DEV], against="q4q8", wishes=SMALL)
     assert q4q8["tokens"] == 6 * 127
     assert 2.2 < q4q8["against"]["nll"] < 3.2
     assert 0.0012 < q4q8["kl"]["mean"] < 0.005
@@ -48,7 +48,7 @@ def test_two_bits_lose_more_than_four(q4q8: dict[str, Any]) -> None:
 
 
 def test_the_source_loses_nothing_against_itself() -> None:
-    found = evaluate(SOURCE, SOURCE, [DEV], wishes=Wishes(length=64, tokens=128))
+    found = evaluate(SOURCE, SOURCE, text=[DEV], wishes=Wishes(length=64, tokens=128))
     assert found["kl"]["max"] == 0
     assert found["same_top"] == 1
     assert found["delta_nll"] == 0
@@ -57,7 +57,7 @@ def test_the_source_loses_nothing_against_itself() -> None:
 def test_a_bundle_is_measured_as_its_plan(q4q8: dict[str, Any], yardstick: Checkpoint, tmp_path: Path) -> None:
     plan = make_plan(load_recipe("q4q8"), yardstick)
     bundle = build(plan, yardstick, tmp_path / "bundle")
-    found = evaluate(bundle, SOURCE, [DEV], wishes=SMALL)
+    found = evaluate(bundle, SOURCE, text=[DEV], wishes=SMALL)
     assert {key: found[key] for key in ("nll", "kl", "same_top")} == {
         key: q4q8[key] for key in ("nll", "kl", "same_top")
     }
@@ -65,7 +65,7 @@ def test_a_bundle_is_measured_as_its_plan(q4q8: dict[str, Any], yardstick: Check
 
 
 def test_parts_are_measured_alone(q4q8: dict[str, Any]) -> None:
-    found = evaluate("q4q8", SOURCE, [DEV], wishes=Wishes(length=128, tokens=768, by="role"))
+    found = evaluate("q4q8", SOURCE, text=[DEV], wishes=Wishes(length=128, tokens=768, by="role"))
     assert {key: found[key] for key in ("nll", "kl")} == {key: q4q8[key] for key in ("nll", "kl")}
     parts = {part["part"]: part for part in found["by"]["parts"]}
     assert {"routed-expert", "attention", "lm-head", "embedding", "shared-expert"} <= set(parts)
@@ -89,9 +89,11 @@ def test_a_killed_evaluation_goes_on_with_the_same_digits(
 
     monkeypatch.setattr(Pass, "step", dies)
     with pytest.raises(KeyboardInterrupt):
-        evaluate("q4q8", SOURCE, [DEV], wishes=wishes)
+        evaluate("q4q8", SOURCE, text=[DEV], wishes=wishes)
     seen: list[tuple[str, int]] = []
-    again = evaluate("q4q8", SOURCE, [DEV], wishes=wishes, told=lambda what, done, total: seen.append((what, done)))
+    again = evaluate(
+        "q4q8", SOURCE, text=[DEV], wishes=wishes, told=lambda what, done, total: seen.append((what, done))
+    )
     assert ("a", 0) not in seen
     assert again == q4q8
 
@@ -103,7 +105,7 @@ def test_answers_are_counted_as_greedy_decoding_gives_them(tmp_path: Path) -> No
     turns.append([("user", "What is 17+28?"), ("assistant", "46")])
     lines = [json.dumps([{"role": role, "content": text} for role, text in turn]) for turn in turns]
     sums.write_text("\n".join(lines))
-    found = evaluate(SOURCE, SOURCE, [sums])
+    found = evaluate(SOURCE, SOURCE, text=[sums])
     assert found["answers"] == {"chats": 13, "exact": 12}
 
 
@@ -139,5 +141,5 @@ def test_too_little_memory_and_disk_are_refused_before_any_work(
     monkeypatch.setattr(needs.shutil, "disk_usage", lambda place: type("Usage", (), {"free": 1})())
     monkeypatch.setattr(Pass, "step", lambda *_: pytest.fail("it began"))
     with pytest.raises(RecipeError) as caught:
-        evaluate("q4q8", SOURCE, [DEV], wishes=Wishes(length=128, tokens=768, work=tmp_path))
+        evaluate("q4q8", SOURCE, text=[DEV], wishes=Wishes(length=128, tokens=768, work=tmp_path))
     assert {found.code for found in caught.value.diagnostics} == {"M005", "M006"}

@@ -1,0 +1,29 @@
+"""Floor 1, formats. How a recipe spells mxtq: the JSON schema of its parameters. Pure data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+SCHEMA: dict[str, Any] = {
+    "description": "TurboQuant weights: rotated rows, one norm per row, a codebook.",
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["bits"],
+    "properties": {
+        "bits": {
+            "description": "Bits of a code: 2 or 4.",
+            "type": "integer",
+            "enum": [2, 4],
+            "examples": [2],
+        },
+        "seed": {
+            "description": "Seed of the sign flips; the runtime draws the same signs from it.",
+            "type": "integer",
+            "minimum": 0,
+            "maximum": 4294967295,
+            "default": 42,
+            "examples": [42],
+        },
+    },
+    "examples": [{"bits": 2, "seed": 42}],
+}
