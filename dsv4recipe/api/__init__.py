@@ -22,12 +22,9 @@ PUBLIC = {
     # the build, and what is said of it afterwards
     "build": "dsv4recipe.api.build",
     "verify": "dsv4recipe.api.verify",
-<<<<<<< HEAD
     "evaluate": "dsv4recipe.api.evaluate",
-=======
     "ask": "dsv4recipe.api.ask",
     "push": "dsv4recipe.api.push",
->>>>>>> main
     "decompile": "dsv4recipe.api.decompile",
     "report": "dsv4recipe.api.report",
     # what goes wrong
