@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dsv4recipe.cli.output import console, table
+from dsv4recipe.cli.output import console
+from dsv4recipe.cli.tables import print_table
 from dsv4recipe.units import human_size
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def print_evaluation(data: dict[str, Any], output: str) -> None:
     for name, row in rows:
         loss = (f"{row['nll']:.4f}", _span(row["nll_interval"], "{:.3f}"), f"{row['perplexity']:.3f}")
         body.append((name, *loss, *_answers(row)))
-    console().print(table(heads, body, right=(1, 2, 3, 4)))
+    print_table(heads, body, (1, 2, 3, 4), ("95 %",))
     click.echo()
     gaps = [(f"{data['a']['name']} to {other}", data)]
     if "to_source" in data:
@@ -123,7 +124,7 @@ def _gaps(head: str, rows: list[tuple[str, dict[str, Any]]]) -> None:
             (name, f"{kl['mean']:.3g}", _span(kl["interval"], "{:.2g}"), *more, f"{100 * row['same_top']:.2f} %", *loss)
         )
     heads = (head, "KL", "95 %", "median", "p99", "same top", "ΔNLL", "95 %")
-    console().print(table(heads, body, right=range(1, 8)))
+    print_table(heads, body, range(1, 8), ("median", "95 %"))
 
 
 def _span(interval: list[float] | None, form: str) -> str:
