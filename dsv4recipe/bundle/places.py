@@ -22,13 +22,14 @@ FILE_SUFFIX = ".manifest.json"
 
 @dataclass(frozen=True)
 class Places:
-    """`noun` is what people call such a bundle. `suits` says whether a name may be that of one, and `proposed` gives a
+    """`noun` is what people call such a bundle, and `suffix` what its name ends in. `suits` says whether a name may be that of one, and `proposed` gives a
     name that may. `manifest` is where the manifest lies and `file` where a file of the plan does; `present` are the
     files that belong to a bundle because they lie in it. `plan_inside`: the manifest holds the plan, which is no file
     of its own then."""
 
     container: Container
     noun: str
+    suffix: str
     suits: Callable[[Path], bool]
     proposed: Callable[[Path], Path]
     there: Callable[[Path], bool]
@@ -49,6 +50,7 @@ def _files(folder: Path) -> set[str]:
 FOLDER = Places(
     container=SAFETENSORS,
     noun="a folder",
+    suffix="",
     suits=lambda bundle: bundle.suffix != SUFFIX,
     proposed=lambda bundle: bundle.with_suffix(""),
     there=lambda bundle: bundle.is_dir(),
@@ -60,6 +62,7 @@ FOLDER = Places(
 ONE_FILE = Places(
     container=GGUF,
     noun="one file",
+    suffix=SUFFIX,
     suits=lambda bundle: bundle.suffix == SUFFIX,
     proposed=lambda bundle: bundle.with_suffix(SUFFIX),
     there=lambda bundle: bundle.is_file(),
