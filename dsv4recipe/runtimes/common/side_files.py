@@ -11,7 +11,7 @@ from dsv4recipe.headers.strict_json import parse_json
 from dsv4recipe.runtimes.common.target import SideFile, SideInput
 
 EOS_TOKENS = ("<｜end▁of▁sentence｜>", "<｜User｜>")
-"""Where generation must stop: without the user token the model goes on into a turn of its own (vmlx.md 4.7)."""
+"""Where generation must stop: without the user token the model goes on into a turn of its own."""
 
 COPIED = (
     "tokenizer.json",
@@ -70,7 +70,7 @@ def copies(side: SideInput) -> list[SideFile]:
 
 
 def mlx_config(side: SideInput, eos: list[int]) -> dict[str, Any]:
-    """The source's config.json with MLX's quantization section in place of the source's own (mlx.md 1.2)."""
+    """The source's config.json with MLX's quantization section in place of the source's own."""
     config = {key: value for key, value in side.config.items() if key != "quantization_config"}
     config["quantization"] = dict(side.quantization)
     config["quantization_config"] = dict(side.quantization)

@@ -36,7 +36,7 @@ MATRIX = (
     "routed-expert", "attention", "compressor", "indexer", "shared-expert", "embedding", "lm-head", "mtp-projection",
     "markov-head",
 )  # fmt: skip
-"""Roles whose modules MLX can quantize; the router is a bare array in every class (mlx.md 1.1)."""
+"""Roles whose modules MLX can quantize; the router is a bare array in every class."""
 
 _MXTQ = (".tq_packed", ".tq_norms", ".tq_bits")
 
