@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dsv4recipe.bundle.manifest import NAME
+from dsv4recipe.bundle.places import NAME
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
 from dsv4recipe.headers.safe_path import path_problem, unsafe
 from dsv4recipe.headers.safetensors import header_length
