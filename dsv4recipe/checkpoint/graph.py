@@ -164,6 +164,8 @@ def make_checkpoint(folder: Folder) -> Checkpoint:
     dims = family.dims_of(family.config_of(folder.config), config_file)
     problems = _Listing(folder)
     entries = {entry.name: (header.file, entry) for header in folder.files for entry in header.tensors}
+    if not any(name.startswith("mtp.") for name in entries):
+        dims = replace(dims, stages=0)  # removed as a whole, which config.json need not say
     grouped: dict[str, list[Tensor]] = {}
     seen_scales = 0
     for expected in family.expected(dims):
@@ -233,6 +235,15 @@ def _report_strangers(entries: dict[str, Any], family: Family, dims: Dims, probl
             problems.add("C020", name, f"no tensor of the family {family.name} has this name under this config")
 
 
+_HINTS = {
+    "C020": "is this the config.json of these weights? A name that this version does not know is never guessed",
+    "C021": "the download is not complete, or config.json belongs to other weights",
+    "C022": "fetch the shards of one revision",
+    "C023": "fetch config.json and shards of one revision; after pruning, config.json says how many experts are left",
+    "C024": "fetch config.json and shards of one revision, or store the tensor as the releases do",
+}
+
+
 class _Listing:
     """Collects findings per code and reason; a thousand missing experts are one finding that names them all."""
 
@@ -248,5 +259,5 @@ class _Listing:
         for (code, reason), names in sorted(self.found.items()):
             count = "" if len(names) == 1 else f" ({len(names):,} tensors)"
             where = Where(self.folder.place, subject=names[0])
-            problems.error(code, f"{names[0]}: {reason}{count}", where, notes=names[1:])
+            problems.error(code, f"{names[0]}: {reason}{count}", where, _HINTS[code], notes=names[1:])
         problems.raise_if_any()
