@@ -16,6 +16,7 @@ from typing import Any
 
 from dsv4recipe.checkpoint.deepseek_v4 import DEEPSEEK_V4
 from dsv4recipe.checkpoint.deepseek_v41 import DEEPSEEK_V41
+from dsv4recipe.checkpoint.dialects import canonical
 from dsv4recipe.checkpoint.dims import Dims
 from dsv4recipe.checkpoint.family import Family, Slot
 from dsv4recipe.checkpoint.folder import Folder, open_folder
@@ -28,6 +29,8 @@ from dsv4recipe.units import counted
 FAMILIES = (DEEPSEEK_V4, DEEPSEEK_V41)
 
 _PLAIN: dict[str, Stored] = {"BF16": "bf16", "F16": "f16", "F32": "f32", "I64": "int", "I32": "int", "U8": "int"}
+_SCALES = ("F8_E8M0", "U8")
+"""dtypes of scales: tools without a name for E8M0 call the same byte U8."""
 _TOO_NARROW = ("U8",)
 """Integer dtypes in which no release and no runtime keeps a table of numbers."""
 
@@ -141,7 +144,7 @@ def storage(weight: TensorEntry, scale: TensorEntry | None, tile: tuple[int, ...
         if weight.dtype not in _PLAIN:
             return f"dtype {weight.dtype} without a .scale beside it"
         return SourceTensor(_PLAIN[weight.dtype], weight.shape, weight.dtype)
-    if scale.dtype != "F8_E8M0" or len(weight.shape) != 2:
+    if scale.dtype not in _SCALES or len(weight.shape) != 2:
         return f"a scale of dtype {scale.dtype} for a weight of shape {list(weight.shape)}"
     rows, columns = weight.shape
     if weight.dtype == "I8" and scale.shape == (rows, 2 * columns // 32) and 2 * columns % 32 == 0:
@@ -164,6 +167,7 @@ def make_checkpoint(folder: Folder) -> Checkpoint:
     dims = family.dims_of(family.config_of(folder.config), config_file)
     problems = _Listing(folder)
     entries = {entry.name: (header.file, entry) for header in folder.files for entry in header.tensors}
+    entries = canonical(entries, family, dims)
     if not any(name.startswith("mtp.") for name in entries):
         dims = replace(dims, stages=0)  # removed as a whole, which config.json need not say
     grouped: dict[str, list[Tensor]] = {}

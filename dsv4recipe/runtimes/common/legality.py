@@ -29,7 +29,8 @@ def check_source(target: Target, recipe: Recipe, checkpoint: Checkpoint, problem
     """The checkpoint against the runtime: parts that it cannot do without, and cannot run. And prediction stages that
     config.json announces, the recipe keeps, and no shard holds."""
     announced = text_section(checkpoint.config).get("num_nextn_predict_layers")
-    if recipe.target.mtp == "keep" and announced and not checkpoint.dims.stages:
+    removed = len(checkpoint.dims.ratios) > checkpoint.dims.layers and not checkpoint.dims.stages
+    if recipe.target.mtp == "keep" and announced and removed:
         message = f"config.json announces {announced} MTP layer(s), and the checkpoint holds no tensor of one"
         hint = "write `mtp: drop` in the recipe, or set num_nextn_predict_layers to 0 in config.json"
         problems.error("T019", message, recipe.place("target.mtp"), hint)
