@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from dsv4recipe.builder import journal, lease
+from dsv4recipe.builder import journal, lease, resumable
 from dsv4recipe.builder.publish import OWN, OWN_OF_FILE
 from dsv4recipe.bundle.files import check_files
 from dsv4recipe.bundle.manifest import PLAN_NAME, is_one_file, manifest_path, read_manifest
@@ -27,6 +27,8 @@ def is_finished(out: Path, plan: Plan) -> bool:
                 what = "a file that is no manifest" if beside is None else "the manifest of another file"
                 raise RecipeError("B001", f"{what} is in the way", path, hint)
         return False
+    if disk.is_empty_folder(out):
+        return False
     found = read_manifest(out)
     if found is None:
         hint = "choose another output, or move this folder away"
@@ -45,12 +47,31 @@ def is_complete(partial: Path, plan: Plan) -> bool:
     return found is not None and found.get("plan") == plan.digest and not check_files(partial, found, leftovers)
 
 
+def _nothing_done(partial: Path) -> bool:
+    """Whether a build left nothing behind but its plan and empty books: no shard, and no part of one that is proven."""
+    books = (journal.NAME, resumable.NAME)
+    known = {lease.NAME, PLAN_NAME, *books}
+    empty = all(not (partial / name).exists() or not (partial / name).stat().st_size for name in books)
+    return empty and all(path.name in known or path.name.startswith(".") for path in partial.iterdir())
+
+
+def give_up(partial: Path) -> bool:
+    """Whether a build left nothing that is worth keeping; then its plan and books are removed."""
+    if not _nothing_done(partial):
+        return False
+    for name in (journal.NAME, resumable.NAME, PLAN_NAME):
+        disk.remove(partial / name)
+    return True
+
+
 def adopt(partial: Path, plan: Plan, text: bytes) -> None:
     """Makes sure that a partial folder belongs to this plan, whose file is `text`, and sweeps what a killed build left
     in it. The plan is the first file written: whatever lies there without it is not ours."""
     path = partial / PLAN_NAME
     with disk.named_errors(path, "reading"):
         found = disk.read_small(path)
+    if found is not None and found != text and give_up(partial):
+        found = None
     if found is not None and found != text:
         source = ""
         try:

@@ -37,7 +37,7 @@ def build_headers(plan: Plan, checkpoint: Checkpoint, out: str | Path) -> Path:
     one_file = container_of(plan).one_file
     check_name(out, one_file)
     for path in (out, manifest_path(out)):
-        if os.path.lexists(path):
+        if os.path.lexists(path) and not disk.is_empty_folder(path):
             raise RecipeError("B001", "the output exists", Where(str(path)), "choose another output, or move this away")
     check_source(plan, checkpoint)
     made = {} if one_file else {name: text for name, text in side_files(plan, checkpoint).items() if name != _CARD}

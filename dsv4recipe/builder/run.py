@@ -16,7 +16,7 @@ from dsv4recipe.builder import journal, lease
 from dsv4recipe.builder.books import Books
 from dsv4recipe.builder.encoders import check_encoders, encoders_of
 from dsv4recipe.builder.engine import Work
-from dsv4recipe.builder.found import adopt, is_complete, is_finished
+from dsv4recipe.builder.found import adopt, give_up, is_complete, is_finished
 from dsv4recipe.builder.interrupt import interruptible
 from dsv4recipe.builder.lease import Lease
 from dsv4recipe.builder.options import BuildOptions
@@ -29,6 +29,7 @@ from dsv4recipe.builder.side import side_files
 from dsv4recipe.builder.tasks import shard_tasks, task_digest
 from dsv4recipe.bundle.manifest import NAME, PLAN_NAME, manifest_text
 from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.errors import RecipeError
 from dsv4recipe.files import disk
 from dsv4recipe.files.atomic import write_file
 from dsv4recipe.files.readback import hash_of
@@ -70,22 +71,24 @@ def build(plan: Plan, checkpoint: Checkpoint, out: str | Path, options: BuildOpt
     check_memory(plan, asked.threads)
     disk.make_folder(partial)
     told = compiling(lambda: on_event({"event": "compiling"}))
-    with interruptible(), told, lease.held(partial) as mine:
-        already = is_finished(out, plan)  # another builder may have finished while this one came here
-        if already:
-            mine.release()
-            with contextlib.suppress(OSError):
-                partial.rmdir()
-        else:
-            adopt(partial, plan, made[PLAN_NAME])
-            if not is_complete(partial, plan):
-                room = scratch_for(out, asked.scratch, asked.scratch_dir)
-                _write(plan, checkpoint, partial, made, asked, room, mine)
-            mine.check()
-            if one_file:
-                publish_file(partial, out, plan.shards[0].file, mine, lambda: is_finished(out, plan))
+    try:
+        with interruptible(), told, lease.held(partial) as mine:
+            already = is_finished(out, plan)  # another builder may have finished while this one came here
+            if already:
+                mine.release()
             else:
-                publish_folder(partial, out, mine, lambda: is_finished(out, plan))
+                adopt(partial, plan, made[PLAN_NAME])
+                if not is_complete(partial, plan):
+                    room = scratch_for(out, asked.scratch, asked.scratch_dir)
+                    _write(plan, checkpoint, partial, made, asked, room, mine)
+                mine.check()
+                if one_file:
+                    publish_file(partial, out, plan.shards[0].file, mine, lambda: is_finished(out, plan))
+                else:
+                    publish_folder(partial, out, mine, lambda: is_finished(out, plan))
+    finally:
+        with contextlib.suppress(OSError):
+            partial.rmdir()  # where nothing is left in it
     on_event({"event": "done", "out": str(out), "already": already, "bytes": plan.tensor_bytes})
     return out
 
@@ -127,7 +130,11 @@ def _write(
         downloaded=lambda file, size: on_event({"event": "downloaded", "file": file, "bytes": size}),
         in_order=one_file,
     )
-    check_room(plan, made, partial, entries, (scratch.folder, sources.room))
+    try:
+        check_room(plan, made, partial, entries, (scratch.folder, sources.room))
+    except RecipeError:
+        give_up(partial)
+        raise
     total = sum(shard.file_bytes for shard in plan.shards)
     pace = measure(plan, asked.threads)
     on_event(
