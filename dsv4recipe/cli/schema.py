@@ -5,13 +5,14 @@ from __future__ import annotations
 import click
 
 from dsv4recipe.cli.arguments import json_option
+from dsv4recipe.recipe.shipped import schema_names
 
 
 @click.command("schema")
-@click.argument("name", default="recipe", type=click.Choice(["recipe"]))
+@click.argument("name", default="recipe", type=click.Choice(schema_names()))
 @json_option
 def command(name: str, as_json: bool) -> None:  # noqa: ARG001 - a schema is JSON either way
-    """Print the JSON schema (draft-07) of recipes."""
+    """Print a JSON schema (draft-07): that of recipes, or that of the priors of `allocate`."""
     from dsv4recipe.recipe.shipped import schema_text
 
     click.echo(schema_text(name), nl=False)
