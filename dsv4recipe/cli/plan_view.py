@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from dsv4recipe.cli.output import console, table
+from dsv4recipe.cli.tables import print_table
 from dsv4recipe.plan.cautions import cautions
 from dsv4recipe.plan.containers import container_of, placed
 from dsv4recipe.plan.ledger import ledger
@@ -37,9 +37,8 @@ def print_plan(plan: Plan) -> None:
         )
         for row in ledger(plan.modules)
     ]
-    console().print(
-        table(("role", "format", "modules", "tensors", "bytes", "GiB", "bits/w"), rows, right=(2, 3, 4, 5, 6))
-    )
+    columns = ("role", "format", "modules", "tensors", "bytes", "GiB", "bits/w")
+    print_table(columns, rows, range(2, 7), optional=("tensors", "modules", "GiB"))
     click.echo()
     top = {name: plan.overrides[name] for name in ("bits", "group_size", "mode") if name in plan.overrides}
     if top:
