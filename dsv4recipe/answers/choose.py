@@ -8,7 +8,7 @@ from dsv4recipe.answers.environments import Found, environment_for, install_hint
 from dsv4recipe.answers.servers import server_named, servers
 from dsv4recipe.bundle.manifest import is_one_file, read_manifest
 from dsv4recipe.bundle.observe import observe
-from dsv4recipe.bundle.view import open_bundle
+from dsv4recipe.bundle.open import open_bundle
 from dsv4recipe.errors import NotInstalledError, RecipeError, Where
 from dsv4recipe.runtimes.common.server import Server
 

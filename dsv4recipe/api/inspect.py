@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dsv4recipe.bundle.manifest import NAME, is_one_file
-from dsv4recipe.bundle.view import open_bundle
+from dsv4recipe.bundle.open import open_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint, open_checkpoint
 from dsv4recipe.errors import Problems
 from dsv4recipe.paths import as_path

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dsv4recipe.bundle.manifest import PLAN_NAME, is_one_file, manifest_path, read_manifest
 from dsv4recipe.bundle.observe import observe, quantization_of
-from dsv4recipe.bundle.view import open_bundle
+from dsv4recipe.bundle.open import open_bundle
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.headers.safetensors import MAX_HEADER
 from dsv4recipe.headers.strict_json import read_object

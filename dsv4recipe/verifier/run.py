@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsv4recipe.bundle.manifest import is_one_file
+from dsv4recipe.bundle.open import open_bundle
 from dsv4recipe.bundle.read import read_bundle
-from dsv4recipe.bundle.view import open_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint, open_checkpoint
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
 from dsv4recipe.hub.scratch import Scratch, scratch_for

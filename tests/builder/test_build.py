@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from dsv4recipe import RecipeError, build, load_recipe, make_plan, open_checkpoint
-from dsv4recipe.bundle.view import open_bundle
+from dsv4recipe.bundle.open import open_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint, Tensor
 from dsv4recipe.formats.decode import decode_source
 from dsv4recipe.plan.canonical import load_plan

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from dsv4recipe.bundle.manifest import read_manifest
 from dsv4recipe.bundle.observe import observe
-from dsv4recipe.bundle.view import BundleView, open_bundle
+from dsv4recipe.bundle.open import open_bundle
+from dsv4recipe.bundle.view import BundleView
 from dsv4recipe.checkpoint.family import Family
 from dsv4recipe.checkpoint.graph import detect_family
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
