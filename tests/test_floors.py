@@ -102,7 +102,7 @@ def imported(text: str, name: str, package: bool = False) -> set[str]:
 
 
 def test_relative_imports_and_those_of_the_root_package_are_seen() -> None:
-    assert imported("from . import gather", f"{PROBE}.session") == {f"{PROBE}.gather"}
+    assert imported("from . import tree", f"{PROBE}.session") == {f"{PROBE}.tree"}
     assert imported("from ..bands import x", "dsv4recipe.a.b.c") == {"dsv4recipe.a.bands"}
     assert imported("from dsv4recipe import build", "dsv4recipe.plan.make") >= {PUBLIC["build"]}
     assert imported("def f():\n    from dsv4recipe.cli import main", "dsv4recipe.plan.make") == {"dsv4recipe.cli.main"}

@@ -125,7 +125,7 @@ def detect_family(config: dict[str, Any], file: str) -> Family:
 
 
 def storage(weight: TensorEntry, scale: TensorEntry | None, tile: tuple[int, ...]) -> SourceTensor | str:
-    """How a tensor is stored, by dtype and scale shape and never by name (fact sheet checkpoint.md 4). `tile` is the
+    """How a tensor is stored, by dtype and scale shape and never by name (docs/reference/checkpoint.md). `tile` is the
     scale tile that the config gives FP8 matrices, or the table this tensor.
 
     Returns the reason as text where the pair fits no known encoding.
