@@ -20,10 +20,12 @@ from dsv4recipe.paths import left_by_tools
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The repository and the commit (40 hexadecimal digits) that a source is known to be."""
+    """The repository and the commit (40 hexadecimal digits, or "") that a source is known to be. `by` says how: "hub"
+    (it was asked), "cache" (the folder is a snapshot in the hub's cache) or "user" (who runs the command says so)."""
 
     repo: str
     commit: str
+    by: str = "hub"
 
 
 class Source(Protocol):
@@ -52,6 +54,10 @@ class Source(Protocol):
     def headers(self, names: Sequence[str], named_by: str) -> Iterator[Header | RecipeError]:
         """The header of each safetensors file, in order, or what is wrong with it (C005, C040-C048)."""
 
+    @property
+    def real(self) -> bool:
+        """Whether the files are there; a layout has names and shapes only."""
+
     def read(self, name: str, start: int, end: int) -> bytes:
         """Bytes [start, end) of a file. Raises RecipeError or OSError."""
 
@@ -66,6 +72,10 @@ class FolderSource:
     @property
     def place(self) -> str:
         return str(self.root)
+
+    @property
+    def real(self) -> bool:
+        return True
 
     def names(self) -> Sequence[str]:
         return sorted(path.name for path in self.root.iterdir())

@@ -60,6 +60,11 @@ release_option = click.option(
     metavar="NAME",
     help="Instead of a checkpoint, the layout of a release: v4-flash (default: the one that the recipe pins).",
 )
+base_model_option = click.option(
+    "--base-model",
+    metavar="ORG/NAME[@COMMIT]",
+    help="Which repository SRC is, for card and manifest, where it does not tell by itself.",
+)
 source_option = click.option("--source", "source", required=True, type=source_type, help=SOURCE_HELP)
 force_option = click.option("--force", is_flag=True, help="Replace the file that is written to, whatever it holds.")
 

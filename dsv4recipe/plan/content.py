@@ -30,7 +30,7 @@ def content_of(plan: Any) -> dict[str, Any]:
     return weighed | {
         "format_version": FORMAT_VERSION,
         "recipe": dict(plan.recipe),
-        "source": {name: getattr(plan.source, name) for name in plan.source.__slots__},
+        "source": _source_data(plan.source),
         "target": dict(plan.target),
         "modules": [_module_data(module) for module in plan.modules],
         "shards": [
@@ -53,6 +53,11 @@ def content_of(plan: Any) -> dict[str, Any]:
             "by": [row.data() for row in ledger(plan.modules)],
         },
     }
+
+
+def _source_data(source: Any) -> dict[str, Any]:
+    found = {name: getattr(source, name) for name in source.__slots__ if name != "origin"}
+    return found if source.origin is None else found | {"origin": dict(source.origin)}
 
 
 def _module_data(module: Any) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class Span:
 @dataclass(frozen=True, slots=True)
 class Piece:
     """Rows `first_row`… of one source tensor. `source.shape` is the shape of just these rows; `offsets` holds, per
-    part of `format`, where its bytes begin in the shard."""
+    part of `format`, where its bytes begin in the shard. Integers that index something must be in [0, `below`)."""
 
     tensor: str
     first_row: int
@@ -45,6 +45,7 @@ class Piece:
     weight: Span
     scale: Span | None
     offsets: tuple[int, ...]
+    below: int = 0
 
     @property
     def place(self) -> tuple[str, int]:
@@ -111,7 +112,7 @@ def member_pieces(
             one = tensor.part.nbytes // copies
             offsets.append(tensor.offset + (number * one if stacked else 0) + first * (one // rows))
         part, weight, scale = row_spans(member, first, last)
-        yield Piece(member.name, first, part, module.format, weight, scale, tuple(offsets))
+        yield Piece(member.name, first, part, module.format, weight, scale, tuple(offsets), member.below)
 
 
 def row_spans(member: Tensor, first: int, last: int) -> tuple[SourceTensor, Span, Span | None]:
