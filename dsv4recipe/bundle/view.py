@@ -38,8 +38,8 @@ class BundleView:
 
 
 def open_folder(root: Path) -> tuple[BundleView, list[Diagnostic]]:
-    """The view of a folder, and what is wrong with its files, headers and index (V020 to V024). Raises RecipeError V020
-    where config.json or the shards are missing."""
+    """The view and what is wrong with files, headers and index (V020 to V024). A folder without config.json or shards
+    raises RecipeError V020."""
     names = sorted(path.name for path in root.glob("*.safetensors") if _SHARD.fullmatch(path.name))
     if not names or not (root / "config.json").is_file():
         message = "not a bundle: it needs config.json and model-*.safetensors"

@@ -12,7 +12,7 @@ from dsv4recipe.recipe.shipped import schema_names
 @click.argument("name", default="recipe", type=click.Choice(schema_names()))
 @json_option
 def command(name: str, as_json: bool) -> None:  # noqa: ARG001 - a schema is JSON either way
-    """Print a JSON schema (draft-07): that of recipes, or that of the priors of `allocate`."""
+    """Print a JSON schema (draft-07): of recipes, of priors for `allocate`, or of the lines of `build --json`."""
     from dsv4recipe.recipe.shipped import schema_text
 
     click.echo(schema_text(name), nl=False)
