@@ -30,14 +30,15 @@ from dsv4recipe.checkpoint.releases import RELEASES
 from dsv4recipe.checkpoint.synth import synthesize
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.shipped import recipe_path, shipped_recipes
-from dsv4recipe.targets import Target, known, running, vmlx_sidecar
-from dsv4recipe.verifier.contract import check_contract
-from dsv4recipe.verifier.probe.likeness import compare
-from dsv4recipe.verifier.probe.prompt import long_enough, token_ids
-from dsv4recipe.verifier.probe_result import Forward, ProbeResult
-from dsv4recipe.verifier.runtime import REFERENCE, probe_runtime
-from dsv4recipe.verifier.runtime_findings import runtime_findings
-from dsv4recipe.verifier.runtimes import ALL, Asked, Chosen, choose
+from dsv4recipe.runtimes import Target, known, running
+from dsv4recipe.runtimes.vmlx import sidecar as vmlx_sidecar
+from dsv4recipe.verifier.contract.check import check_contract
+from dsv4recipe.verifier.runtime.child import REFERENCE, probe_runtime
+from dsv4recipe.verifier.runtime.choose import ALL, Asked, Chosen, choose
+from dsv4recipe.verifier.runtime.findings import runtime_findings
+from dsv4recipe.verifier.runtime.probe.likeness import compare
+from dsv4recipe.verifier.runtime.probe.prompt import long_enough, token_ids
+from dsv4recipe.verifier.runtime.probe_result import Forward, ProbeResult
 
 TORCH = "DSV4RECIPE_TORCH_PYTHON"
 LLAMA = "DSV4RECIPE_LLAMA_CPP_PYTHON"

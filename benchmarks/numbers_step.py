@@ -41,7 +41,7 @@ def numbers(source: Path, bundle: Path) -> None:
     from dsv4recipe import open_checkpoint
     from dsv4recipe.bundle.read import read_bundle
     from dsv4recipe.bundle.view import open_bundle
-    from dsv4recipe.verifier.numbers import check_numbers
+    from dsv4recipe.verifier.numbers.check import check_numbers
 
     found = check_numbers(open_bundle(bundle)[0], read_bundle(bundle), open_checkpoint(source))
     if not found.step.ok:
@@ -118,7 +118,7 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--internal"]:
         what, *folders = sys.argv[2:]
         source, bundle = map(Path, folders)
-        import dsv4recipe.verifier.numbers  # noqa: F401 - loading the program is no part of the step
+        import dsv4recipe.verifier.numbers.check  # noqa: F401 - loading the program is no part of the step
 
         begin = time.perf_counter()
         read_once([source, bundle]) if what == "read" else numbers(source, bundle)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from dsv4recipe.allocate.error_table import SYNTHETIC, ErrorTable, format_key, write_errors
+from dsv4recipe.allocate.error_table import SYNTHETIC, ErrorTable, errors_text, format_key
 from dsv4recipe.allocate.measure import distances
 from dsv4recipe.checkpoint.synth_values import Draw, bf16, fp4, fp8
 from dsv4recipe.formats import Affine, Format, Keep, Mxtq, SourceTensor
@@ -51,4 +51,5 @@ def table() -> ErrorTable:
 
 
 if __name__ == "__main__":
-    write_errors(table(), Path(sys.argv[1]) if len(sys.argv) > 1 else SYNTHETIC)
+    out = Path(sys.argv[1]) if len(sys.argv) > 1 else SYNTHETIC
+    out.write_text(errors_text(table()), encoding="utf-8")

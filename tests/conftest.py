@@ -15,7 +15,7 @@ from dsv4recipe.checkpoint.releases import RELEASES
 from dsv4recipe.checkpoint.synth import synthesize
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.load import parse_recipe
-from dsv4recipe.targets import known
+from dsv4recipe.runtimes import known
 from tests.recipes import ALLOCATED
 
 

@@ -12,8 +12,8 @@ from benchmarks.scale_out.world import SMALL, recipe, slice_of
 from dsv4recipe import make_plan
 from dsv4recipe.builder.engine import Listener, Work
 from dsv4recipe.builder.local import run_shards
-from dsv4recipe.builder.sources import Sources
 from dsv4recipe.builder.tasks import shard_tasks
+from dsv4recipe.files.sources import Sources
 
 RECIPES = ("jangtq2", "q4q8", "q4q8, fit: mse")
 TURNS = 2

@@ -20,9 +20,9 @@ from benchmarks.scale_out.world import pro
 from dsv4recipe.builder import journal, lease
 from dsv4recipe.builder.engine import Listener, Work
 from dsv4recipe.builder.shard import ShardTask
-from dsv4recipe.builder.sources import Sources
 from dsv4recipe.bundle.manifest import PLAN_NAME
 from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.files.sources import Sources
 from dsv4recipe.plan.canonical import dump_plan
 from dsv4recipe.plan.model import Plan
 

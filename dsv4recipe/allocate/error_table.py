@@ -83,10 +83,10 @@ def read_errors(path: Path) -> ErrorTable:
     return ErrorTable(data["kind"], evidence, errors)
 
 
-def write_errors(table: ErrorTable, path: Path) -> None:
+def errors_text(table: ErrorTable) -> str:
     """The table as a document that `read_errors` reads back."""
     document = {"format_version": 1, "kind": table.kind, "evidence": table.evidence, "errors": table.errors}
-    path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    return json.dumps(document, indent=1, sort_keys=True) + "\n"
 
 
 def _figure(value: Any) -> bool:

@@ -12,7 +12,7 @@ from dsv4recipe.checkpoint.dims import Dims
 from dsv4recipe.checkpoint.graph import Group
 from dsv4recipe.checkpoint.strict_json import read_object
 from dsv4recipe.errors import Problems, RecipeError, Where, did_you_mean
-from dsv4recipe.targets import Target
+from dsv4recipe.runtimes import Target
 
 _LIMIT = 16 << 20
 _SHOWN = 8

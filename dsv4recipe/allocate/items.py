@@ -16,7 +16,7 @@ from dsv4recipe.checkpoint.graph import Checkpoint, Group
 from dsv4recipe.formats import Format
 from dsv4recipe.plan.make import module_of
 from dsv4recipe.recipe.model import Match, Recipe, Rule
-from dsv4recipe.targets import Claim, Target
+from dsv4recipe.runtimes import Claim, Target
 
 Option = tuple[tuple[Format, ...], int, float]
 """The format of each of the item's modules, their bytes, and Σ importance × error."""

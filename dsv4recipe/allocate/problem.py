@@ -20,7 +20,7 @@ from dsv4recipe.errors import RecipeError
 from dsv4recipe.formats import Format
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.model import Recipe
-from dsv4recipe.targets import Target, get
+from dsv4recipe.runtimes import Target, get
 from dsv4recipe.units import human_size
 
 _SHOWN = 8

@@ -19,7 +19,7 @@ from dsv4recipe.errors import RecipeError
 from dsv4recipe.formats import Format
 from dsv4recipe.plan.make import make_plan
 from dsv4recipe.recipe.model import Recipe
-from dsv4recipe.targets import get
+from dsv4recipe.runtimes import get
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ The base recipe's rules for what is not allocated are kept as they are; new ones
 from __future__ import annotations
 
 import math
-import re
 import textwrap
 from collections import defaultdict
 from collections.abc import Sequence
@@ -138,8 +137,3 @@ def _comment(title: str, text: str) -> str:
     lines = textwrap.wrap(text, _WIDTH - 12, break_long_words=False, break_on_hyphens=False)
     heads = [f"# {title + ':':<10}", *["#" + " " * 11] * (len(lines) - 1)]
     return "".join(f"{head}{line}\n" for head, line in zip(heads, lines, strict=True))
-
-
-def recipe_name(stem: str) -> str:
-    """A name of the language from a file's stem."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:64] or "allocated"

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from dsv4recipe.builder.arena import Arena
 from dsv4recipe.builder.journal import Entry
 from dsv4recipe.builder.shard import OpenShard, ShardTask
-from dsv4recipe.builder.sources import Reader
+from dsv4recipe.files.arena import Arena
+from dsv4recipe.files.sources import Reader
 from dsv4recipe.importance.model import Importance
 from dsv4recipe.plan.pieces import Piece
 

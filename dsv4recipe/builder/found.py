@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from dsv4recipe.builder import disk, journal, lease
-from dsv4recipe.builder.atomic import write_file
+from dsv4recipe.builder import journal, lease
 from dsv4recipe.builder.publish import OWN, OWN_OF_FILE
 from dsv4recipe.bundle.files import check_files
 from dsv4recipe.bundle.manifest import PLAN_NAME, is_one_file, manifest_path, read_manifest
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.files import disk
+from dsv4recipe.files.atomic import write_file
 from dsv4recipe.plan.canonical import load_plan
 from dsv4recipe.plan.containers import container_of
 from dsv4recipe.plan.model import Plan
@@ -19,10 +20,12 @@ from dsv4recipe.units import counted
 
 def is_finished(out: Path, plan: Plan) -> bool:
     if not os.path.lexists(out):
-        beside = read_manifest(out) if is_one_file(out) else None
-        if beside is not None and beside.get("plan") != plan.digest:
-            path, hint = Where(str(manifest_path(out))), "choose another output, or move this file away"
-            raise RecipeError("B001", "the manifest of another file is in the way", path, hint)
+        if is_one_file(out) and os.path.lexists(manifest_path(out)):
+            beside = read_manifest(out)
+            if beside is None or beside.get("plan") != plan.digest:
+                path, hint = Where(str(manifest_path(out))), "choose another output, or move this file away"
+                what = "a file that is no manifest" if beside is None else "the manifest of another file"
+                raise RecipeError("B001", f"{what} is in the way", path, hint)
         return False
     found = read_manifest(out)
     if found is None:

@@ -11,13 +11,14 @@ import os
 import shutil
 from pathlib import Path
 
-from dsv4recipe.builder import disk
 from dsv4recipe.builder.preflight import check_names, check_source
 from dsv4recipe.builder.publish import check_name
 from dsv4recipe.builder.side import side_files
 from dsv4recipe.bundle.manifest import manifest_path
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.files import disk
+from dsv4recipe.paths import as_path
 from dsv4recipe.plan.containers import container_of, header_of
 from dsv4recipe.plan.model import Plan, PlannedShard
 from dsv4recipe.units import human_size
@@ -32,7 +33,7 @@ def build_headers(plan: Plan, checkpoint: Checkpoint, out: str | Path) -> Path:
     Raises RecipeError B001 (something is there), B002 (the source moved), B004 (a file system without holes has too
     little room), B009, B010 and B011.
     """
-    out = Path(out)
+    out = as_path(out)
     one_file = container_of(plan).one_file
     check_name(out, one_file)
     for path in (out, manifest_path(out)):

@@ -6,10 +6,10 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from dsv4recipe.builder import disk
-from dsv4recipe.builder.atomic import write_file
-from dsv4recipe.builder.readback import hash_of
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.files import disk
+from dsv4recipe.files.atomic import write_file
+from dsv4recipe.files.readback import hash_of
 
 NAME = "journal.jsonl"
 

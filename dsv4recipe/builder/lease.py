@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from dsv4recipe.builder import disk
 from dsv4recipe.builder.process import Process, started
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.files import disk
 
 NAME = "lease.json"
 _BEAT_PLACE = len('{"beat": "')

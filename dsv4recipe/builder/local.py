@@ -8,9 +8,9 @@ from __future__ import annotations
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-from dsv4recipe.builder.arena import Arena
 from dsv4recipe.builder.engine import Listener, Work
 from dsv4recipe.builder.shard import OpenShard
+from dsv4recipe.files.arena import Arena
 from dsv4recipe.plan.pieces import Piece
 
 

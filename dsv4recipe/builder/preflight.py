@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from math import prod
 from pathlib import Path
 
-from dsv4recipe.builder import disk, journal, lease
+from dsv4recipe.builder import journal, lease
 from dsv4recipe.builder.encoders import encoders_of
 from dsv4recipe.builder.resumable import kept_bytes
 from dsv4recipe.builder.tasks import task_digest
@@ -18,6 +18,7 @@ from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.safe_path import path_problem
 from dsv4recipe.checkpoint.source import Origin
 from dsv4recipe.errors import Problems, RecipeError, Where
+from dsv4recipe.files import disk
 from dsv4recipe.plan.containers import header_of
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.plan.pieces import piece_rows

@@ -11,11 +11,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from dsv4recipe.builder import disk, journal, lease, resumable
-from dsv4recipe.builder.atomic import write_file
+from dsv4recipe.builder import journal, lease, resumable
 from dsv4recipe.builder.lease import Lease
 from dsv4recipe.bundle.manifest import NAME, PLAN_NAME, manifest_path
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.files import disk
+from dsv4recipe.files.atomic import write_file
 from dsv4recipe.plan.gguf_file import SUFFIX as GGUF_SUFFIX
 
 OWN = frozenset((journal.NAME, lease.NAME))

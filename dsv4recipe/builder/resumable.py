@@ -12,11 +12,12 @@ import json
 import os
 from pathlib import Path
 
-from dsv4recipe.builder import disk, journal
-from dsv4recipe.builder.atomic import write_file
-from dsv4recipe.builder.readback import ReadBack, Written
+from dsv4recipe.builder import journal
 from dsv4recipe.builder.shard import OpenShard, ShardTask
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.files import disk
+from dsv4recipe.files.atomic import write_file
+from dsv4recipe.files.readback import ReadBack, Written
 from dsv4recipe.plan.pieces import Piece
 
 NAME = "progress.jsonl"

@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dsv4recipe.builder import disk, journal, lease
-from dsv4recipe.builder.atomic import write_file
+from dsv4recipe.builder import journal, lease
 from dsv4recipe.builder.books import Books
 from dsv4recipe.builder.encoders import check_encoders, encoders_of
 from dsv4recipe.builder.engine import Engine, Work
@@ -25,17 +24,20 @@ from dsv4recipe.builder.local import run_shards
 from dsv4recipe.builder.pace import measure
 from dsv4recipe.builder.preflight import check_memory, check_names, check_room, check_source, memory_needed
 from dsv4recipe.builder.publish import check_name, publish_file, publish_folder, tidy
-from dsv4recipe.builder.readback import hash_of
 from dsv4recipe.builder.resumable import ResumableShard, proven_bytes
 from dsv4recipe.builder.shard import OpenShard, ShardTask
 from dsv4recipe.builder.side import side_files
-from dsv4recipe.builder.streamed import open_sources
 from dsv4recipe.builder.tasks import shard_tasks, task_digest
 from dsv4recipe.bundle.manifest import NAME, PLAN_NAME, manifest_text
 from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.files import disk
+from dsv4recipe.files.atomic import write_file
+from dsv4recipe.files.readback import hash_of
+from dsv4recipe.files.streamed import open_sources
 from dsv4recipe.formats.kernels.jit import compiling
 from dsv4recipe.hub.scratch import Scratch, scratch_for
 from dsv4recipe.importance.model import Importance
+from dsv4recipe.paths import as_path
 from dsv4recipe.plan.containers import container_of
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.plan.pieces import Piece
@@ -66,7 +68,7 @@ def build(
     threads here, or a `cluster.engine.DaskEngine`. Raises RecipeError (B0xx, F00x, H0xx, I020); KeyboardInterrupt,
     which SIGTERM raises too, leaves a folder that can be continued, with either engine.
     """
-    out = Path(out)
+    out = as_path(out)
     one_file = container_of(plan).one_file
     check_name(out, one_file)
     partial = out.with_name(out.name + ".partial")

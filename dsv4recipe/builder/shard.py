@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dsv4recipe.builder import disk, journal
-from dsv4recipe.builder.arena import Arena
-from dsv4recipe.builder.readback import DamagedError, ReadBack, Span, Written, span
-from dsv4recipe.builder.sources import Reader
+from dsv4recipe.builder import journal
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.files import disk
+from dsv4recipe.files.arena import Arena
+from dsv4recipe.files.readback import DamagedError, ReadBack, Span, Written, span
+from dsv4recipe.files.sources import Reader
 from dsv4recipe.formats.encode import BadValue, NotExact, encode
 from dsv4recipe.importance.model import Importance
 from dsv4recipe.plan.pieces import Piece, columns_of

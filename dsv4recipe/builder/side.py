@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dsv4recipe.builder import disk
 from dsv4recipe.builder.card import card
 from dsv4recipe.bundle.manifest import INDEX_NAME, PLAN_NAME, index_text
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.source import Source
 from dsv4recipe.checkpoint.strict_json import TooLargeError
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.files import disk
 from dsv4recipe.plan.canonical import dump_plan
 from dsv4recipe.plan.containers import container_of
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.show import data_text
-from dsv4recipe.targets import SideInput, get
-from dsv4recipe.targets.base import Placed
+from dsv4recipe.runtimes import SideInput, get
+from dsv4recipe.runtimes.common.target import Placed
 
 SMALL = 64 << 20
 """A side file of a source is read whole only up to this size."""

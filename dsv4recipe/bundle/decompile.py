@@ -18,7 +18,7 @@ from dsv4recipe.plan.expected import expected_checkpoint
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.load import parse_recipe
 from dsv4recipe.recipe.show import data_text, recipe_text_data
-from dsv4recipe.targets import known
+from dsv4recipe.runtimes import known
 
 _JSON_LIMIT = 64 << 20
 _CARD_LIMIT = 1 << 20

@@ -22,7 +22,7 @@ from dsv4recipe.plan.expected import expected_checkpoint
 from dsv4recipe.plan.make import led, order_of
 from dsv4recipe.plan.model import Plan, PlannedModule, PlannedShard, PlannedSource
 from dsv4recipe.plan.overrides import quantization
-from dsv4recipe.targets import Target, running
+from dsv4recipe.runtimes import Target, running
 
 STRANGER = "stranger"
 """The role of a stored tensor that no module of the family is made of."""

@@ -85,10 +85,11 @@ _V41: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Release:
-    """A release: its repository on the hub, its config.json without the lists that follow from the number of layers,
-    its number of MTP stages, and the rule that writes those lists: `lay_out(text section, stages)`."""
+    """A release: its repository and commit on the hub, its config.json without the lists that follow from the number of
+    layers, its number of MTP stages, and the rule that writes those lists: `lay_out(text section, stages)`."""
 
     model: str
+    revision: str
     config: dict[str, Any]
     stages: int
     lay_out: Callable[[dict[str, Any], int], None]
@@ -171,11 +172,20 @@ def _prime(number: int) -> bool:
     return number > 1 and all(number % divisor for divisor in range(2, isqrt(number) + 1))
 
 
+_REVISION = {
+    "DeepSeek-V4-Flash": "6e763230a9d263eca2023f1d4a5ce1bfe126cf48",
+    "DeepSeek-V4-Flash-0731": "7872f01b1d1fe23eabc4c98b48bffcef5a386062",
+    "DeepSeek-V4-Pro": "b5968e9190ef611bbf34a7229255be88a0e937c1",
+    "DeepSeek-V4.1-Flash": "dba1be0a40aa45a94ad051997016db3960a90277",
+}
+
 RELEASES: dict[str, Release] = {
-    "v4-flash": Release("deepseek-ai/DeepSeek-V4-Flash", _FLASH, 1, _lay_out_v4(0)),
-    "v4-flash-0731": Release("deepseek-ai/DeepSeek-V4-Flash-0731", _FLASH | _DSPARK, 3, _lay_out_v4(0)),
-    "v4-pro": Release("deepseek-ai/DeepSeek-V4-Pro", _FLASH | _PRO, 1, _lay_out_v4(128)),
-    "v4.1-flash": Release("deepseek-ai/DeepSeek-V4.1-Flash", _V41, 3, _lay_out_v41),
+    "v4-flash": Release("deepseek-ai/DeepSeek-V4-Flash", _REVISION["DeepSeek-V4-Flash"], _FLASH, 1, _lay_out_v4(0)),
+    "v4-flash-0731": Release(
+        "deepseek-ai/DeepSeek-V4-Flash-0731", _REVISION["DeepSeek-V4-Flash-0731"], _FLASH | _DSPARK, 3, _lay_out_v4(0)
+    ),
+    "v4-pro": Release("deepseek-ai/DeepSeek-V4-Pro", _REVISION["DeepSeek-V4-Pro"], _FLASH | _PRO, 1, _lay_out_v4(128)),
+    "v4.1-flash": Release("deepseek-ai/DeepSeek-V4.1-Flash", _REVISION["DeepSeek-V4.1-Flash"], _V41, 3, _lay_out_v41),
 }
 
 

@@ -16,6 +16,7 @@ from dsv4recipe.checkpoint.safe_path import safe_path
 from dsv4recipe.checkpoint.strict_json import TooLargeError, regular_size
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.hub.address import SCHEME, parse_address
+from dsv4recipe.paths import as_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ def open_source(place: str | Path) -> Source:
             from dsv4recipe.checkpoint.hub_source import open_hub
 
             return open_hub(address, place)
-    root = Path(place)
+    root = as_path(place)
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "does not exist"
         hint = "give the folder that holds config.json and the safetensors files, or hf://org/repo"

@@ -25,6 +25,7 @@ from dsv4recipe.checkpoint.synth_files import side_files
 from dsv4recipe.checkpoint.synth_values import blocks
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.formats.base import ITEM_SIZE
+from dsv4recipe.paths import as_path
 from dsv4recipe.units import human_size
 
 _PLAIN = {"bf16": "BF16", "f32": "F32", "int": "I64"}
@@ -81,6 +82,7 @@ def synthesize_config(out: Path, config: dict[str, Any], headers_only: bool = Fa
     the tensor's name. The folder appears under its name when it is complete. Raises RecipeError: C010, C011 the config,
     C052 `out` exists, C053 the disk.
     """
+    out = as_path(out)
     family = detect_family(config, "config.json")
     dims = family.dims_of(config, "config.json")
     shards = shard_pieces(family, dims)

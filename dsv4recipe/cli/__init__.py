@@ -1,1 +1,1 @@
-"""Floor 5, cli. One file per command: parse → call → render. No logic."""
+"""Floor 6, cli. One file per command: parse → call → render. No logic."""

@@ -1,4 +1,4 @@
-"""Floor 5, cli. `allocate RECIPE --source SRC --budget SIZE -o OUT`: the best bytes for a budget."""
+"""Floor 6, cli. `allocate RECIPE --source SRC --budget SIZE -o OUT`: the best bytes for a budget."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from dsv4recipe.cli.arguments import Size, json_option, recipe_argument, source_option
+from dsv4recipe.cli.arguments import (
+    PathType,
+    Size,
+    force_option,
+    json_option,
+    recipe_argument,
+    source_option,
+    source_type,
+)
 
-_FILE = click.Path(path_type=Path)
+_FILE = PathType()
 _KINDS = ("affine", "mxtq", "mxfp4", "mxfp8", "keep")
-_NOT_SAID = ("output", "dry_run", "as_json", "write_errors", "workers")
+_NOT_SAID = ("output", "force", "dry_run", "as_json", "write_errors", "workers")
 
 
 class Kinds(click.ParamType):  # type: ignore[type-arg]
@@ -47,11 +55,16 @@ def print_priors(ctx: click.Context, param: click.Parameter, asked: bool) -> Non
 )
 @click.option("--wired", type=Size(), help="The wired limit, where iogpu.wired_limit_mb is set (--fits).")
 @click.option("--reserve", type=Size(), default="1GiB", show_default=True, help="For activations and runtime (--fits).")
-@click.option("-o", "--output", type=_FILE, help="The recipe to write; an existing file is never overwritten.")
+@click.option("-o", "--output", type=_FILE, help="The recipe to write; an existing file is only replaced with --force.")
 @click.option("--dry-run", is_flag=True, help="Print budget against error, write nothing; needs no budget.")
 @click.option("--formats", "kinds", type=Kinds(), default=(), help="Only these kinds of format: affine,mxfp4.")
 @click.option("--per-layer", is_flag=True, help="A format of its own for every layer of every role: more rules.")
-@click.option("--errors", metavar="FILE|synthetic", help="Errors measured earlier, or those of Gaussian weights.")
+@click.option(
+    "--errors",
+    type=source_type,
+    metavar="FILE|synthetic",
+    help="Errors measured earlier, or those of Gaussian weights.",
+)
 @click.option("--sensitivity", type=_FILE, help="Measured importance of each module, instead of role priors.")
 @click.option("--priors", type=_FILE, help="Candidates, floors and importance, instead of the shipped ones.")
 @click.option("--print-priors", is_flag=True, is_eager=True, expose_value=False, callback=print_priors,
@@ -62,8 +75,11 @@ def print_priors(ctx: click.Context, param: click.Parameter, asked: bool) -> Non
 @click.option("--sample", type=click.IntRange(1, 4096), default=8, show_default=True,
               help="Blocks of 128 rows of each module.")  # fmt: skip
 @click.option("--write-errors", type=_FILE, help="Keep what was measured, for --errors.")
-@click.option("--schema", default="", help="Path or URL of the JSON schema, for the editor's modeline.")
+@click.option(
+    "--schema", type=source_type, default="", help="Path or URL of the JSON schema, for the editor's modeline."
+)
 @click.option("--workers", type=click.IntRange(1, 256), help="Threads that measure (default: one per processor).")
+@force_option
 @json_option
 @click.pass_context
 def command(
@@ -88,6 +104,7 @@ def command(
     write_errors: Path | None,
     schema: str,
     workers: int | None,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Spend a byte budget: the formats with the least error that RECIPE's runtime runs, as a recipe again.
@@ -100,25 +117,28 @@ def command(
     from dsv4recipe.allocate.machine import room
     from dsv4recipe.allocate.outcome import allocation_data
     from dsv4recipe.allocate.run import Wishes, prepare
-    from dsv4recipe.allocate.write import recipe_name, write
+    from dsv4recipe.allocate.write import write
     from dsv4recipe.cli.allocate_view import measuring, print_allocation
     from dsv4recipe.cli.output import print_json
-    from dsv4recipe.errors import RecipeError, Where
+    from dsv4recipe.files.outputs import ERRORS, RECIPE, check_output, write_output
+    from dsv4recipe.recipe.naming import recipe_name
 
     given = [value for value in (budget, bits_per_weight, fits) if value is not None]
     if len(given) > 1 or not (given or dry_run):
         raise click.UsageError("one of --budget, --bits-per-weight and --fits is needed", ctx)
     if output is None and not dry_run:
         raise click.UsageError("-o OUT is needed, or --dry-run", ctx)
-    if output is not None and output.exists() and not dry_run:
-        raise RecipeError("U003", "the file exists", Where(str(output)), "choose another name")
+    if output is not None and not dry_run:
+        check_output(output, RECIPE, force)
+    if write_errors is not None:
+        check_output(write_errors, ERRORS, force)
     base, checkpoint = load_recipe(recipe), open_checkpoint(source)
     left = None if fits is None else room(fits, checkpoint, context, reserve, wired)
     wishes = Wishes(kinds, per_layer, errors, sensitivity, priors, seed, sample, workers)
     with measuring(as_json) as told:
         problem = prepare(base, checkpoint, wishes, told)
     if write_errors is not None:
-        error_table.write_errors(problem.table, write_errors)
+        write_output(write_errors, error_table.errors_text(problem.table), ERRORS, force)
     wanted = None
     if budget is not None:
         wanted = sized(problem, budget)
@@ -129,10 +149,10 @@ def command(
     spent = None if wanted is None else problem.spend(wanted.bytes)
     written = None
     if wanted is not None and spent is not None:
-        name = recipe_name(output.stem if output else "allocated")
+        name = recipe_name(output.stem if output else "", "allocated")
         written = write(problem, spent, name, wanted.purpose, _said(ctx, base.source.model, output), schema)
     if output is not None and written is not None and not dry_run:
-        output.write_text(written.text, encoding="utf-8")
+        write_output(output, written.text, RECIPE, force)
     data = allocation_data(problem, wanted, spent, written, dry_run or as_json)
     if as_json:
         print_json(data)

@@ -1,4 +1,4 @@
-"""Floor 5, cli. An allocation as a person reads it: what the budget bought, by role, and the curve."""
+"""Floor 6, cli. An allocation as a person reads it: what the budget bought, by role, and the curve."""
 
 from __future__ import annotations
 

@@ -1,14 +1,14 @@
-"""Floor 5, cli. Options and arguments that several commands share, each said once."""
+"""Floor 6, cli. Options and arguments that several commands share, each said once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from dsv4recipe.cli.complete import complete_recipe
+from dsv4recipe.paths import as_path, expanded
 
 
 class Size(click.ParamType[int]):
@@ -25,20 +25,53 @@ class Size(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
+class PathType(click.Path):
+    """A path whose leading `~` is a home folder, in either spelling of an option: -o ~/q and --output=~/q.
+
+    `as_text` gives a str: for a name that may be a path, or an address of the hub, of which a Path would make hf:/.
+    """
+
+    def __init__(self, as_text: bool = False, **checks: Any):
+        super().__init__(path_type=str, **checks)
+        self.as_text = as_text
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(expanded(str(value)), param, ctx)
+        return found if self.as_text else as_path(str(found))
+
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-recipe_argument = click.argument("recipe", shell_complete=complete_recipe)
+recipe_argument = click.argument("recipe", type=PathType(as_text=True), shell_complete=complete_recipe)
 importance_option = click.option(
     "--importance",
     "importance_file",
-    type=click.Path(path_type=Path),
+    type=PathType(),
     help="An imatrix (.dat or GGUF), for formats with `importance: file`.",
 )
-source_type = click.Path(path_type=str)
-"""A folder, or a repository of the hub: a Path would make hf:/ of hf://."""
+source_type = PathType(as_text=True)
+"""A folder, or a repository of the hub."""
 SOURCE_HELP = "The checkpoint: a folder, or hf://org/repo@revision."
+layout_option = click.option("--source", "source", type=source_type, help=SOURCE_HELP + " Default: --release.")
+"""For commands that read headers only: they can do without a checkpoint."""
+release_option = click.option(
+    "--release",
+    metavar="NAME",
+    help="Instead of a checkpoint, the layout of a release: v4-flash (default: the one that the recipe pins).",
+)
 source_option = click.option("--source", "source", required=True, type=source_type, help=SOURCE_HELP)
+force_option = click.option("--force", is_flag=True, help="Replace the file that is written to, whatever it holds.")
+
+
+def fits_options(command: F) -> F:
+    """--fits, --context and --wired: the machine that a plan is held against."""
+    machine = click.option("--fits", metavar="MACHINE", help="Say whether the plan fits: 128GB-mac, 192GB-mac.")
+    context = click.option(
+        "--context", type=click.IntRange(1), default=32768, show_default=True, help="Tokens of KV cache (--fits)."
+    )
+    wired = click.option("--wired", type=Size(), help="The wired limit, where iogpu.wired_limit_mb is set (--fits).")
+    return machine(context(wired(command)))
 
 
 def scratch_options(command: F) -> F:
@@ -50,7 +83,7 @@ def scratch_options(command: F) -> F:
     )
     folder = click.option(
         "--scratch-dir",
-        type=click.Path(path_type=Path, exists=True, file_okay=False),
+        type=PathType(exists=True, file_okay=False),
         help="The folder for them (default: beside the bundle).",
     )
     return size(folder(command))

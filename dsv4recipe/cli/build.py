@@ -1,4 +1,4 @@
-"""Floor 5, cli. `build RECIPE|PLAN --source SRC -o OUT`: the bundle; continues by itself."""
+"""Floor 6, cli. `build RECIPE|PLAN --source SRC -o OUT`: the bundle; continues by itself."""
 
 from __future__ import annotations
 
@@ -6,21 +6,33 @@ from pathlib import Path
 
 import click
 
-from dsv4recipe.cli.arguments import importance_option, json_option, recipe_argument, scratch_options, source_option
+from dsv4recipe.cli.arguments import (
+    PathType,
+    importance_option,
+    json_option,
+    recipe_argument,
+    scratch_options,
+    source_option,
+    source_type,
+)
 
 
 @click.command("build")
 @recipe_argument
 @source_option
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The bundle to make.")
+@click.option("-o", "--output", required=True, type=PathType(), help="The bundle to make.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Threads that encode (default: one per core).")
 @click.option("--engine", type=click.Choice(["local", "dask"]), default="local", help="Threads, or a Dask cluster.")
-@click.option("--scheduler", help="Of the cluster: tcp://HOST:PORT or a scheduler file (default: processes here).")
+@click.option(
+    "--scheduler",
+    type=source_type,
+    help="Of the cluster: tcp://HOST:PORT or a scheduler file (default: processes here).",
+)
 @click.option("--locked", is_flag=True, help="Refuse unless RECIPE's lock says what is there now.")
 @click.option(
     "--source-sums",
     "sums",
-    type=click.Path(path_type=Path),
+    type=PathType(),
     help="Output of `sha256sum *.safetensors` in SRC: a file with other bytes is refused before any of it is used.",
 )
 @click.option("--headers-only", is_flag=True, help="Files of full size with holes for data, to try a loader on.")

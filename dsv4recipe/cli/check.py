@@ -1,4 +1,4 @@
-"""Floor 5, cli. `check RECIPE`: validates a recipe; says everything that is wrong with it at once."""
+"""Floor 6, cli. `check RECIPE`: validates a recipe; says everything that is wrong with it at once."""
 
 from __future__ import annotations
 

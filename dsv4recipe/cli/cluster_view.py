@@ -1,4 +1,4 @@
-"""Floor 5, cli. The workers of a cluster for people: what happens to them in lines, what they do in a table."""
+"""Floor 6, cli. The workers of a cluster for people: what happens to them in lines, what they do in a table."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""Floor 5, cli. Shell completion of arguments: names and folder listings only, nothing heavy is imported.
+"""Floor 6, cli. Shell completion of arguments: names and folder listings only, nothing heavy is imported.
 
 Imported by every command, so it imports nothing of the house at its top.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -53,7 +54,7 @@ def _names(incomplete: str, endings: tuple[str, ...], folders: bool = False) -> 
     head, _, start = incomplete.rpartition("/")
     found = [] if head else _shipped(incomplete)
     try:
-        entries = sorted(Path(head or ("/" if incomplete.startswith("/") else ".")).iterdir())
+        entries = sorted(Path(os.path.expanduser(head) or ("/" if incomplete.startswith("/") else ".")).iterdir())
     except OSError:
         entries = []
     for entry in entries:

@@ -1,4 +1,4 @@
-"""Floor 5, cli. `decompile BUNDLE -o RECIPE`: a readable recipe that plans to the same bundle."""
+"""Floor 6, cli. `decompile BUNDLE -o RECIPE`: a readable recipe that plans to the same bundle."""
 
 from __future__ import annotations
 
@@ -6,36 +6,37 @@ from pathlib import Path
 
 import click
 
-from dsv4recipe.cli.arguments import json_option, source_type
+from dsv4recipe.cli.arguments import PathType, force_option, json_option, source_type
 
 
 @click.command("decompile")
-@click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The recipe to write.")
+@click.argument("bundle", type=PathType())
+@click.option("-o", "--output", required=True, type=PathType(), help="The recipe to write.")
 @click.option("--model", default="", help="ORG/NAME of the checkpoint, where the bundle does not say it.")
 @click.option("--runtime", default="", help="The runtime to write for, where the bundle's names fit several.")
 @click.option("--source", type=source_type, help="Plan the recipe against this checkpoint and compare.")
+@force_option
 @json_option
-def command(bundle: Path, output: Path, model: str, runtime: str, source: str | None, as_json: bool) -> None:
+def command(
+    bundle: Path, output: Path, model: str, runtime: str, source: str | None, force: bool, as_json: bool
+) -> None:
     """Write a recipe that plans to the same modules, formats and bytes as BUNDLE, whoever built it.
 
     Reads headers and small files, never weights. The recipe is planned again and compared before it is written.
     """
     from dsv4recipe.bundle.decompile import decompile_bundle
     from dsv4recipe.cli.output import print_json
+    from dsv4recipe.files.outputs import RECIPE, check_output, write_output
     from dsv4recipe.recipe.load import parse_recipe
 
-    if output.exists():
-        from dsv4recipe.errors import RecipeError, Where
-
-        raise RecipeError("U003", "the file exists", Where(str(output)), "choose another name")
+    check_output(output, RECIPE, force)
     text, notes = decompile_bundle(bundle, output.stem, model, runtime)
     if source is not None:
         from dsv4recipe import make_plan, open_checkpoint
         from dsv4recipe.bundle.decompile import check_against
 
         notes += check_against(bundle, make_plan(parse_recipe(text, str(output)), open_checkpoint(source)))
-    output.write_text(text, encoding="utf-8")
+    write_output(output, text, RECIPE, force)
     for note in notes:
         click.echo(f"note: {note}", err=True)
     if as_json:

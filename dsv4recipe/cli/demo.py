@@ -1,4 +1,4 @@
-"""Floor 5, cli. `demo [DIR]`: the whole path on a tiny checkpoint, in seconds, with nothing but this package."""
+"""Floor 6, cli. `demo [DIR]`: the whole path on a tiny checkpoint, in seconds, with nothing but this package."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from dsv4recipe.cli.arguments import json_option
+from dsv4recipe.cli.arguments import PathType, json_option
 
 RECIPE = "q4q8"
 
 
 @click.command("demo")
-@click.argument("folder", default="dsv4recipe-demo", type=click.Path(path_type=Path))
+@click.argument("folder", default="dsv4recipe-demo", type=PathType())
 @json_option
 def command(folder: Path, as_json: bool) -> int:
     """Make a tiny checkpoint of the real layout in FOLDER, plan it, build it, verify it."""

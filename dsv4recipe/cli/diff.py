@@ -1,4 +1,4 @@
-"""Floor 5, cli. `diff A B`: two plans, grouped by module pattern."""
+"""Floor 6, cli. `diff A B`: two plans, grouped by module pattern."""
 
 from __future__ import annotations
 
@@ -7,21 +7,28 @@ from pathlib import Path
 
 import click
 
-from dsv4recipe.cli.arguments import importance_option, json_option, source_type
+from dsv4recipe.cli.arguments import importance_option, json_option, release_option, source_type
 from dsv4recipe.cli.complete import complete_side
 
 DIFFERENT = 2
 
 
 @click.command("diff")
-@click.argument("before", shell_complete=complete_side)
-@click.argument("after", shell_complete=complete_side)
+@click.argument("before", type=source_type, shell_complete=complete_side)
+@click.argument("after", type=source_type, shell_complete=complete_side)
 @click.option("--source", type=source_type, help="The checkpoint, where a side is a recipe.")
 @click.option("--exit-code", is_flag=True, help="Exit with 2 if there are differences.")
+@release_option
 @importance_option
 @json_option
 def command(
-    before: str, after: str, source: str | None, exit_code: bool, importance_file: Path | None, as_json: bool
+    before: str,
+    after: str,
+    source: str | None,
+    exit_code: bool,
+    release: str | None,
+    importance_file: Path | None,
+    as_json: bool,
 ) -> int:
     """Compare BEFORE and AFTER: recipes, plan files or bundles, also bundles that others built.
 
@@ -33,7 +40,7 @@ def command(
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.cli.planned import Planner
 
-    old, new = Planner(source, importance_file).sides(before, after)
+    old, new = Planner(source, importance_file, release).sides(before, after)
     found = diff(old.plan, new.plan)
     if old.folder and new.folder:
         found = replace(found, facts=found.facts + side_differences(old.folder, new.folder))

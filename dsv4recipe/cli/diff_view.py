@@ -1,4 +1,4 @@
-"""Floor 5, cli. A diff as a person reads it: one screen."""
+"""Floor 6, cli. A diff as a person reads it: one screen."""
 
 from __future__ import annotations
 

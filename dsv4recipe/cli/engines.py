@@ -1,4 +1,4 @@
-"""Floor 5, cli. The engine that `--engine` and `--scheduler` name."""
+"""Floor 6, cli. The engine that `--engine` and `--scheduler` name."""
 
 from __future__ import annotations
 

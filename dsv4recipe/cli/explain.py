@@ -1,4 +1,4 @@
-"""Floor 5, cli. `explain RECIPE NAME --source SRC`: which rule won, which lost and why, names everywhere."""
+"""Floor 6, cli. `explain RECIPE NAME --source SRC`: which rule won, which lost and why, names everywhere."""
 
 from __future__ import annotations
 
@@ -6,16 +6,25 @@ from pathlib import Path
 
 import click
 
-from dsv4recipe.cli.arguments import importance_option, json_option, recipe_argument, source_option
+from dsv4recipe.cli.arguments import (
+    importance_option,
+    json_option,
+    layout_option,
+    recipe_argument,
+    release_option,
+)
 
 
 @click.command("explain")
 @recipe_argument
 @click.argument("name")
-@source_option
+@layout_option
+@release_option
 @importance_option
 @json_option
-def command(recipe: str, name: str, source: str, importance_file: Path | None, as_json: bool) -> None:
+def command(
+    recipe: str, name: str, source: str | None, release: str | None, importance_file: Path | None, as_json: bool
+) -> None:
     """Say why the tensor NAME becomes what RECIPE makes of it.
 
     NAME is a source tensor, a module path or a name on disk, in any runtime's dialect.
@@ -26,8 +35,9 @@ def command(recipe: str, name: str, source: str, importance_file: Path | None, a
     from dsv4recipe.cli.planned import Planner
     from dsv4recipe.plan.explain import explain
 
-    planner = Planner(source, importance_file)
-    found = explain(load_recipe(recipe), planner.checkpoint, name, planner.importance)
+    planner = Planner(source, importance_file, release)
+    loaded = load_recipe(recipe)
+    found = explain(loaded, planner.checkpoint_for(loaded), name, planner.importance)
     if as_json:
         print_json(found.data())
     else:

@@ -1,4 +1,4 @@
-"""Floor 5, cli. An explanation as a person reads it."""
+"""Floor 6, cli. An explanation as a person reads it."""
 
 from __future__ import annotations
 

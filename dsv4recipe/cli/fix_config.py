@@ -1,25 +1,24 @@
-"""Floor 5, cli. `verify BUNDLE --fix-config OUT.json`: the corrected config.json, written whole or not at all."""
+"""Floor 6, cli. `verify BUNDLE --fix-config OUT.json`: the corrected config.json, written whole or not at all."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import click
 
 from dsv4recipe.cli.output import print_json
-from dsv4recipe.verifier.mend import mend_config
+from dsv4recipe.files.outputs import CONFIG, check_output, write_output
+from dsv4recipe.verifier.contract.fix_config import mend_config
 
 _SHOWN = 12
 
 
-def write_config(bundle: Path, out: Path, as_json: bool) -> int:
+def write_config(bundle: Path, out: Path, force: bool, as_json: bool) -> int:
     """Writes the config and says what changed. Raises RecipeError where the tensors do not decide."""
+    check_output(out, CONFIG, force)
     mended = mend_config(bundle)
-    scratch = out.with_name(out.name + ".partial")
-    scratch.write_text(json.dumps(mended.config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(scratch, out)
+    write_output(out, json.dumps(mended.config, indent=2, ensure_ascii=False) + "\n", CONFIG, force)
     if as_json:
         changed = [{"key": key, "before": before, "after": after} for key, before, after in mended.changed]
         print_json({"format_version": 1, "file": str(out), "runtimes": list(mended.runtimes), "changed": changed})

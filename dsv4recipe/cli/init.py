@@ -1,4 +1,4 @@
-"""Floor 5, cli. `init FILE`: a commented recipe to start from, with the editor's modeline."""
+"""Floor 6, cli. `init FILE`: a commented recipe to start from, with the editor's modeline."""
 
 from __future__ import annotations
 
@@ -6,22 +6,19 @@ from pathlib import Path
 
 import click
 
-from dsv4recipe.cli.arguments import json_option
-from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.cli.arguments import PathType, force_option, json_option
 
 
 @click.command("init")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PathType())
+@force_option
 @json_option
-def command(file: Path, as_json: bool) -> None:
-    """Write a new recipe to FILE; an existing file is never overwritten."""
+def command(file: Path, force: bool, as_json: bool) -> None:
+    """Write a new recipe to FILE; an existing file is only replaced with --force."""
+    from dsv4recipe.files.outputs import RECIPE, write_output
     from dsv4recipe.recipe.template import init_text
 
-    try:
-        with file.open("x", encoding="utf-8") as stream:
-            stream.write(init_text(file.name.split(".")[0]))
-    except FileExistsError:
-        raise RecipeError("U003", "the file exists", Where(str(file)), "choose another name") from None
+    write_output(file, init_text(file.name.split(".")[0]), RECIPE, force)
     if as_json:
         from dsv4recipe.cli.output import print_json
 

@@ -1,4 +1,4 @@
-"""Floor 5, cli. `inspect PATH`: what a checkpoint or bundle holds, from its headers."""
+"""Floor 6, cli. `inspect PATH`: what a checkpoint or bundle holds, from its headers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 5, cli. `lock RECIPE --source SRC`: pin source, parents, tool and plan; `build --locked` holds to it."""
+"""Floor 6, cli. `lock RECIPE --source SRC`: pin source, parents, tool and plan; `build --locked` holds to it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,32 @@ from pathlib import Path
 
 import click
 
-from dsv4recipe.cli.arguments import importance_option, json_option, recipe_argument, source_option
+from dsv4recipe.cli.arguments import (
+    PathType,
+    force_option,
+    importance_option,
+    json_option,
+    recipe_argument,
+    source_option,
+)
 
 
 @click.command("lock")
 @recipe_argument
 @source_option
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The lock (default: RECIPE with .lock).")
+@click.option("-o", "--output", type=PathType(), help="The lock (default: RECIPE with .lock).")
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 and say what moved if the lock is stale.")
 @importance_option
+@force_option
 @json_option
 def command(
-    recipe: str, source: str, output: Path | None, check: bool, importance_file: Path | None, as_json: bool
+    recipe: str,
+    source: str,
+    output: Path | None,
+    check: bool,
+    importance_file: Path | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Pin what decides the tensors that a build of RECIPE writes: source headers, parents, tool, encoders, plan.
 
@@ -26,8 +40,11 @@ def command(
     from dsv4recipe.cli.locking import held_to, lock_now, lock_path, locked_text
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.cli.planned import Planner
+    from dsv4recipe.files.outputs import LOCK, check_output, write_output
 
     path = output or lock_path(recipe)
+    if not check:
+        check_output(path, LOCK, force)
     planner = Planner(source, importance_file)
     checkpoint, importance = planner.checkpoint, planner.importance
     if check:
@@ -37,7 +54,7 @@ def command(
         same = path.is_file() and locked_text(path) == now.text
         digest, word = now.plan.digest, "unchanged" if same else "written"
         if not same:
-            path.write_text(now.text, encoding="utf-8")
+            write_output(path, now.text, LOCK, force)
     if as_json:
         print_json({"format_version": 1, "lock": str(path), "plan": digest, "state": word})
     else:

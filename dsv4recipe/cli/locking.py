@@ -1,4 +1,4 @@
-"""Floor 5, cli. What `lock` and `build --locked` share: where a lock lies, what it would say now, what moved."""
+"""Floor 6, cli. What `lock` and `build --locked` share: where a lock lies, what it would say now, what moved."""
 
 from __future__ import annotations
 

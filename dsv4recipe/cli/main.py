@@ -1,4 +1,4 @@
-"""Floor 5, cli. The entry point: commands found by name and imported when called, errors rendered, exit codes.
+"""Floor 6, cli. The entry point: commands found by name and imported when called, errors rendered, exit codes.
 
 Exit codes (contract): 0 done, 1 refused or failed, 2 differences, 3 verification failed, 64 wrong usage, 130
 interrupted.

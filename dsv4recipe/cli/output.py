@@ -1,4 +1,4 @@
-"""Floor 5, cli. Where output goes: data to stdout, people's text to stdout or stderr, tables and progress by rich."""
+"""Floor 6, cli. Where output goes: data to stdout, people's text to stdout or stderr, tables and progress by rich."""
 
 from __future__ import annotations
 

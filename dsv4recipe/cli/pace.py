@@ -1,4 +1,4 @@
-"""Floor 5, cli. How fast a build goes, in all and per worker, from its events. Pure: the clock is told."""
+"""Floor 6, cli. How fast a build goes, in all and per worker, from its events. Pure: the clock is told."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 5, cli. `plan RECIPE --source SRC [-o FILE]`: what every tensor becomes, before a byte is read."""
+"""Floor 6, cli. `plan RECIPE --source SRC [-o FILE]`: what every tensor becomes, before a byte is read."""
 
 from __future__ import annotations
 
@@ -6,30 +6,75 @@ from pathlib import Path
 
 import click
 
-from dsv4recipe.cli.arguments import importance_option, json_option, recipe_argument, source_option
+from dsv4recipe.cli.arguments import (
+    PathType,
+    fits_options,
+    force_option,
+    importance_option,
+    json_option,
+    layout_option,
+    recipe_argument,
+    release_option,
+)
 
 
 @click.command("plan")
 @recipe_argument
-@source_option
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the plan to a file.")
+@layout_option
+@release_option
+@click.option("-o", "--output", type=PathType(), help="Write the plan to a file; an older plan is replaced.")
 @importance_option
+@fits_options
+@click.option("--strict", is_flag=True, help="Refuse a plan that gets a warning or advice.")
+@force_option
 @json_option
-def command(recipe: str, source: str, output: Path | None, importance_file: Path | None, as_json: bool) -> None:
-    """Say what RECIPE makes of the checkpoint at SRC, to the byte. Reads headers, never weights."""
+def command(
+    recipe: str,
+    source: str | None,
+    release: str | None,
+    output: Path | None,
+    importance_file: Path | None,
+    fits: str | None,
+    context: int,
+    wired: int | None,
+    strict: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Say what RECIPE makes of a checkpoint, to the byte. Headers are read, weights are not."""
     from dsv4recipe import load_recipe, make_plan
+    from dsv4recipe.advice.advise import advise, as_errors
+    from dsv4recipe.advice.fit import fit, machine_said
+    from dsv4recipe.checkpoint.layout import LayoutSource
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.cli.plan_view import print_plan
     from dsv4recipe.cli.planned import Planner
+    from dsv4recipe.errors import RecipeError
+    from dsv4recipe.files.outputs import PLAN, check_output, write_output
     from dsv4recipe.plan.canonical import dump_plan, plan_data
 
-    planner = Planner(source, importance_file)
-    plan = make_plan(load_recipe(recipe), planner.checkpoint, planner.importance)
     if output is not None:
-        output.write_text(dump_plan(plan), encoding="utf-8")
+        check_output(output, PLAN, force)
+    planner = Planner(source, importance_file, release)
+    loaded = load_recipe(recipe)
+    checkpoint = planner.checkpoint_for(loaded)
+    plan = make_plan(loaded, checkpoint, planner.importance)
+    advice = advise(loaded, plan, checkpoint)
+    machine = fits or machine_said(loaded)
+    fitting = fit(plan, checkpoint, machine, context, wired=wired) if machine else None
+    if strict and advice:
+        raise RecipeError.of(as_errors(advice))
+    if output is not None:
+        write_output(output, dump_plan(plan), PLAN, force)
     if as_json:
         print_json(plan_data(plan))
     else:
+        if isinstance(checkpoint.folder.source, LayoutSource):
+            click.echo(f"no checkpoint was named: this is {checkpoint.folder.place}", err=True)
         print_plan(plan)
-        if output is not None:
-            click.echo(f"wrote {output}")
+        if fitting is not None:
+            click.echo(fitting.words())
+    for each in advice:
+        click.echo(each.render(), err=True)
+    if output is not None and not as_json:
+        click.echo(f"wrote {output}")

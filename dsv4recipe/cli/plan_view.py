@@ -1,4 +1,4 @@
-"""Floor 5, cli. A plan as a person reads it: totals first, then role × format, then what is special."""
+"""Floor 6, cli. A plan as a person reads it: totals first, then role × format, then what is special."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dsv4recipe.plan.cautions import cautions
 from dsv4recipe.plan.containers import container_of, placed
 from dsv4recipe.plan.ledger import ledger
 from dsv4recipe.plan.model import Plan, PlannedShard
-from dsv4recipe.targets import get
+from dsv4recipe.runtimes import get
 from dsv4recipe.units import counted, gigabytes, human_size
 
 

@@ -1,4 +1,4 @@
-"""Floor 5, cli. A plan from whatever a user names: a plan file, a bundle, or a recipe with its source."""
+"""Floor 6, cli. A plan from whatever a user names: a plan file, a bundle, or a recipe with its source."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from dsv4recipe import load_recipe, make_plan, open_checkpoint
 from dsv4recipe.bundle.manifest import is_one_file
 from dsv4recipe.bundle.read import read_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.checkpoint.layout import open_release, release_of
+from dsv4recipe.checkpoint.releases import RELEASES
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.plan.canonical import load_plan
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.plan.weighed import uses_importance
+from dsv4recipe.recipe.model import Recipe
 
 if TYPE_CHECKING:
     from dsv4recipe.importance.model import Importance
@@ -35,11 +38,15 @@ def is_bundle(path: Path) -> bool:
 
 
 class Planner:
-    """Makes plans against one source, with one importance file; either is opened once and only if a recipe needs it."""
+    """Makes plans against one source, with one importance file; either is opened once and only if a recipe needs it.
 
-    def __init__(self, source: str | None, importance_file: Path | None = None):
+    Without a source, plans are made against the layout of the `release`, or of the one that the recipe pins.
+    """
+
+    def __init__(self, source: str | None, importance_file: Path | None = None, release: str | None = None):
         self.source = source
         self.importance_file = importance_file
+        self.release = release
 
     @cached_property
     def importance(self) -> Importance | None:
@@ -52,9 +59,30 @@ class Planner:
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
+        """The source. Raises RecipeError U004 where none was named."""
         if self.source is None:
-            raise RecipeError("U004", "a recipe is planned against a checkpoint", hint="add --source SRC")
+            hint = f"add --source SRC, or --release NAME for a layout without weights: {', '.join(RELEASES)}"
+            raise RecipeError("U004", "a recipe is planned against a checkpoint, and none was named", hint=hint)
         return open_checkpoint(self.source)
+
+    def checkpoint_for(self, recipe: Recipe) -> Checkpoint:
+        """The source; without one, the layout of the release that was named or that the recipe pins.
+
+        Raises RecipeError U004 where neither is known, U005 where both a source and a release were named.
+        """
+        if self.source is not None and self.release is not None:
+            raise RecipeError("U005", "--source and --release name two checkpoints", hint="leave one of them out")
+        release = self.release or release_of(recipe.source.model, recipe.source.revision)
+        if self.source is not None or not release:
+            return self.checkpoint
+        if release not in self.layouts:
+            self.layouts[release] = open_release(release)
+        return self.layouts[release]
+
+    @cached_property
+    def layouts(self) -> dict[str, Checkpoint]:
+        """Releases that were opened without their files."""
+        return {}
 
     def plan(self, name: str) -> Plan:
         """The plan to build that `name` means. Raises RecipeError P022 for a bundle without a plan to build from."""
@@ -78,7 +106,7 @@ class Planner:
             return Side(load_plan(path.read_text(encoding="utf-8", errors="replace"), str(path)), None, ())
         recipe = load_recipe(name)
         given = None if other and not uses_importance(recipe) else self.importance
-        return Side(make_plan(recipe, self.checkpoint, given), None, ())
+        return Side(make_plan(recipe, self.checkpoint_for(recipe), given), None, ())
 
     def sides(self, before: str, after: str) -> tuple[Side, Side]:
         """Both sides; the runtime of one that is known helps to read the other."""

@@ -1,4 +1,4 @@
-"""Floor 5, cli. A build as it happens: a bar on a terminal, plain lines otherwise, JSON lines under --json."""
+"""Floor 6, cli. A build as it happens: a bar on a terminal, plain lines otherwise, JSON lines under --json."""
 
 from __future__ import annotations
 

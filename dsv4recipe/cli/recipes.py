@@ -1,4 +1,4 @@
-"""Floor 5, cli. `recipes`, `recipes show NAME`: the shipped ones."""
+"""Floor 6, cli. `recipes`, `recipes show NAME`: the shipped ones."""
 
 from __future__ import annotations
 

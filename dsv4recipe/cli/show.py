@@ -1,4 +1,4 @@
-"""Floor 5, cli. `show RECIPE [--rule ID]`: the flattened recipe, each line with where it came from."""
+"""Floor 6, cli. `show RECIPE [--rule ID]`: the flattened recipe, each line with where it came from."""
 
 from __future__ import annotations
 

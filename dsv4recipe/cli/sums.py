@@ -1,4 +1,4 @@
-"""Floor 5, cli. `build --source-sums FILE`: the digests that source files must have, as `sha256sum` writes them."""
+"""Floor 6, cli. `build --source-sums FILE`: the digests that source files must have, as `sha256sum` writes them."""
 
 from __future__ import annotations
 

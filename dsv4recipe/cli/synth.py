@@ -1,4 +1,4 @@
-"""Floor 5, cli. `synth OUT`: a synthetic checkpoint with the real names, dtypes and shapes."""
+"""Floor 6, cli. `synth OUT`: a synthetic checkpoint with the real names, dtypes and shapes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import click
 
 from dsv4recipe.checkpoint.releases import RELEASES
 from dsv4recipe.checkpoint.synth_config import PRESETS
-from dsv4recipe.cli.arguments import json_option
+from dsv4recipe.cli.arguments import PathType, json_option
 from dsv4recipe.units import counted, human_size
 
 
 @click.command("synth")
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=PathType())
 @click.option("--release", default="v4-flash", show_default=True, type=click.Choice(RELEASES))
 @click.option("--preset", default="tiny", show_default=True, type=click.Choice(PRESETS))
 @click.option("--layers", type=click.IntRange(1, 1024), help="Main layers (default: the preset's).")

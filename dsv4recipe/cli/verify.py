@@ -1,4 +1,4 @@
-"""Floor 5, cli. `verify BUNDLE`: the proof, in steps."""
+"""Floor 6, cli. `verify BUNDLE`: the proof, in steps."""
 
 from __future__ import annotations
 
@@ -6,11 +6,19 @@ from pathlib import Path
 
 import click
 
-from dsv4recipe.cli.arguments import Size, importance_option, json_option, scratch_options, source_type
+from dsv4recipe.cli.arguments import (
+    PathType,
+    Size,
+    force_option,
+    importance_option,
+    json_option,
+    scratch_options,
+    source_type,
+)
 from dsv4recipe.cli.complete import complete_runtime
 
 FAILED = 3
-_PATH = click.Path(path_type=Path)
+_PATH = PathType()
 
 
 @click.command("verify")
@@ -36,6 +44,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--max-tokens", type=click.IntRange(1), default=256, show_default=True, help="Of the answer.")
 @click.option("--time-limit", type=click.FloatRange(1), default=600, show_default=True, help="Seconds per runtime.")
 @click.option("--memory-limit", type=Size(), help="Per runtime, such as 64GiB; enforced on Linux.")
+@force_option
 @importance_option
 @scratch_options
 @json_option
@@ -53,6 +62,7 @@ def command(
     max_tokens: int,
     time_limit: float,
     memory_limit: int | None,
+    force: bool,
     importance_file: Path | None,
     scratch: int | None,
     scratch_dir: Path | None,
@@ -64,14 +74,16 @@ def command(
     from dsv4recipe import verify
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.cli.verify_view import print_verification
-    from dsv4recipe.verifier.runtime import Limits, Question
-    from dsv4recipe.verifier.runtime_step import RuntimeRun
+    from dsv4recipe.verifier.runtime.child import Limits, Question
+    from dsv4recipe.verifier.runtime.step import RuntimeRun
 
     if fix_config is not None:
         from dsv4recipe.cli.fix_config import write_config
 
-        return write_config(bundle, fix_config, as_json)
+        return write_config(bundle, fix_config, force, as_json)
     needs = {"--runtime-python": runtime_python, "--load-only": load_only, "--generate": generate is not None}
+    if force:
+        raise click.UsageError("--force needs --fix-config")
     if lone := [name for name, given in needs.items() if given and runtime is None]:
         raise click.UsageError(f"{lone[0]} needs --runtime")
     if expect is not None and generate is None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.paths import as_path
 
 DEFAULT_LIMIT = 20 << 30
 
@@ -25,7 +26,7 @@ class Scratch:
 
 def scratch_for(bundle: Path, limit: int | None = None, folder: str | Path | None = None) -> Scratch:
     """The scratch for a bundle: 20 GiB beside it, unless something else is asked for."""
-    return Scratch(Path(folder) if folder else bundle.absolute().parent, DEFAULT_LIMIT if limit is None else limit)
+    return Scratch(as_path(folder) if folder else bundle.absolute().parent, DEFAULT_LIMIT if limit is None else limit)
 
 
 @dataclass(frozen=True, slots=True)

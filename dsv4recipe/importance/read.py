@@ -9,6 +9,7 @@ from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.importance.dat import read_dat
 from dsv4recipe.importance.gguf_file import read_gguf
 from dsv4recipe.importance.model import Importance
+from dsv4recipe.paths import as_path
 
 _MAKE = "llama-imatrix and ds4 write such files"
 
@@ -18,7 +19,7 @@ def load_importance(path: str | Path) -> Importance:
 
     Raises RecipeError I001 (cannot be read), I002 (not an imatrix, or broken), I003 (GGUF without the gguf package).
     """
-    path = Path(path)
+    path = as_path(path)
     where = Where(str(path))
     try:
         data = path.read_bytes()

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from dsv4recipe.errors import Diagnostic
 from dsv4recipe.plan.model import Plan
-from dsv4recipe.targets import get
-from dsv4recipe.targets.gguf_engine import verdicts
+from dsv4recipe.runtimes import get
+from dsv4recipe.runtimes.common.gguf_engine import verdicts
 
 
 def cautions(plan: Plan) -> Iterator[Diagnostic]:

@@ -14,7 +14,7 @@ from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.plan.gguf_file import gguf_header, pack_file, place_in_file
 from dsv4recipe.plan.model import Plan, PlannedModule, PlannedShard
 from dsv4recipe.plan.shards import PlacedTensor, pack_shards, place, shard_header, shard_modules
-from dsv4recipe.targets import Target, get
+from dsv4recipe.runtimes import Target, get
 
 Modules = Sequence[PlannedModule]
 

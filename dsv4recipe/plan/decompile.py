@@ -16,8 +16,8 @@ from dsv4recipe.plan.model import Plan, PlannedModule
 from dsv4recipe.plan.rules import action_of, rules_for
 from dsv4recipe.plan.shards import pack_shards
 from dsv4recipe.recipe.model import Recipe, Rule, Source, Target
-from dsv4recipe.targets import get
-from dsv4recipe.targets.gguf_engine import verdicts
+from dsv4recipe.runtimes import get
+from dsv4recipe.runtimes.common.gguf_engine import verdicts
 from dsv4recipe.units import parse_size
 
 _SIZES = ("5GiB", "5GB", "1GB", "1GiB", "2GB", "2GiB", "4GB", "4GiB", "8GB", "8GiB", "10GB", "10GiB", "20GB", "50GB")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dsv4recipe.checkpoint.family import Slot
 from dsv4recipe.checkpoint.graph import Checkpoint, Group
-from dsv4recipe.targets import running
+from dsv4recipe.runtimes import running
 
 _EXPERT = re.compile(r"\.experts\.(\d+|\{0-\d+\})\.")
 _PARTS = (".weight", ".bias", ".scales", ".biases", ".scale", ".tq_packed", ".tq_norms", ".tq_bits")

@@ -17,7 +17,7 @@ from dsv4recipe.plan.match import Matcher, matched_members
 from dsv4recipe.plan.model import Plan, PlannedModule
 from dsv4recipe.recipe.layers import compact
 from dsv4recipe.recipe.model import Match, Recipe, Rule
-from dsv4recipe.targets import get
+from dsv4recipe.runtimes import get
 
 if TYPE_CHECKING:
     from dsv4recipe.importance.model import Importance

@@ -17,9 +17,9 @@ from dsv4recipe.errors import Problems
 from dsv4recipe.formats import Ggml
 from dsv4recipe.plan.model import PlannedModule, PlannedShard
 from dsv4recipe.plan.shards import PlacedTensor
-from dsv4recipe.targets import Target
-from dsv4recipe.targets.gguf_legality import check_values
-from dsv4recipe.targets.gguf_metadata import architecture_pairs, general_pairs, tokenizer_pairs
+from dsv4recipe.runtimes import Target
+from dsv4recipe.runtimes.common.gguf_legality import check_values
+from dsv4recipe.runtimes.common.gguf_metadata import architecture_pairs, general_pairs, tokenizer_pairs
 
 SUFFIX = ".gguf"
 

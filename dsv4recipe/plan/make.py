@@ -19,9 +19,9 @@ from dsv4recipe.plan.resolve import resolve
 from dsv4recipe.plan.weighed import check_importance
 from dsv4recipe.recipe.model import Recipe
 from dsv4recipe.recipe.show import recipe_data
-from dsv4recipe.targets import Claim, Target, get
-from dsv4recipe.targets.gguf_legality import check_engine
-from dsv4recipe.targets.legality import check_claims, check_family, check_layout, check_source
+from dsv4recipe.runtimes import Claim, Target, get
+from dsv4recipe.runtimes.common.gguf_legality import check_engine
+from dsv4recipe.runtimes.common.legality import check_claims, check_family, check_layout, check_source
 
 if TYPE_CHECKING:  # numpy, which no plan without a file needs
     from dsv4recipe.importance.model import Importance

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dsv4recipe.plan.model import PlannedModule
-from dsv4recipe.targets import Target
+from dsv4recipe.runtimes import Target
 
 
 def quantization(target: Target, modules: Sequence[PlannedModule], keys: Mapping[str, Sequence[str]]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from dsv4recipe.formats import Format, Keep
 from dsv4recipe.formats.base import FLOAT_DTYPES, HALF_DTYPES
 from dsv4recipe.plan.match import Matcher, Test, matched_members
 from dsv4recipe.recipe.model import Recipe, Rule
-from dsv4recipe.targets import Claim, Target
+from dsv4recipe.runtimes import Claim, Target
 
 _SHOWN = 8
 

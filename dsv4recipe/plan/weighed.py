@@ -10,7 +10,7 @@ from dsv4recipe.formats.base import wants_importance
 from dsv4recipe.importance.planned import PlannedImportance
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.model import Recipe
-from dsv4recipe.targets import Claim
+from dsv4recipe.runtimes import Claim
 
 if TYPE_CHECKING:
     from dsv4recipe.importance.model import Importance

@@ -57,6 +57,7 @@ def _rule(table: Table, half: str) -> Rule:
         action=_action(table, half),
         optional=_value(table, "optional", False),
         note=_value(table, "note", ""),
+        allow=tuple(_value(table, "allow", [])),
         where=identity.where if identity else table.where,
         fields=tuple(places(table)),
     )

@@ -41,6 +41,9 @@ def _rule(rule: Table, first: dict[str, str], alone: bool, problems: Problems) -
         if entry and alone:
             hint = "without a parent, rules stand in the order in which they are tried: move the rule"
             problems.error("R044", f"{word} says nothing without extends", entry.where, hint)
+    allow = rule.entry("allow")
+    if allow and rule.get("note") is None:
+        problems.error("R045", "allow silences advice, and no note says why", allow.where, "add note: with the reason")
     match = rule.get("match")
     if isinstance(match, Table):
         for glob in (*as_list(match.get("tensor")), *as_list(match.get("module"))):

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from dsv4recipe.errors import Problems, RecipeError, Where
+from dsv4recipe.paths import expanded
 from dsv4recipe.recipe.nodes import Scalar, Table, as_list
 from dsv4recipe.recipe.parents import is_file_reference, read_parent, read_shipped, read_text
 from dsv4recipe.recipe.text import parse_text
@@ -18,8 +19,8 @@ def rule_ids(reference: str | Path) -> tuple[str, ...]:
     found: list[str] = []
     try:
         if isinstance(reference, Path) or is_file_reference(reference):
-            file = os.fspath(reference)
-            text = read_text(reference, file, "R001")
+            file = expanded(os.fspath(reference))
+            text = read_text(file, file, "R001")
         else:
             file, text = read_shipped(reference)
         for _ in range(_DEPTH):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dsv4recipe.errors import Problems, Where
+from dsv4recipe.paths import expanded
 from dsv4recipe.recipe.load import parse_recipe
 from dsv4recipe.recipe.model import Recipe
 from dsv4recipe.recipe.nodes import plain
@@ -28,8 +29,8 @@ def load_with_parents(
         return file, text
 
     if isinstance(reference, Path) or is_file_reference(reference):
-        file = os.fspath(reference)
-        text = read_text(reference, file, "R001")
+        file = expanded(os.fspath(reference))
+        text = read_text(file, file, "R001")
     else:
         file, text = read_shipped(reference)
     return parse_recipe(text, file, remember), tuple(parents)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from dsv4recipe.paths import expanded
 from dsv4recipe.recipe.build import build
 from dsv4recipe.recipe.extends import Parents, read_draft
 from dsv4recipe.recipe.model import Recipe
@@ -30,6 +31,6 @@ def load_recipe(reference: str | Path) -> Recipe:
 
 def _read(reference: str | Path) -> tuple[str, str]:
     if isinstance(reference, Path) or is_file_reference(reference):
-        file = os.fspath(reference)
-        return file, read_text(reference, file, "R001")
+        file = expanded(os.fspath(reference))
+        return file, read_text(file, file, "R001")
     return read_shipped(reference)

@@ -51,7 +51,8 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule: `action` is a format, a plain dtype ("source", "float32", …) or "drop".
+    """One rule: `action` is a format, a plain dtype ("source", "float32", …) or "drop"; `allow` holds the codes of
+    advice that it silences.
 
     `where` points at the rule's id in its file; `fields` maps a dotted field name ("match.tensor",
     "format.affine.bits") to its place. `where` and `fields` say nothing of what the rule means and do not compare.
@@ -62,6 +63,7 @@ class Rule:
     action: Format | Literal["source", "float32", "bfloat16", "float16", "drop"]
     optional: bool = False
     note: str = ""
+    allow: tuple[str, ...] = ()
     where: Where = field(default=NOWHERE, compare=False)
     fields: tuple[tuple[str, Where], ...] = field(default=(), compare=False)
 

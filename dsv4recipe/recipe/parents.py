@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from dsv4recipe.errors import NOWHERE, RecipeError, Where
 from dsv4recipe.hub.address import Address
+from dsv4recipe.paths import expanded
 from dsv4recipe.recipe.nodes import fail, short
 from dsv4recipe.recipe.shipped import recipe_path
 from dsv4recipe.recipe.text import MAX_BYTES
@@ -56,14 +57,23 @@ def read_parent(reference: str, child: str, where: Where) -> tuple[str, str]:
         return _hub(reference, where)
     if not is_file_reference(reference):
         return read_shipped(reference, where)
-    if "://" in reference:
+    if "://" in reference or (reference.startswith("~") and child.startswith(("hf://", SHIPPED))):
         _bad(reference, where)
     if child.startswith("hf://"):
         return _hub(_beside(reference, child, where), where)
     if child.startswith(SHIPPED):
         _bad(reference, where)
-    file = os.path.normpath(os.path.join(os.path.dirname(child), reference))
+    file = os.path.normpath(os.path.join(os.path.dirname(child), _at_home(reference, where)))
     return file, read_text(file, file, "R040", where)
+
+
+def _at_home(reference: str, where: Where) -> str:
+    """The reference with `~` expanded. Raises RecipeError R040 where there is no such home folder."""
+    try:
+        return expanded(reference)
+    except RecipeError as error:
+        (why,) = error.diagnostics
+        fail("R040", why.message, where, why.hint)
 
 
 def _beside(reference: str, child: str, where: Where) -> str:

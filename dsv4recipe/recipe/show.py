@@ -21,7 +21,7 @@ _ORDER = (
     "recipe", "name", "summary", "license", "source", "model", "revision", "family", "target", "runtime", "experts",
     "mtp", "shard-size", "half", "backends", "rules", "id", "match", "role", "projection", "layers", "block", "stored",
     "tensor", "module", "format", "keep", "drop", "bits", "group-size", "scales", "fit", "seed", "type", "importance",
-    "optional", "note",
+    "optional", "allow", "note",
 )  # fmt: skip
 _BARE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]*(?: [A-Za-z0-9._/+()-][A-Za-z0-9._/+(),;-]*)*")
 
@@ -80,6 +80,8 @@ def _rule_data(rule: Rule) -> dict[str, Any]:
     else:
         data["format"] = rule.action.spec()
     data["optional"] = rule.optional
+    if rule.allow:
+        data["allow"] = list(rule.allow)
     if rule.note:
         data["note"] = rule.note
     return data
@@ -157,11 +159,11 @@ def _flow(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_flow(item) for item in value) + "]"
     if isinstance(value, str):
-        return _text(value)
+        return scalar_text(value)
     return json.dumps(value)
 
 
-def _text(value: str) -> str:
+def scalar_text(value: str) -> str:
     """Plain where YAML reads it back as this text, else in double quotes."""
     try:
         if _BARE.fullmatch(value) and resolve(value) == value:

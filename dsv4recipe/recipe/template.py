@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dsv4recipe.recipe.naming import recipe_name
+from dsv4recipe.recipe.show import scalar_text
+
 TEMPLATE = """\
 # yaml-language-server: $schema={schema}
 # `dsv4recipe schema recipe > {schema}` puts the schema there, for completion in editors.
@@ -40,5 +43,6 @@ rules:
 
 
 def init_text(name: str, schema: str = "recipe.schema.json") -> str:
-    """A starter recipe of this name. `schema` is the path or URL of the JSON schema, for the editor's modeline."""
-    return TEMPLATE.format(name=name, schema=schema)
+    """A starter recipe, called as near to `name` as a recipe can be. `schema` is the path or URL of the JSON schema,
+    for the editor's modeline."""
+    return TEMPLATE.format(name=scalar_text(recipe_name(name, "mine")), schema=schema)

@@ -15,7 +15,7 @@ from dsv4recipe.report.curve import Curve
 from dsv4recipe.report.heat import BITS, bits_map, rmse_map, runs, step
 from dsv4recipe.report.numbers import Measured
 from dsv4recipe.report.patterns import patterns
-from dsv4recipe.targets import running
+from dsv4recipe.runtimes import running
 
 Row = dict[str, Any]
 

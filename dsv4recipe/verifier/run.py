@@ -11,14 +11,15 @@ from dsv4recipe.bundle.view import open_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint, open_checkpoint
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
 from dsv4recipe.hub.scratch import Scratch, scratch_for
-from dsv4recipe.verifier.contract import check_any
+from dsv4recipe.paths import as_path
+from dsv4recipe.verifier.contract.check import check_any
 from dsv4recipe.verifier.integrity import check_integrity
 from dsv4recipe.verifier.result import Step, Verification
-from dsv4recipe.verifier.runtime_step import RuntimeRun, choices, runtime_steps
+from dsv4recipe.verifier.runtime.step import RuntimeRun, choices, runtime_steps
 
 if TYPE_CHECKING:
     from dsv4recipe.importance.model import Importance
-    from dsv4recipe.verifier.numbers import Numbers
+    from dsv4recipe.verifier.numbers.check import Numbers
 
 
 def verify(
@@ -43,7 +44,7 @@ def verify(
     V222 for an unknown runtime, H012 where a runtime is to be compared with a source that is not on this machine, I020
     for another importance file, and what `open_checkpoint` raises for a broken source.
     """
-    root = Path(bundle)
+    root = as_path(bundle)
     if not root.is_dir() and not (is_one_file(root) and root.is_file()):
         raise RecipeError("V001", "there is no such bundle", Where(str(root)))
     contract = check_any(root)
@@ -72,7 +73,7 @@ def _numbers(
     root: Path, checkpoint: Checkpoint, sample: int, seed: int, importance: Importance | None, scratch: Scratch
 ) -> Numbers:
     """Step 3. A bundle that cannot even be opened is a finding of the contract already: the step is skipped then."""
-    from dsv4recipe.verifier.numbers import Numbers, check_numbers
+    from dsv4recipe.verifier.numbers.check import Numbers, check_numbers
 
     try:
         view, read = open_bundle(root)[0], read_bundle(root)

@@ -233,7 +233,7 @@ def test_a_value_that_is_no_number_is_refused_by_name(
 def test_a_disk_without_room_is_refused_before_the_first_byte(
     tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dsv4recipe.builder.disk.free_bytes", lambda folder: 1_000_000)
+    monkeypatch.setattr("dsv4recipe.files.disk.free_bytes", lambda folder: 1_000_000)
     message = refused("B004", make_plan(load_recipe("q4q8"), tiny), tiny, tmp_path / "out")
     assert "make room for" in message
     assert not list((tmp_path / "out.partial").glob("*model*"))

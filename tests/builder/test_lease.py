@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from dsv4recipe.builder import disk, lease
+from dsv4recipe.builder import lease
 from dsv4recipe.builder.lease import Holder, Pace
 from dsv4recipe.builder.process import Process, started
 from dsv4recipe.errors import RecipeError
+from dsv4recipe.files import disk
 
 QUICK = Pace(beat=0.05, patience=0.3, settle=0.01)
 

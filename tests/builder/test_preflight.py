@@ -54,7 +54,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from dsv4recipe import RecipeError, build, load_recipe, make_plan, open_checkpoint
-from dsv4recipe.builder import disk
+from dsv4recipe.files import disk
 checkpoint = open_checkpoint(sys.argv[1])
 plan = make_plan(load_recipe("q4q8"), checkpoint)
 out, ballast = Path(sys.argv[2]) / "out", Path(sys.argv[2]) / "ballast"

@@ -14,7 +14,7 @@ import pytest
 from dsv4recipe.cli.complete import RUNTIMES as COMPLETED
 from dsv4recipe.cli.main import COMMANDS
 from dsv4recipe.recipe.shipped import shipped_recipes
-from dsv4recipe.verifier.runtimes import ALL, RUNTIMES
+from dsv4recipe.verifier.runtime.choose import ALL, RUNTIMES
 from tests.recipes import SOUND, changed
 
 HOUSE = (

@@ -157,10 +157,13 @@ def test_a_file_that_is_no_text_is_neither_used_nor_written_over(
     house: Path, source_copy: Path, capsys: Captured
 ) -> None:
     house.with_suffix(".lock").write_bytes(b"\xff\xfe")
-    for arguments in (("lock", house), ("build", house, "--locked", "-o", house.parent / "out")):
+    for found, arguments in (
+        ("U003", ("lock", house)),
+        ("P051", ("build", house, "--locked", "-o", house.parent / "out")),
+    ):
         code, _, err = call(capsys, *arguments, "--source", source_copy)
         assert code == 1
-        assert "error[P051]" in err
+        assert f"error[{found}]" in err
     assert house.with_suffix(".lock").read_bytes() == b"\xff\xfe"
 
 

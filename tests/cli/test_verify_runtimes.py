@@ -15,7 +15,7 @@ from dsv4recipe.builder.hollow import build_headers
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.synth_files import special_tokens
 from dsv4recipe.cli.main import run
-from dsv4recipe.verifier.runtime import Question, probe_runtime
+from dsv4recipe.verifier.runtime.child import Question, probe_runtime
 
 Captured = pytest.CaptureFixture[str]
 RAPID = "DSV4RECIPE_RAPID_MLX_PYTHON"

@@ -26,9 +26,9 @@ from dsv4recipe.builder.cluster.patience import Patience
 from dsv4recipe.builder.cluster.worker import StoppedError, _fenced, _Pulse
 from dsv4recipe.builder.engine import Work
 from dsv4recipe.builder.local import run_shards
-from dsv4recipe.builder.sources import Sources
 from dsv4recipe.builder.tasks import shard_tasks
 from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.files.sources import Sources
 from dsv4recipe.importance.read import load_importance
 from dsv4recipe.recipe.load import parse_recipe
 from tests.faults.calls import Calls, instead_of_os

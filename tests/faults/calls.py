@@ -1,4 +1,4 @@
-"""A file system that counts its calls and fails one of them: stands in for `os` in dsv4recipe.builder.disk.
+"""A file system that counts its calls and fails one of them: stands in for `os` in dsv4recipe.files.disk.
 
 python -m tests.faults.calls [--seed N]      every call × every kind of fault
 """
@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dsv4recipe.builder import disk
 from dsv4recipe.errors import RecipeError
+from dsv4recipe.files import disk
 from tests.faults.world import World, make_world
 
 EFFECTS = frozenset((

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from dsv4recipe.builder.readback import DamagedError, ReadBack, Span, Written, hash_of, span
 from dsv4recipe.errors import RecipeError
+from dsv4recipe.files.readback import DamagedError, ReadBack, Span, Written, hash_of, span
 from tests.faults import damage, power
 from tests.faults.calls import FAULTS, Calls, count_calls, failing, instead_of_os, one_fault, quick
 from tests.faults.fuzz_headers import CORPUS, check, fuzz

@@ -9,7 +9,7 @@ from dsv4recipe.formats import Mxtq
 from dsv4recipe.formats.compare import gaps
 from dsv4recipe.formats.decode import decode_parts, decode_source
 from dsv4recipe.formats.encode import encode
-from dsv4recipe.verifier.judge import mlx_agrees
+from dsv4recipe.verifier.numbers.judge import mlx_agrees
 
 from .samples import fp4, plain, weights
 
@@ -71,5 +71,5 @@ def test_mlx_reads_the_same_numbers_and_would_notice_others(
     assert mlx_agrees(fmt, source, parts)
     ours = decode_parts(fmt, source, parts)
     ours[0, 5] *= np.float32(1.001)
-    monkeypatch.setattr("dsv4recipe.verifier.judge.decode_parts", lambda *_: ours)
+    monkeypatch.setattr("dsv4recipe.verifier.numbers.judge.decode_parts", lambda *_: ours)
     assert not mlx_agrees(fmt, source, parts)

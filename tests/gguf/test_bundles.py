@@ -22,8 +22,8 @@ from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.cli.main import run
 from dsv4recipe.errors import Diagnostic
 from dsv4recipe.recipe.load import parse_recipe
-from dsv4recipe.targets import get
-from dsv4recipe.verifier.contract import check_contract
+from dsv4recipe.runtimes import get
+from dsv4recipe.verifier.contract.check import check_contract
 from tests.gguf.recipes import for_llama_cpp
 
 

@@ -15,10 +15,10 @@ import pytest
 
 from dsv4recipe import RecipeError, build, load_recipe, make_plan, open_checkpoint, verify
 from dsv4recipe.allocate.run import Wishes, prepare
-from dsv4recipe.builder import disk
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.cli.locking import held_to
 from dsv4recipe.cli.main import run
+from dsv4recipe.files import disk
 from dsv4recipe.hub import failures, stream
 from dsv4recipe.recipe.load import parse_recipe
 from tests.builder.test_build import digests

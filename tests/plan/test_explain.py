@@ -11,7 +11,7 @@ from dsv4recipe.plan.chain import chain_of, plan_graph
 from dsv4recipe.plan.explain import Explanation, explain
 from dsv4recipe.plan.make import make_plan
 from dsv4recipe.recipe.load import parse_recipe
-from dsv4recipe.targets import running
+from dsv4recipe.runtimes import running
 from tests.recipes import changed, with_first_rule
 
 

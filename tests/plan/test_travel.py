@@ -12,7 +12,7 @@ from dsv4recipe import RecipeError, load_recipe, make_plan
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.releases import RELEASES
 from dsv4recipe.plan.expected import expected_checkpoint
-from dsv4recipe.targets import TARGETS, known, running
+from dsv4recipe.runtimes import TARGETS, known, running
 from tests.checkpoint.test_family import PUBLISHED
 from tests.recipes import WRITTEN
 from tests.targets.bundles import MLX_RECIPES

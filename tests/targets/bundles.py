@@ -7,7 +7,7 @@ from dataclasses import replace
 from dsv4recipe import load_recipe
 from dsv4recipe.recipe.model import Recipe
 from dsv4recipe.recipe.shipped import shipped_recipes
-from dsv4recipe.targets import TARGETS
+from dsv4recipe.runtimes import TARGETS
 
 MLX_TARGETS = sorted({target.name for target in TARGETS if target.container == "safetensors"})
 """Every runtime of shards, whatever family it runs."""

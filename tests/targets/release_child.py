@@ -18,7 +18,7 @@ from pathlib import Path
 import mlx.core as mx
 import numpy as np
 
-PROBE = Path(__file__).parents[2] / "dsv4recipe" / "verifier" / "probe"
+PROBE = Path(__file__).parents[2] / "dsv4recipe" / "verifier" / "runtime" / "probe"
 
 
 def probe(module):

@@ -13,8 +13,8 @@ import pytest
 
 from dsv4recipe import build, make_plan
 from dsv4recipe.checkpoint.graph import Checkpoint
-from dsv4recipe.targets import TARGETS, get
-from dsv4recipe.verifier.contract import MORE_LAWS, check_contract
+from dsv4recipe.runtimes import TARGETS, get
+from dsv4recipe.verifier.contract.check import MORE_LAWS, check_contract
 from tests.targets.bundles import moved
 
 SHARD = "model-00001-of-00001.safetensors"

@@ -6,7 +6,7 @@ import pytest
 
 from dsv4recipe.checkpoint.family import Slot
 from dsv4recipe.checkpoint.graph import Checkpoint
-from dsv4recipe.targets import get, running
+from dsv4recipe.runtimes import get, running
 
 FAMILY = "deepseek_v4"
 

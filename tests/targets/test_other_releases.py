@@ -24,9 +24,9 @@ from dsv4recipe.checkpoint.synth import synthesize_config
 from dsv4recipe.checkpoint.synth_config import synth_config
 from dsv4recipe.errors import Diagnostic
 from dsv4recipe.recipe.model import Recipe
-from dsv4recipe.targets import get
-from dsv4recipe.verifier.contract import check_contract
-from dsv4recipe.verifier.runtimes import RUNTIMES
+from dsv4recipe.runtimes import get
+from dsv4recipe.verifier.contract.check import check_contract
+from dsv4recipe.verifier.runtime.choose import RUNTIMES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "family.md").read_text(encoding="utf-8")
 TEXT_ONLY = PAGE.split("```yaml\n")[1].split("```")[0]

@@ -23,14 +23,14 @@ from dsv4recipe.builder.hollow import build_headers
 from dsv4recipe.checkpoint.family import Slot
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.plan.model import Plan, PlannedModule
-from dsv4recipe.targets import get
-from dsv4recipe.verifier import probe
-from dsv4recipe.verifier.contract import check_contract
-from dsv4recipe.verifier.probe.likeness import compare
-from dsv4recipe.verifier.probe_result import ProbeResult
-from dsv4recipe.verifier.runtime import probe_runtime
-from dsv4recipe.verifier.runtime_findings import runtime_findings
-from dsv4recipe.verifier.runtimes import RUNTIMES
+from dsv4recipe.runtimes import get
+from dsv4recipe.verifier.contract.check import check_contract
+from dsv4recipe.verifier.runtime import probe
+from dsv4recipe.verifier.runtime.child import probe_runtime
+from dsv4recipe.verifier.runtime.choose import RUNTIMES
+from dsv4recipe.verifier.runtime.findings import runtime_findings
+from dsv4recipe.verifier.runtime.probe.likeness import compare
+from dsv4recipe.verifier.runtime.probe_result import ProbeResult
 from tests.targets.bundles import moved
 
 CHILD = Path(__file__).with_name("sanitize_child.py")

@@ -15,7 +15,7 @@ from dsv4recipe.errors import Diagnostic
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.model import Recipe
 from dsv4recipe.recipe.shipped import recipe_path
-from dsv4recipe.targets import running
+from dsv4recipe.runtimes import running
 from tests.targets.bundles import MLX_RECIPES, MLX_TARGETS, moved
 
 

@@ -15,9 +15,9 @@ from dsv4recipe import build, load_recipe, make_plan, verify
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError
 from dsv4recipe.plan.model import Plan
-from dsv4recipe.targets import get, running
-from dsv4recipe.verifier.contract import check_any, check_contract
-from dsv4recipe.verifier.replay.known import LOADERS
+from dsv4recipe.runtimes import get, running
+from dsv4recipe.verifier.contract.check import check_any, check_contract
+from dsv4recipe.verifier.contract.replay.known import LOADERS
 from dsv4recipe.verifier.sees import SEES
 from tests.bundle import foreign
 from tests.recipes import ALLOCATED, WRITTEN

@@ -14,8 +14,8 @@ from dsv4recipe import build, load_recipe, make_plan
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.cli.main import run
 from dsv4recipe.errors import RecipeError
-from dsv4recipe.verifier.contract import check_any
-from dsv4recipe.verifier.mend import mend_config
+from dsv4recipe.verifier.contract.check import check_any
+from dsv4recipe.verifier.contract.fix_config import mend_config
 from tests.verifier.mutants import SHARD, retensor
 from tests.verifier.test_replay import asked
 

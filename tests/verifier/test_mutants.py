@@ -16,10 +16,10 @@ from dsv4recipe.bundle.view import open_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.synth import synthesize
 from dsv4recipe.recipe.load import parse_recipe
-from dsv4recipe.targets import get
-from dsv4recipe.verifier.contract import check_any, check_contract
+from dsv4recipe.runtimes import get
+from dsv4recipe.verifier.contract.check import check_any, check_contract
 from dsv4recipe.verifier.integrity import check_integrity
-from dsv4recipe.verifier.numbers import check_numbers
+from dsv4recipe.verifier.numbers.check import check_numbers
 from dsv4recipe.verifier.result import Step
 from tests.recipes import changed
 from tests.verifier.mutants import BY_NAME, MUTANTS, Mutant, page

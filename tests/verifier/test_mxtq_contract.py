@@ -10,8 +10,8 @@ import pytest
 from dsv4recipe import build, load_recipe, make_plan
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.recipe.load import parse_recipe
-from dsv4recipe.targets import get
-from dsv4recipe.verifier.contract import check_contract
+from dsv4recipe.runtimes import get
+from dsv4recipe.verifier.contract.check import check_contract
 from dsv4recipe.verifier.integrity import check_integrity
 from tests.recipes import changed
 from tests.verifier.mutants import STEMS, config, drop, edit, jang

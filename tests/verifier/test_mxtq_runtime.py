@@ -25,11 +25,11 @@ from dsv4recipe.allocate.write import write
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.formats import Mxtq, SourceTensor
 from dsv4recipe.formats.decode import decode_parts, decode_source
-from dsv4recipe.verifier.judge import mlx_agrees
-from dsv4recipe.verifier.probe.decoded import decode_mxtq
-from dsv4recipe.verifier.probe_result import Ended, Failure, Likeness
-from dsv4recipe.verifier.runtime import probe_runtime
-from dsv4recipe.verifier.runtime_findings import runtime_findings
+from dsv4recipe.verifier.numbers.judge import mlx_agrees
+from dsv4recipe.verifier.runtime.child import probe_runtime
+from dsv4recipe.verifier.runtime.findings import runtime_findings
+from dsv4recipe.verifier.runtime.probe.decoded import decode_mxtq
+from dsv4recipe.verifier.runtime.probe_result import Ended, Failure, Likeness
 
 RECIPES = ("jangtq2", "jangtq2-per-expert", "jangtq2-k", "jangtq-hash4")
 COSINE = 0.9999

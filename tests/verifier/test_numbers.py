@@ -16,7 +16,7 @@ from dsv4recipe.bundle.read import read_bundle
 from dsv4recipe.bundle.view import open_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.synth import synthesize
-from dsv4recipe.verifier.numbers import Numbers, check_numbers
+from dsv4recipe.verifier.numbers.check import Numbers, check_numbers
 
 
 def numbers(bundle: Path, checkpoint: Checkpoint, **how: int) -> Numbers:
@@ -163,7 +163,7 @@ def test_the_bands_are_those_that_the_benchmark_measures() -> None:
     from dsv4recipe.formats.decode import decode_parts, decode_source
     from dsv4recipe.formats.encode import encode
     from dsv4recipe.formats.kernels.compare import distance
-    from dsv4recipe.verifier.bands import MEASURED, band, limit
+    from dsv4recipe.verifier.numbers.bands import MEASURED, band, limit
 
     for fmt in (Affine(4, 32, "bfloat16"), Affine(8, 128, "bfloat16"), Mxtq(2, 42)):
         low, high = MEASURED[fmt.kind, fmt.bits, getattr(fmt, "group_size", 0)]

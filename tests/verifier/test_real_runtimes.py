@@ -8,8 +8,8 @@ import pytest
 
 from dsv4recipe import build, load_recipe, make_plan
 from dsv4recipe.checkpoint.graph import Checkpoint
-from dsv4recipe.verifier.runtime import available_loaders, probe_runtime
-from dsv4recipe.verifier.runtime_findings import runtime_findings
+from dsv4recipe.verifier.runtime.child import available_loaders, probe_runtime
+from dsv4recipe.verifier.runtime.findings import runtime_findings
 
 RECIPES = ("q4q8", "q4q8-per-expert")
 COSINE = 0.98

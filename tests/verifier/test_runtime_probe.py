@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 
 from dsv4recipe.errors import RecipeError
-from dsv4recipe.verifier.probe import gather
-from dsv4recipe.verifier.probe_result import Answer, Ended, Forward, Module
-from dsv4recipe.verifier.runtime import Limits, available_loaders, probe_runtime, unavailable
-from dsv4recipe.verifier.runtime_findings import runtime_findings
-from dsv4recipe.verifier.runtimes import RUNTIMES
+from dsv4recipe.verifier.runtime.child import Limits, available_loaders, probe_runtime, unavailable
+from dsv4recipe.verifier.runtime.choose import RUNTIMES
+from dsv4recipe.verifier.runtime.findings import runtime_findings
+from dsv4recipe.verifier.runtime.probe import gather
+from dsv4recipe.verifier.runtime.probe_result import Answer, Ended, Forward, Module
 from tests.verifier.mini_bundle import CONFIG, write_bundle, write_source
 
 LOADERS = ("jang-strict", "jang", "vmlx")

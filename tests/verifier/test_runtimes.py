@@ -14,12 +14,12 @@ import pytest
 from dsv4recipe import build, load_recipe, make_plan
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError
-from dsv4recipe.targets import TARGETS
-from dsv4recipe.verifier.probe.likeness import compare
-from dsv4recipe.verifier.probe.prompt import long_enough
-from dsv4recipe.verifier.runtime import REFERENCE, Limits, probe_runtime
-from dsv4recipe.verifier.runtime_findings import runtime_findings
-from dsv4recipe.verifier.runtimes import ALL, RUNTIMES, Asked, choose, interpreters
+from dsv4recipe.runtimes import TARGETS
+from dsv4recipe.verifier.runtime.child import REFERENCE, Limits, probe_runtime
+from dsv4recipe.verifier.runtime.choose import ALL, RUNTIMES, Asked, choose, interpreters
+from dsv4recipe.verifier.runtime.findings import runtime_findings
+from dsv4recipe.verifier.runtime.probe.likeness import compare
+from dsv4recipe.verifier.runtime.probe.prompt import long_enough
 
 TORCH = "DSV4RECIPE_TORCH_PYTHON"
 

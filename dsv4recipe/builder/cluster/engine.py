@@ -19,8 +19,8 @@ from dsv4recipe.builder.cluster.patience import Patience
 from dsv4recipe.builder.cluster.session import Session
 from dsv4recipe.builder.engine import Listener, Work
 from dsv4recipe.builder.shard import OpenShard, ShardTask
-from dsv4recipe.builder.sources import Sources
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.files.sources import Sources
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 import dsv4recipe
-from dsv4recipe.builder import disk, lease
+from dsv4recipe.builder import lease
 from dsv4recipe.builder.preflight import check_memory
 from dsv4recipe.bundle.manifest import PLAN_NAME
 from dsv4recipe.checkpoint.graph import Checkpoint, open_checkpoint
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.files import disk
 from dsv4recipe.formats.encode import ENCODER_VERSION
 from dsv4recipe.formats.selftest import encoders_digest
 from dsv4recipe.importance.model import Importance

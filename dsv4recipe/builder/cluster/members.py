@@ -15,12 +15,12 @@ from typing import Any
 
 from distributed import Client, Future
 
-from dsv4recipe.builder import disk
-from dsv4recipe.builder.atomic import write_file
 from dsv4recipe.builder.cluster import worker as remote
 from dsv4recipe.builder.cluster.answers import short
 from dsv4recipe.builder.cluster.job import IMPORTANCE, NO_FOLDER, Job, appeared, differences, facts
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
+from dsv4recipe.files import disk
+from dsv4recipe.files.atomic import write_file
 
 _AT_WORK = ("running", "paused")
 

@@ -14,7 +14,6 @@ from typing import Any
 
 from distributed import Client
 
-from dsv4recipe.builder import disk
 from dsv4recipe.builder.cluster.answers import crash, deadly, refusal, short
 from dsv4recipe.builder.cluster.hands import Hands
 from dsv4recipe.builder.cluster.job import Job
@@ -26,6 +25,7 @@ from dsv4recipe.builder.engine import Listener
 from dsv4recipe.builder.journal import Entry
 from dsv4recipe.builder.shard import ShardTask, temporary_mark
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.files import disk
 
 _TICK = 0.1
 _ENDING = 15.0

@@ -18,16 +18,16 @@ from typing import Any
 
 from distributed import get_worker
 
-from dsv4recipe.builder import disk
-from dsv4recipe.builder.atomic import write_file
 from dsv4recipe.builder.cluster.job import NO_FOLDER, Job, appeared, facts, is_ours, opened
 from dsv4recipe.builder.engine import Listener, Opened, Work
 from dsv4recipe.builder.journal import Entry
 from dsv4recipe.builder.local import run_shards
 from dsv4recipe.builder.shard import OpenShard, ShardTask
-from dsv4recipe.builder.sources import Sources
 from dsv4recipe.builder.tasks import shard_tasks
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.files import disk
+from dsv4recipe.files.atomic import write_file
+from dsv4recipe.files.sources import Sources
 
 PULSE = 1.0
 """Seconds between two messages about the bytes written, and between two looks at the lease."""

@@ -1,0 +1,1 @@
+"""Floor 3, advice. Whether a plan is a good idea: does it fit a machine, and what an expert would say of it. Pure."""

@@ -1,0 +1,35 @@
+"""Floor 3, advice. All lints over a plan, without those that a rule allows. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from dsv4recipe.advice.case import Case
+from dsv4recipe.advice.lints import LINTS
+from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.errors import Diagnostic
+from dsv4recipe.plan.model import Plan
+from dsv4recipe.recipe.model import Recipe
+
+
+def advise(recipe: Recipe, plan: Plan, checkpoint: Checkpoint) -> tuple[Diagnostic, ...]:
+    """What an expert would say of a plan. Severities are "advice" and "warning"; nothing here refuses a plan.
+
+    A rule that says `allow: [L004]` silences this code for what it claims, and for what concerns no single rule.
+    """
+    case = Case(recipe, plan, checkpoint)
+    allowed = {
+        code: {rule.id for rule in recipe.rules if code in rule.allow} for rule in recipe.rules for code in rule.allow
+    }
+    found = (each for lint in LINTS for each in lint(case))
+    return tuple(
+        each
+        for rule, each in found
+        if not (rule in allowed.get(each.code, ()) or (not rule and allowed.get(each.code)))
+    )
+
+
+def as_errors(found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """The findings as `--strict` takes them."""
+    return tuple(replace(each, severity="error") for each in found)

@@ -1,0 +1,161 @@
+"""Floor 2, runtimes. What a runtime cannot take: one check per law, data from the target. Pure.
+
+Source of the laws: fact sheets vmlx.md section 1 and mlx.md sections 0.2 and 5.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from dsv4recipe.checkpoint.dims import Dims
+from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.errors import Problems
+from dsv4recipe.formats import Affine, Keep, Mxtq
+from dsv4recipe.formats.base import HALF_DTYPES
+from dsv4recipe.recipe.model import Recipe
+from dsv4recipe.runtimes import running
+from dsv4recipe.runtimes.common.target import Claim, Target
+
+
+def check_family(recipe: Recipe, family: str, problems: Problems) -> None:
+    """The recipe is written for the checkpoint's family."""
+    if family not in recipe.source.family:
+        message = f"the recipe is for family {' and '.join(recipe.source.family)}, the checkpoint is {family}"
+        hint = "choose a recipe for this family, or add it to source.family"
+        problems.error("T002", message, recipe.place("source.family"), hint)
+
+
+def check_source(target: Target, recipe: Recipe, checkpoint: Checkpoint, problems: Problems) -> None:
+    """The checkpoint against the runtime: parts that it cannot do without, and cannot run."""
+    for beginning, reason in target.refuses.items():
+        found = [group for group in checkpoint.groups if group.slot.row.pattern.startswith(beginning)]
+        if found:
+            others = ", ".join(
+                name for name, other in running(checkpoint.family.name).items() if beginning not in other.refuses
+            )
+            hint = f"a runtime that has it: {others}" if others else ""
+            notes = tuple(group.names for group in found)
+            message = f"{target.name} does not run this checkpoint: {reason}"
+            problems.error("T007", message, recipe.place("target.runtime"), hint, notes)
+
+
+def check_layout(target: Target, recipe: Recipe, dims: Dims, problems: Problems) -> None:
+    """The recipe's target section against the runtime."""
+    asked, name = recipe.target, target.name
+    if asked.experts not in target.expert_layouts:
+        hint = f"write `experts: {target.expert_layouts[0]}`"
+        problems.error("T004", f"{name} does not load {asked.experts} experts", recipe.place("target.experts"), hint)
+    if asked.half not in target.halves:
+        hint = f"write `half: {target.halves[0]}`"
+        problems.error("T005", f"{name} does not take half: {asked.half}", recipe.place("target.half"), hint)
+    if asked.mtp not in target.mtp:
+        hint = f"write `mtp: {target.mtp[0]}`"
+        problems.error("T006", f"{name} loads no MTP stage from its main bundle", recipe.place("target.mtp"), hint)
+    kind = dims.stage
+    if asked.mtp == "keep" and asked.mtp in target.mtp and dims.stages and kind not in target.stages:
+        message = f"{name} runs {' and '.join(target.stages)} MTP stages; those of this checkpoint are {kind}"
+        problems.error("T006", message, recipe.place("target.mtp"), "write `mtp: drop`")
+
+
+def check_claims(target: Target, recipe: Recipe, claims: Sequence[Claim], problems: Problems) -> None:
+    """Every claim, and every pair of projections that the runtime ties."""
+    told: set[tuple[str, str]] = set()
+    _check_absent(target, claims, problems)
+    for claim in claims:
+        if target.absent(claim.group.slot):
+            continue
+        for code, reason, hint in _reasons(target, recipe, claim):
+            if (claim.rule.id, reason) in told:
+                continue
+            told.add((claim.rule.id, reason))
+            where = claim.rule.place("format" if "format" in dict(claim.rule.fields) else "keep")
+            problems.error(
+                code, f"rule '{claim.rule.id}': {reason}", where, hint, notes=(f"first at {claim.group.names}",)
+            )
+    if target.tied_error:
+        _check_tied(target, claims, problems)
+    _check_seeds(claims, problems)
+
+
+def _reasons(target: Target, recipe: Recipe, claim: Claim) -> list[tuple[str, str, str]]:
+    group, fmt = claim.group, claim.format
+    role, half = group.slot.row.role, recipe.target.half
+    found = []
+    if problem := fmt.problem(group.source):
+        found.append(("T010", problem, "choose a group size or format that fits, or another rule for this tensor"))
+    allowed = target.runs.get(role, target.runs[""])
+    if fmt.kind not in allowed:
+        found.append(
+            ("T011", f"{target.name} cannot run {fmt.kind} for {role}", f"{role} may be: {', '.join(allowed)}")
+        )
+    if isinstance(fmt, Keep):
+        dtype = fmt.dtype
+        if role in target.float32_roles and group.source.stored == "f32" and dtype != "F32":
+            hint = "keep: source leaves it in float32"
+            found.append(("T012", f"{target.name} needs {role} in float32, the rule makes it {dtype}", hint))
+        elif dtype in HALF_DTYPES.values() and dtype != HALF_DTYPES[half]:
+            found.append(
+                ("T013", f"{dtype} beside half: {half} makes two half types in one bundle", f"use keep: {half}")
+            )
+        if group.source.stored in ("fp4", "fp8") and dtype == group.source.dtype:
+            found.append(
+                ("T014", f"{target.name} does not load {group.source.stored} as stored", _EXACT[group.source.stored])
+            )
+    if isinstance(fmt, Affine) and fmt.scales != half:
+        hint = f"drop `scales`: it follows target.half ({half})"
+        found.append(("T013", f"scales: {fmt.scales} beside half: {half} makes two float types in one bundle", hint))
+    return found
+
+
+_EXACT = {
+    "fp4": "`format: {mxfp4: {}}` copies the bits exactly, where the runtime runs it; or `keep: float32`",
+    "fp8": "`format: {mxfp8: {}}` copies the bits exactly, where the runtime runs it; or an 8-bit affine format",
+}
+
+
+def _check_absent(target: Target, claims: Sequence[Claim], problems: Problems) -> None:
+    """Nothing is kept that the runtime has no module for; one finding per rule."""
+    kept: dict[str, list[Claim]] = defaultdict(list)
+    for claim in claims:
+        if target.absent(claim.group.slot):
+            kept[claim.rule.id].append(claim)
+    for name, found in kept.items():
+        patterns = [claim.group.slot.row.pattern for claim in found]
+        matches = dict.fromkeys(m for b, m in target.lacks.items() if any(p.startswith(b) for p in patterns))
+        message = f"rule '{name}' keeps {len(found):,} tensors that {target.name} has no module for and does not load"
+        hint = f"leave them out by rules before it, with `drop: true` for `match: {'` and `match: '.join(matches)}`"
+        place = found[0].rule.where
+        problems.error("T017", message, place, hint, notes=tuple(claim.group.names for claim in found))
+
+
+def _check_tied(target: Target, claims: Sequence[Claim], problems: Problems) -> None:
+    pairs: dict[tuple[str, int | None], dict[str, Claim]] = defaultdict(dict)
+    for claim in claims:
+        slot = claim.group.slot
+        if slot.row.role == "routed-expert" and slot.row.projection in target.tied:
+            pairs[slot.block, slot.layer][slot.row.projection] = claim
+    torn = [pair for pair in pairs.values() if len({claim.format for claim in pair.values()}) > 1]
+    for pair in torn[:1]:
+        first, second = pair.values()
+        layers = ", ".join(str(next(iter(p.values())).group.slot.layer) for p in torn)
+        message = (
+            f"{target.name} fuses gate and up of a layer, but rule '{first.rule.id}' makes gate {first.format.spec()} "
+            f"and rule '{second.rule.id}' makes up {second.format.spec()}"
+        )
+        problems.error("T015", message, second.rule.where, "give both one format", notes=(f"layers {layers}",))
+
+
+def _check_seeds(claims: Sequence[Claim], problems: Problems) -> None:
+    """One seed for all MXTQ tensors, those of MTP stages too: a bundle announces a single `mxtq_seed` (vmlx.md 6.1)."""
+    first: dict[int, Claim] = {}
+    for claim in claims:
+        if isinstance(claim.format, Mxtq):
+            first.setdefault(claim.format.seed, claim)
+    if len(first) > 1:
+        (seed, one), (other, two) = list(first.items())[:2]
+        message = (
+            f"rule '{one.rule.id}' writes MXTQ with seed {seed}, rule '{two.rule.id}' with seed {other}: "
+            "a bundle has one seed"
+        )
+        problems.error("T016", message, two.rule.place("format"), "give all MXTQ formats the same seed")

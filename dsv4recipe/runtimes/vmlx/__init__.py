@@ -1,0 +1,1 @@
+"""Floor 2, runtimes. vMLX and jang."""

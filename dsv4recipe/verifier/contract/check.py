@@ -1,0 +1,171 @@
+"""Floor 4, verifier. Step 2: what the runtime would see, from headers and JSON alone, in seconds. Reads headers.
+
+One function per law; each finding says what, where, what the user would see, and the mend.
+Source: fact sheets vmlx.md sections 1 and 6, mlx.md sections 1.2 and 5.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from dsv4recipe.bundle.manifest import read_manifest
+from dsv4recipe.bundle.observe import observe
+from dsv4recipe.bundle.view import BundleView, open_bundle
+from dsv4recipe.checkpoint.family import Family
+from dsv4recipe.checkpoint.graph import detect_family
+from dsv4recipe.errors import Diagnostic, RecipeError, Where
+from dsv4recipe.runtimes import TARGETS, Target, get
+from dsv4recipe.units import counted
+from dsv4recipe.verifier.contract import config_laws, jang_laws, label_laws, mxtq_laws, tensor_laws
+from dsv4recipe.verifier.contract.gguf_laws import gguf_findings, look_at_gguf
+from dsv4recipe.verifier.contract.picture import Picture, look
+from dsv4recipe.verifier.contract.replay.known import LOADERS
+from dsv4recipe.verifier.contract.replay.model import LOADS, UNKNOWN, Outlook
+from dsv4recipe.verifier.contract.replay.replay import outlooks
+from dsv4recipe.verifier.result import Contract, Step
+from dsv4recipe.verifier.sees import told
+
+Law = Callable[[BundleView, Picture, Target], Iterator[Diagnostic]]
+
+LAWS: tuple[Law, ...] = (
+    tensor_laws.no_stray_shards,
+    tensor_laws.nothing_ignored,
+    tensor_laws.nothing_missing,
+    tensor_laws.experts_complete,
+    tensor_laws.shapes,
+    tensor_laws.control_dtypes,
+    tensor_laws.half_types,
+    tensor_laws.one_half_type,
+    config_laws.quantization_present,
+    config_laws.every_override_hits,
+    config_laws.every_width_right,
+    config_laws.known_widths,
+    config_laws.gate_and_up_alike,
+    config_laws.stop_tokens,
+    config_laws.config_keys,
+    label_laws.widths_named,
+    label_laws.mtp_said,
+)
+"""What every runtime asks."""
+
+MORE_LAWS: Mapping[str, tuple[Law, ...]] = {
+    "jang": (
+        jang_laws.experts_together,
+        jang_laws.aligned,
+        jang_laws.first_shard,
+        jang_laws.companions,
+        jang_laws.disk_entries,
+        jang_laws.stop_ids,
+        jang_laws.clamped_swiglu,
+        jang_laws.no_absolute_path,
+        mxtq_laws.tensors,
+        mxtq_laws.announced_seed,
+        mxtq_laws.sidecar,
+        mxtq_laws.layer_widths,
+    ),
+}
+"""What `Target.laws` names."""
+
+
+def check_contract(bundle: Path, target: Target) -> Step:
+    """All laws of a target over a bundle. Raises nothing: what cannot even be opened is a finding."""
+    try:
+        view, findings = open_bundle(bundle)
+        family = _family(view)
+        return _held(view, family, findings, target, _outlooks(view, family))
+    except RecipeError as error:
+        return Step("contract", tuple(told(error.diagnostics)))
+
+
+def check_any(bundle: Path) -> Contract:
+    """The contract of a bundle with the runtime it is for, and what every known loader would make of it.
+
+    The runtime is what the manifest says; without one, those whose names the tensors have. Where several fit alike, the
+    bundle is held against the one whose laws it breaks least: the others' verdicts are among the outlooks.
+    """
+    try:
+        view, findings = open_bundle(bundle)
+        names, fact = _runtimes(view)
+        family = _family(view)
+        seen = _outlooks(view, family)
+        held = [_held(view, family, findings, get(name, family.name), seen) for name in names]
+    except RecipeError as error:
+        return Contract(Step("contract", tuple(told(error.diagnostics))))
+    best = min(held, key=lambda step: sum(finding.severity == "error" for finding in step.findings))
+    return Contract(Step("contract", best.findings, (*best.facts, *fact)), names, seen)
+
+
+def _runtimes(view: BundleView) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The targets that a bundle is for, and how that is known where no manifest says it."""
+    recipe = (read_manifest(view.root) or {}).get("recipe")
+    target = recipe.get("target") if isinstance(recipe, dict) else None
+    named = str(target.get("runtime")) if isinstance(target, dict) else ""
+    if named in {target.name for target in TARGETS}:
+        return (named,), ()
+    seen = observe(view)
+    words = " and ".join(filter(None, (", ".join(seen.runtimes[:-1]), seen.runtimes[-1])))
+    if seen.misnamed:
+        return seen.runtimes, (
+            f"no known runtime has all of its names; the nearest: {words} ({seen.misnamed:,} differ)",
+        )
+    return seen.runtimes, (f"its names are those of {words}",)
+
+
+def _family(view: BundleView) -> Family:
+    return detect_family(dict(view.config), str(view.root / "config.json"))
+
+
+def _held(
+    view: BundleView, family: Family, opening: list[Diagnostic], target: Target, seen: tuple[Outlook, ...]
+) -> Step:
+    """A bundle against one target."""
+    if target.container == "gguf":
+        return _held_gguf(view, family, target)
+    picture = look(view, family, target)
+    findings = list(opening)
+    for law in (*LAWS, *(law for name in target.laws for law in MORE_LAWS[name])):
+        findings += law(view, picture, target)
+    if not any(finding.severity == "error" for finding in findings):
+        findings += _unloadable(view, seen, target)
+    quantized = sum(module.quantized for module in picture.modules.values())
+    facts = (
+        f"{len(view.shard_of):,} tensors in {counted(len(view.shards), 'shard')} over {len(picture.modules):,} modules "
+        f"of {target.name}, {quantized:,} of them quantized",
+    )
+    return Step("contract", tuple(_grouped(list(told(findings)))), facts)
+
+
+def _unloadable(view: BundleView, seen: tuple[Outlook, ...], target: Target) -> Iterator[Diagnostic]:
+    """A loader of the bundle's own runtime that would fail although no law is broken."""
+    serving = {(loader.name, loader.version) for loader in LOADERS if target.name in loader.serves}
+    for outlook in seen:
+        if (outlook.loader, outlook.version) in serving and outlook.verdict not in (LOADS, UNKNOWN):
+            message = f"{outlook.loader} ({outlook.version}): {outlook.verdict}: {'; '.join(outlook.why)}"
+            yield Diagnostic("V143", message, Where(str(view.root)), "build the bundle again for this runtime")
+
+
+def _outlooks(view: BundleView, family: Family) -> tuple[Outlook, ...]:
+    """What every known loader would make of it; loaders of GGUF files are not replayed."""
+    return () if view.values else outlooks(view, family)
+
+
+def _held_gguf(view: BundleView, family: Family, target: Target) -> Step:
+    picture = look_at_gguf(view, family, target)
+    engine = "" if target.engine is None else f" {target.engine.version}"
+    fact = f"{len(picture.entries):,} tensors and {len(picture.pairs):,} keys against {target.name}{engine}"
+    return Step("contract", tuple(_grouped(list(told(gguf_findings(picture, target))))), (fact,))
+
+
+def _grouped(findings: list[Diagnostic], shown: int = 12) -> Iterator[Diagnostic]:
+    """At most `shown` findings of a code and severity, then how many more there are."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for finding in findings:
+        kind = (finding.code, finding.severity)
+        counts[kind] += 1
+        if counts[kind] <= shown:
+            yield finding
+    for (code, severity), count in counts.items():
+        if count > shown:
+            yield Diagnostic(code, f"and {count - shown:,} more findings {code}", Where(), severity=severity)

@@ -1,0 +1,312 @@
+"""Floor 4, verifier. A bundle through one loader: sanitize, class predicate, comparison, verdict. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dsv4recipe.bundle.view import BundleView
+from dsv4recipe.checkpoint.dims import Dims
+from dsv4recipe.checkpoint.family import Family
+from dsv4recipe.units import counted
+from dsv4recipe.verifier.contract.picture import Picture, SeenModule, look
+from dsv4recipe.verifier.contract.replay import rules, sanitize
+from dsv4recipe.verifier.contract.replay.audit import audit, indexed, jang_group
+from dsv4recipe.verifier.contract.replay.known import LOADERS, TARGETS
+from dsv4recipe.verifier.contract.replay.model import (
+    GARBAGE,
+    LOADS,
+    RANDOM,
+    REFUSED,
+    SHAPES,
+    STRICT,
+    UNKNOWN,
+    UNSUPPORTED,
+    Given,
+    Linear,
+    Loader,
+    Outlook,
+    Stored,
+    Wrapped,
+)
+
+MATRIX = (
+    "routed-expert", "attention", "compressor", "indexer", "shared-expert", "embedding", "lm-head", "mtp-projection",
+    "markov-head",
+)  # fmt: skip
+"""Roles whose modules MLX can quantize; the router is a bare array in every class (mlx.md 1.1)."""
+
+_MXTQ = (".tq_packed", ".tq_norms", ".tq_bits")
+
+
+def outlooks(view: BundleView, family: Family) -> tuple[Outlook, ...]:
+    """What would happen in every known loader, and in stock mlx-lm; () for a family that none of them is known for."""
+    if family.name not in TARGETS["vmlx"].families:
+        return ()
+    dims = family.dims_of(dict(view.config), str(view.root / "config.json"))
+    disk, picture = sanitize.collapse(view.tensors), look(view, family, TARGETS["vmlx"])
+    no_class = Outlook("mlx-lm 0.31, 0.32", "", UNSUPPORTED, ("a class for V4.1 alone",))
+    return (*(_Replay(loader, view, picture, dims, disk).outlook() for loader in LOADERS), no_class)
+
+
+@dataclass
+class _Replay:
+    """One bundle in one loader; what is found on the way is collected. `picture` is that of vMLX's names: the modules
+    are those of every class, and its disk stems are the ones that MXTQ is hydrated from."""
+
+    loader: Loader
+    view: BundleView
+    picture: Picture
+    dims: Dims
+    disk: Given
+    wrapped: list[Wrapped] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    nan: list[str] = field(default_factory=list)
+
+    def outlook(self) -> Outlook:
+        twice = self._stored_twice()
+        self.refused += audit(self.loader, self.view, self.disk)
+        if "unmarked" in self.refused:
+            return self._end(UNKNOWN, ("jang_config.json does not mark it as a JANG bundle: taken for stock MLX",))
+        given = self._given()
+        wanted = self._wanted(given)
+        unexpected = {name: tensor.count for name, tensor in given.items() if name not in wanted}
+        missing = [name for name in wanted if name not in given]
+        misshapen = [n for n, shape in wanted.items() if n in given and given[n].shape != shape]
+        counts = {"unexpected": sum(unexpected.values()), "missing": len(missing), "misshapen": len(misshapen)}
+        found = (tuple(unexpected), tuple(missing), counts)
+        words = [f"{n:,} {what}" for what, n in counts.items() if n]
+        if self.refused:
+            return self._end(REFUSED, tuple(self.refused), *found)
+        if self.loader.strict:
+            if self.problems or words:
+                return self._end(STRICT, (*self.problems, *_message(counts, unexpected, missing, misshapen)), *found)
+            return self._end(UNKNOWN, twice, *found) if twice else self._end(LOADS)
+        if self.problems:
+            return self._end(STRICT, tuple(self.problems), *found)
+        lost = [name for name in missing if name.removesuffix(".biases") not in self.nan]
+        if lost:
+            why = [f"{len(lost):,} parameters keep their random initial values, first {lost[0]}"]
+            if unexpected:
+                first = next(iter(unexpected))
+                why.append(f"{counts['unexpected']:,} tensors are ignored in silence, first {first} (after sanitize)")
+            return self._end(RANDOM, tuple(why), *found)
+        if misshapen:
+            return self._end(
+                SHAPES, tuple(str(each) for each in self.wrapped[:3]) or (f"shape of {misshapen[0]}",), *found
+            )
+        if self.nan:
+            return self._end(GARBAGE, tuple(str(each) for each in self.wrapped[:3]), *found)
+        if twice:
+            return self._end(UNKNOWN, twice, *found)
+        aside = (f"{counted(counts['unexpected'], 'tensor')} ignored in silence",) if unexpected else ()
+        return self._end(LOADS, aside, *found)
+
+    def _end(
+        self,
+        verdict: str,
+        why: tuple[str, ...] = (),
+        ignored: tuple[str, ...] = (),
+        random: tuple[str, ...] = (),
+        counts: Mapping[str, int] | None = None,
+    ) -> Outlook:
+        loader = self.loader
+        return Outlook(loader.name, loader.version, verdict, why, ignored, random, tuple(self.wrapped), counts or {})
+
+    def _stored_twice(self) -> tuple[str, ...]:
+        """Why nobody can say what a loader that globs would take: names in two shards."""
+        if self.loader.by_index or sum(len(header.tensors) for header in self.view.shards) == len(self.view.shard_of):
+            return ()
+        return ("some tensors are in two shards, and it takes whichever file it reads last",)
+
+    def _given(self) -> Given:
+        """The tensors that the loader hands to the model: its shards' names through its sanitizer, experts stacked."""
+        read = self.disk if not self.loader.by_index else indexed(self.view, self.disk)
+        renamed: Given = {}
+        for name, tensor in read.items():
+            new = None if _dropped(name, self.dims) else self._renamed(name)
+            if new is not None:
+                renamed[new] = tensor
+        if self.loader.mxtq:
+            renamed = self._hydrated(renamed)
+        found, problem = sanitize.stack(renamed, self.loader.stacks, self.dims.experts)
+        self.problems += [problem] if problem else []
+        self._split_rows(found)
+        if self.loader.by_shard:
+            self._experts_over_shards()
+        if self.loader.target.names.wrapper:
+            found = {sanitize.wrapped(name): tensor for name, tensor in found.items()}
+        return found
+
+    @property
+    def _drafts(self) -> bool:
+        """Whether the class has modules for the MTP stages of this bundle: Rapid-MLX asks config.json."""
+        return self.dims.stage in self.loader.target.mtp_paths and bool(self.view.config.get("dspark_num_layers"))
+
+    def _renamed(self, name: str) -> str | None:
+        return sanitize.stage(name) if self._drafts and name.startswith("mtp.") else self.loader.rename(name)
+
+    def _hydrated(self, renamed: Given) -> Given:
+        """MXTQ groups become the plain weight of their module: jang and vMLX put a module of their own in its place."""
+        found = {name: tensor for name, tensor in renamed.items() if not name.endswith(_MXTQ)}
+        owners = {stem: module for module in self.picture.modules.values() for stem in module.stems}
+        groups = {
+            stem for stem, parts in self.view.tensors.items() if ".tq_packed" in parts and not stem.startswith("mtp.")
+        }
+        strange = sorted(stem for stem in groups if stem not in owners)
+        if strange:
+            self.problems.append(f"TQ tensor groups have no target module, first {strange[0]}")
+        first = {entry.name for header in self.view.shards[:1] for entry in header.tensors}
+        prestacked = [stem for stem in groups if ".switch_mlp." in stem]
+        if prestacked and not any(f"{stem}.tq_packed" in first for stem in prestacked):
+            self.problems.append("the first shard holds no prestacked MXTQ expert: saw non-routed TQ key")
+        for module in {id(m): m for s, m in owners.items() if s in groups}.values():
+            path = self.loader.target.path(module.slot)
+            if path is not None:
+                found[f"{path}.weight"] = Stored("F16", (module.experts, *module.shape))
+        return found
+
+    def _split_rows(self, given: Given) -> None:
+        """`wo_a` unsplit on disk is split by the sanitizers of the classes that have it so."""
+        for module in self.picture.modules.values():
+            groups = self.loader.target.groups(module.slot, self.dims)
+            path = self.loader.target.names.inner(module.slot.stem)
+            for suffix in (".weight", ".scales", ".biases") if groups else ():
+                tensor = given.get(path + suffix)
+                if tensor is not None and len(tensor.shape) == 2:
+                    rows, columns = tensor.shape
+                    given[path + suffix] = Stored(tensor.dtype, (groups, rows // groups, columns))
+
+    def _experts_over_shards(self) -> None:
+        for module in self.picture.modules.values():
+            if not (module.per_expert and module.path is not None and ".scales" in module.parts):
+                continue
+            if len({self.view.shard_of[stem + suffix] for stem, parts in module.stems.items() for suffix in parts}) > 1:
+                self.problems.append(f"KeyError: {module.name}: its experts lie in several shards")
+                return
+
+    def _wanted(self, given: Given) -> dict[str, tuple[int, ...]]:
+        """Parameter → shape of the model, its modules quantized by the loader's rule."""
+        section = self._section()
+        wanted: dict[str, tuple[int, ...]] = {}
+        for module in self.picture.modules.values():
+            path = self.loader.target.path(module.slot)
+            if path is None or (module.slot.block == "mtp" and not self._drafts):
+                continue
+            if module.slot.row.role not in MATRIX or len(module.shape) != 2:
+                named = ".weight" if module.slot.row.pattern.endswith(".weight") else ""
+                wanted[path + named] = module.shape
+                continue
+            linear = self._linear(module, path)
+            hydrated = module.packed_mxtq and self.loader.mxtq
+            entry = None if section is None or hydrated else self.loader.rule(linear, section, given)
+            wanted.update(self._parameters(linear, entry, given))
+        if self.loader.fuses and section is not None:
+            self._fuse(section, given, wanted)
+        return wanted
+
+    def _section(self) -> Mapping[str, Any] | None:
+        """The `quantization` section as the loader has it when it asks its rule; None where it quantizes nothing."""
+        section, legacy = self.view.config.get("quantization"), self.view.config.get("quantization_config")
+        if not isinstance(section, dict):
+            if isinstance(legacy, dict) and "quant_method" not in legacy:
+                self.problems.append("KeyError: quant_method (config.json has no `quantization`)")
+            elif isinstance(legacy, dict):
+                self.problems.append("config.json has the source's quantization_config and no `quantization`")
+            return None
+        if type(section.get("bits")) is not int or type(section.get("group_size")) is not int:
+            self.problems.append("KeyError: `quantization` has no global bits and group_size")
+            return None
+        if self.loader.repairs and not any(".tq_packed" in name for name in self.disk):
+            return rules.vmlx_section(section, self.view.tensors, jang_group(self.view))
+        return self.loader.section(section)
+
+    def _linear(self, module: SeenModule, path: str) -> Linear:
+        rows, width = module.shape
+        groups = self.loader.target.groups(module.slot, self.dims)
+        lead = (module.experts,) if module.experts else (groups,) if groups else ()
+        lookups = self.loader.target.names.lookups(module.slot.stem)
+        return Linear(path, lead, rows // groups if groups else rows, width, lookups)
+
+    def _parameters(
+        self, linear: Linear, entry: Mapping[str, Any] | None, given: Given
+    ) -> Iterator[tuple[str, tuple[int, ...]]]:
+        outer = (*linear.lead, linear.rows)
+        weight, scales = (given.get(linear.path + suffix) for suffix in (".weight", ".scales"))
+        if entry is None:
+            yield f"{linear.path}.weight", (*outer, linear.width)
+            return
+        if (
+            "problem" not in entry
+            and self.loader.mends_by_shape
+            and weight
+            and scales
+            and weight.shape
+            and scales.shape
+        ):
+            entry = rules.mended(entry, weight.shape[-1], scales.shape[-1], scales.dtype)
+        problem = rules.unmakeable(linear, entry)
+        if problem:
+            self.problems.append(f"{linear.path}: {problem}")
+            return
+        bits, group, affine = entry["bits"], entry["group_size"], entry["mode"] == "affine"
+        shapes = {".weight": linear.width * bits // 32, ".scales": linear.width // group}
+        stored = _described(linear.width, weight, scales)
+        asked = f"{entry['mode']} {bits}-bit g{group}"
+        if stored and stored != asked:
+            self.wrapped.append(Wrapped(linear.path, asked, stored))
+            if scales is not None and scales.dtype == "U8" and affine:
+                self.nan.append(linear.path)
+        for suffix, columns in (*shapes.items(), *(((".biases", shapes[".scales"]),) if affine else ())):
+            yield linear.path + suffix, (*outer, columns)
+
+    def _fuse(self, section: Mapping[str, Any], given: Given, wanted: dict[str, tuple[int, ...]]) -> None:
+        """Rapid-MLX joins gate and up, row behind row, where the config says they are alike; else it cannot."""
+        blocks = [f"model.layers.{layer}" for layer in range(self.dims.layers)]
+        blocks += [f"mtp.{stage}" for stage in range(self.dims.stages)]
+        for block in blocks:
+            gate, up = (f"{block}.ffn.switch_mlp.{p}_proj" for p in ("gate", "up"))
+            if rules.whole(section.get(gate) or section) != rules.whole(section.get(up) or section):
+                continue
+            for suffix in (".weight", ".scales", ".biases"):
+                if gate + suffix in wanted and wanted.pop(up + suffix, None) is not None:
+                    experts, rows, columns = wanted[gate + suffix]
+                    wanted[gate + suffix] = (experts, 2 * rows, columns)
+                one, other = given.get(gate + suffix), given.pop(up + suffix, None)
+                if (one is None) != (other is None):
+                    lost = (up if other is None else gate) + suffix
+                    self.problems.append(f"Cannot fuse routed gate/up projections: {lost} is missing")
+                elif one is not None and other is not None and one.shape[-1] != other.shape[-1]:
+                    self.problems.append(f"{gate}{suffix} and its up_proj have different widths and cannot be fused")
+                elif one is not None and other is not None:
+                    experts, rows, columns = one.shape
+                    given[gate + suffix] = Stored(one.dtype, (experts, rows + other.shape[1], columns))
+
+
+def _message(
+    counts: Mapping[str, int], unexpected: Mapping[str, int], missing: list[str], misshapen: list[str]
+) -> Iterator[str]:
+    """MLX's own words, in its order."""
+    if unexpected:
+        yield f"Received {counts['unexpected']:,} parameters not in model, first {next(iter(unexpected))}"
+    if missing:
+        yield f"Missing {len(missing):,} parameters, first {missing[0]}"
+    if misshapen:
+        yield f"Expected other shapes of {counted(len(misshapen), 'parameter')}, first {misshapen[0]}"
+
+
+def _described(width: int, weight: Stored | None, scales: Stored | None) -> str:
+    if weight is None or scales is None or not weight.shape or not scales.shape or not scales.shape[-1]:
+        return ""
+    bits, group = weight.shape[-1] * 32 // width, width // scales.shape[-1]
+    mode = "affine" if scales.dtype != "U8" else f"mxfp{bits}" if group == 32 else "nvfp4"
+    return f"{mode} {bits}-bit g{group}"
+
+
+def _dropped(name: str, dims: Dims) -> bool:
+    """Layers beyond the config's, which sanitizers leave out."""
+    hit = re.match(r"layers\.(\d+)\.", name)
+    return hit is not None and int(hit[1]) >= dims.layers

@@ -1,0 +1,185 @@
+"""Floor 4, verifier (step 3). One piece of a stored tensor against its source: encode again, decode both, measure.
+
+Reads two files. Our decoder reads everything; mlx's own the first rows of each tensor, or all of them if asked.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsv4recipe.bundle.manifest import shard_path
+from dsv4recipe.files.arena import Arena
+from dsv4recipe.files.sources import Reader
+from dsv4recipe.formats import Ggml, Mxfp4, Mxfp8, Mxtq, Part
+from dsv4recipe.formats.base import BLOCKS, wants_importance
+from dsv4recipe.formats.compare import gaps
+from dsv4recipe.formats.decode import INTEGERS, decode_rows, decode_source
+from dsv4recipe.formats.decode import raw as checked
+from dsv4recipe.formats.encode import encode
+from dsv4recipe.formats.ggml import WEIGHTED
+from dsv4recipe.formats.ggml_encode import encode_rows
+from dsv4recipe.formats.kernels.compare import same_bytes
+from dsv4recipe.importance.model import Importance
+from dsv4recipe.plan.pieces import Piece, Span, columns_of
+from dsv4recipe.verifier.numbers.judge import mlx_agrees
+
+_DTYPES = {"U32": np.uint32, "U8": np.uint8, "F32": np.float32, "F16": np.uint16, "BF16": np.uint16}
+_BLOCK = 1 << 18
+"""Weights decoded at a time: 1 MiB of float32. Half as many take more calls than a smaller cache saves."""
+_ARENA = Arena()
+_AGAIN_ROWS = _JUDGED_ROWS = 16
+"""Rows of every tensor that are encoded again where that is slow, and that mlx's decoder reads too."""
+
+
+@dataclass(slots=True)
+class Gap:
+    """What separates stored numbers from their source: sums over some weights. `same_bytes`: encoding the source again
+    gives the stored bytes. `judged`: mlx reads the numbers that we read."""
+
+    weights: int = 0
+    error: float = 0.0
+    power: float = 0.0
+    max_error: float = 0.0
+    same_bytes: bool = True
+    judged: bool = True
+
+    def add(self, other: Gap) -> None:
+        self.weights += other.weights
+        self.error += other.error
+        self.power += other.power
+        self.max_error = max(self.max_error, other.max_error)
+        self.same_bytes &= other.same_bytes
+        self.judged &= other.judged
+
+    @property
+    def rel_rmse(self) -> float:
+        """sqrt(Σ(ŵ−w)²/Σw²); the root of the error alone where the source is zero everywhere."""
+        return math.sqrt(self.error / self.power) if self.power else math.sqrt(self.error)
+
+    @property
+    def finite(self) -> bool:
+        return math.isfinite(self.error) and math.isfinite(self.power)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A piece with the file of each of its stored parts. `judge_all`: mlx reads every row."""
+
+    piece: Piece
+    files: tuple[str, ...]
+    judge_all: bool = False
+
+
+def measure(pair: Pair, source: Reader, bundle: Path, importance: Importance | None = None) -> Gap:
+    """One piece of the bundle against its source. Where its format weighs errors by an importance file and none is
+    given, it is not encoded again. Raises RecipeError where the source cannot be read, OSError where the bundle cannot.
+    """
+    piece, fmt = pair.piece, pair.piece.format
+    _ARENA.begin()
+    weight = _span(source, piece.weight)
+    scale = None if piece.scale is None else _span(source, piece.scale)
+    parts = fmt.parts(piece.source)
+    stored = [
+        _part(shard_path(bundle, file), part, offset)
+        for part, offset, file in zip(parts, piece.offsets, pair.files, strict=True)
+    ]
+    gap = Gap(math.prod(piece.source.shape))
+    if not isinstance(fmt, Mxtq) and (importance is not None or not wants_importance(fmt)):
+        gap.same_bytes = _encoded_alike(piece, weight, scale, stored, columns_of(piece, importance))
+    if piece.source.stored == "int":
+        gap.max_error = 0.0 if gap.same_bytes or _same_numbers(piece, weight, stored[0]) else math.inf
+        return gap
+    weight, scale = checked(piece.source, weight, scale)
+    rows = piece.source.shape[0] if len(piece.source.shape) == 2 else 1
+    step = max(1, _BLOCK * rows // max(1, gap.weights))
+    exact_copy = gap.same_bytes and isinstance(fmt, Mxfp4 | Mxfp8)
+    judged = rows if pair.judge_all else _JUDGED_ROWS if piece.first_row == 0 else 0
+    memory = _ARENA.empty((step, piece.source.shape[1]), np.float32) if rows > 1 else None
+    for first in range(0, rows, step):
+        last = min(first + step, rows)
+        if exact_copy and first >= judged:
+            break  # the very bits of the source, which decode to its numbers exactly (fact sheet mlx.md 2.3)
+        exact = (
+            decode_rows(piece.source, weight, scale, first, last, memory)
+            if rows > 1
+            else decode_source(piece.source, weight, scale)
+        )
+        block = [array[first:last] for array in stored] if rows > 1 else stored
+        if first < judged:
+            gap.judged &= mlx_agrees(fmt, piece.source, [array[: judged - first] for array in block])
+        (error, power, most), alike = gaps(fmt, piece.source, block, exact)
+        gap.error, gap.power, gap.max_error = gap.error + error, gap.power + power, max(gap.max_error, most)
+        gap.same_bytes &= alike is not False
+    return gap
+
+
+def _encoded_alike(
+    piece: Piece,
+    weight: NDArray[np.uint8],
+    scale: NDArray[np.uint8] | None,
+    stored: Sequence[NDArray[Any]],
+    columns: NDArray[np.float32] | None,
+) -> bool:
+    try:
+        again = _again(piece, weight, scale, columns)
+    except ValueError:  # a value that has no place in the format, or a format that this source cannot take
+        return False
+    return all(same_bytes(a, _bytes(b)[: a.nbytes]) for a, b in zip(again, stored, strict=True))
+
+
+def _again(
+    piece: Piece, weight: NDArray[np.uint8], scale: NDArray[np.uint8] | None, columns: NDArray[np.float32] | None
+) -> tuple[NDArray[Any], ...]:
+    """What the encoder makes of a piece; of ggml types that are searched for, its first rows alone: all of them would
+    take as long as the build."""
+    fmt, source = piece.format, piece.source
+    if isinstance(fmt, Ggml) and fmt.type in WEIGHTED:
+        rows = min(source.shape[0], _AGAIN_ROWS)
+        return (encode_rows(fmt, source, *checked(source, weight, scale), rows, _ARENA.empty, columns),)
+    return encode(fmt, source, weight, scale, _ARENA.empty, columns)
+
+
+def _same_numbers(piece: Piece, weight: NDArray[np.uint8], stored: NDArray[Any]) -> bool:
+    """Whole numbers, whatever the width they are stored in."""
+    dtype = piece.format.type if isinstance(piece.format, Ggml) else getattr(piece.format, "dtype", "")
+    ours = weight.view(INTEGERS[piece.source.dtype])
+    return dtype in INTEGERS and np.array_equal(ours, _bytes(stored).view(INTEGERS[dtype]))
+
+
+def _bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
+    return array.reshape(-1).view(np.uint8)
+
+
+def _part(path: Path, part: Part, offset: int) -> NDArray[Any]:
+    raw = _read(path, offset, part.nbytes)
+    if part.dtype in BLOCKS:
+        return raw.reshape(part.shape[0], -1)
+    return raw.view(_DTYPES[part.dtype]).reshape(part.shape) if part.dtype in _DTYPES else raw
+
+
+def _span(source: Reader, span: Span) -> NDArray[np.uint8]:
+    into = _ARENA.empty((span.end - span.start,), np.uint8)
+    source.read(span, into.data)
+    return into
+
+
+def _read(path: Path, start: int, size: int) -> NDArray[np.uint8]:
+    """Raises OSError, also where the file ends too early."""
+    into = _ARENA.empty((size,), np.uint8)
+    with path.open("rb", buffering=0) as stream:
+        stream.seek(start)
+        done = 0
+        while done < size:
+            count = stream.readinto(into.data[done:])
+            if not count:
+                raise OSError(errno.EIO, "the file ends too early", str(path))
+            done += count
+    return into

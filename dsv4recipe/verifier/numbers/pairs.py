@@ -1,0 +1,105 @@
+"""Floor 4, verifier (step 3). What is compared with what: modules of a bundle, tensors of its source, pieces of both.
+Pure.
+
+Offsets are those of the bundle's own headers, so that anyone's bundle can be compared.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+
+from dsv4recipe.bundle.observe import STRANGER
+from dsv4recipe.bundle.read import BundlePlan
+from dsv4recipe.bundle.view import BundleView
+from dsv4recipe.checkpoint.graph import Checkpoint, Group
+from dsv4recipe.errors import Diagnostic, Where
+from dsv4recipe.plan.model import PlannedModule
+from dsv4recipe.plan.pieces import member_pieces
+from dsv4recipe.plan.shards import PlacedTensor
+from dsv4recipe.verifier.numbers.gap import Pair
+
+
+def other_source(read: BundlePlan, checkpoint: Checkpoint) -> Iterator[Diagnostic]:
+    """V300: digests where the bundle has them, else shapes."""
+    where = Where(checkpoint.folder.place)
+    if read.built and read.plan.source.header_digest != checkpoint.folder.header_digest:
+        yield Diagnostic(
+            "V300", "this is not the checkpoint that the bundle was built from (its headers differ)", where
+        )
+    if read.built:
+        return
+    groups = {group.names: group for group in checkpoint.groups}
+    known = [module for module in read.plan.modules if module.role != STRANGER]
+    odd = [m for m in known if m.sources not in groups or groups[m.sources].shape != m.shape]
+    if odd:
+        message = (
+            f"not the checkpoint of this bundle: {len(odd):,} of {len(known):,} modules are not in it in that shape"
+        )
+        yield Diagnostic("V300", f"{message}, first {odd[0].sources}", where)
+
+
+def comparable(
+    view: BundleView, read: BundlePlan, groups: Mapping[str, Group]
+) -> tuple[list[PlannedModule], list[Diagnostic]]:
+    """The modules that can be decoded, and findings V301 and V306 about the others."""
+    good: list[PlannedModule] = []
+    findings: list[Diagnostic] = []
+    unknown: list[PlannedModule] = []
+    for module in read.plan.modules:
+        if module.sources not in groups or module.format.kind.startswith("unrecognised"):
+            unknown.append(module)
+            continue
+        odd = next(_misplaced(view, module), "")
+        if odd:
+            where = Where(str(view.root), subject=module.path or module.disk)
+            findings.append(Diagnostic("V301", f"{odd} is not stored as planned", where, "build the bundle again"))
+        else:
+            good.append(module)
+    if unknown:
+        message = f"{len(unknown):,} modules are of no known format and were not compared, first {unknown[0].disk}"
+        findings.append(Diagnostic("V306", message, Where(str(view.root)), severity="warning"))
+    return good, findings
+
+
+def _misplaced(view: BundleView, module: PlannedModule) -> Iterator[str]:
+    for stem in module.stems:
+        for part in module.parts:
+            entry = view.tensors.get(stem, {}).get(part.suffix)
+            if entry is None or (entry.dtype, entry.shape) != (part.dtype, part.shape):
+                yield stem + part.suffix
+
+
+def chosen(
+    modules: Sequence[PlannedModule], groups: Mapping[str, Group], sample: int, seed: int
+) -> tuple[frozenset[str], int]:
+    """The names of the source tensors to measure, and how many there are. The same for the same seed."""
+    names = sorted({member.name for module in modules for member in groups[module.sources].members})
+    if not sample or sample >= len(names):
+        return frozenset(names), len(names)
+    return frozenset(random.Random(seed).sample(names, sample)), len(names)
+
+
+def pairs(
+    view: BundleView,
+    modules: Sequence[PlannedModule],
+    groups: Mapping[str, Group],
+    wanted: frozenset[str],
+    *,
+    judge_all: bool,
+) -> Iterator[tuple[str, Pair]]:
+    """(disk stem of the module, piece) of everything to measure, in the order of the modules."""
+    for module in modules:
+        stems = module.stems
+        for number, member in enumerate(groups[module.sources].members):
+            if member.name not in wanted:
+                continue
+            stem = stems[number if module.per_expert else 0]
+            parts = [part for part in module.parts if part.fill is None]
+            placed = [
+                PlacedTensor(stem + part.suffix, module, part, number, view.tensors[stem][part.suffix].start)
+                for part in parts
+            ]
+            files = tuple(view.shard_of[tensor.name] for tensor in placed)
+            for piece in member_pieces(member, module, placed, number):
+                yield module.disk, Pair(piece, files, judge_all)

@@ -1,0 +1,82 @@
+"""Floor 4, verifier (child side). Entry point: arguments in, one JSON document on stdout, everything else on stderr.
+
+Runs as `python -m dsv4recipe.verifier.runtime.probe` and, by path, as `python .../runtime/probe`, which is how the
+parent starts it: the interpreter then needs no copy of this project, and parent and child are always of one version.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+if not __package__:  # started by path: become a package, and let no module here shadow an installed one
+    _here = Path(__file__).resolve().parent
+    sys.path = [entry for entry in sys.path if Path(entry or ".").resolve() != _here]
+    __package__ = "dsv4recipe_probe"
+    _spec = importlib.util.spec_from_file_location(
+        __package__, _here / "__init__.py", submodule_search_locations=[str(_here)]
+    )
+    if _spec is not None:
+        sys.modules[__package__] = importlib.util.module_from_spec(_spec)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="probe", description="Load a bundle in the installed runtime and report.")
+    parser.add_argument("bundle", type=Path, nargs="?", help="the bundle's folder (transformers: the source's)")
+    parser.add_argument("--available", action="store_true", help="only say which loaders can run here")
+    parser.add_argument("--loader", help="jang-strict, jang, vmlx, mlx-vlm, rapid-mlx, mlx-lm; or transformers")
+    parser.add_argument("--dense", type=Path, help="source checkpoint (tiny): compare with its dense model")
+    parser.add_argument("--decoded", action="store_true", help="compare with the bundle's own tensors, decoded (tiny)")
+    parser.add_argument("--reference", type=Path, help="logits (.npy) of the same prompt to compare with")
+    parser.add_argument(
+        "--tokens", type=int, help="length of the prompt (default: beyond window and top-k); 0: load only"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the prompt's token ids")
+    parser.add_argument("--logits", type=Path, help="write the logits of all positions here (float32 .npy)")
+    parser.add_argument("--question", help="have it answered")
+    parser.add_argument("--limit", type=int, default=256, help="tokens of the answer at most")
+    parser.add_argument("--memory", type=int, help="bytes that this process may take")
+    parser.add_argument("--scratch", type=Path, help="an empty folder for everything the runtime writes")
+    parser.add_argument("--json", action="store_true", help="the document on one line")
+    args = parser.parse_args()
+    if not args.available and not (args.bundle and args.loader):
+        parser.error("BUNDLE and --loader are needed, or --available")
+    return args
+
+
+def main() -> int:
+    """0 when the document is written, whatever it says; anything else is a crash."""
+    args = _arguments()
+    document_fd = os.dup(1)
+    os.dup2(2, 1)  # what runtimes print, in Python or in C, must not mix with the document
+    with tempfile.TemporaryDirectory() as own:
+        scratch = (args.scratch or Path(own)).resolve()
+        from .environment import isolate, limit_memory, peak_memory
+
+        isolate(scratch)
+        limited = limit_memory(args.memory)
+        from .session import Task, available, examine
+
+        if args.available:
+            document = available()
+        else:
+            names = ("dense", "decoded", "tokens", "seed", "logits", "question", "limit")
+            wanted = {name: getattr(args, name) for name in names}
+            references = {"reference": args.reference} if args.reference else {}
+            document = examine(args.loader, Task(args.bundle, scratch, references=references, **wanted))
+        document["memory"] = {"limited": limited, "peak": peak_memory()}
+    with os.fdopen(document_fd, "w", encoding="utf-8") as out:
+        json.dump(document, out, indent=None if args.json else 1)
+        out.write("\n")
+        out.flush()
+    sys.stderr.flush()
+    os._exit(0)  # a runtime's leftover threads must neither delay the end nor change the exit code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Floor 4, verifier (step 4). `verify --runtime`: chooses the runtimes, runs each, one step of the proof for each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dsv4recipe.errors import Diagnostic, Where
+from dsv4recipe.runtimes.vmlx import sidecar as vmlx_sidecar
+from dsv4recipe.verifier.result import Step
+from dsv4recipe.verifier.runtime.child import USUAL, Limits, Question, probe_runtime
+from dsv4recipe.verifier.runtime.choose import ALL, Asked, Chosen, choose, interpreters
+from dsv4recipe.verifier.runtime.findings import runtime_findings
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeRun:
+    """What step 4 shall do: `runtime` is a name or "all"; `python` interpreters as `--runtime-python` takes them
+    ([NAME=]PATH); `load_only` reads headers and shapes and runs nothing; `question` is asked of each runtime."""
+
+    runtime: str
+    python: tuple[str, ...] = ()
+    load_only: bool = False
+    question: Question | None = None
+    limits: Limits = USUAL
+
+
+def choices(root: Path, targets: Iterable[str], run: RuntimeRun) -> tuple[Chosen, ...]:
+    """The runtimes of a run, before anything is started. Raises RecipeError V222 for unknown names."""
+    asked = Asked(root, tuple(targets), _model_type(root), (root / vmlx_sidecar.NAME).is_file())
+    return choose(run.runtime, asked, interpreters(run.python))
+
+
+def runtime_steps(root: Path, source: Path | None, chosen: tuple[Chosen, ...], run: RuntimeRun) -> tuple[Step, ...]:
+    """A step for each runtime, the skipped ones too; for "all", an error where not one was run."""
+    steps = []
+    for each in chosen:
+        name = f"runtime {each.runtime.name}"
+        if each.skipped is not None:
+            steps.append(Step(name, (each.skipped,)))
+            continue
+        result = probe_runtime(
+            root,
+            each.runtime.name,
+            python=each.python,
+            dense=source,
+            decoded=source is not None and (root / vmlx_sidecar.NAME).is_file(),
+            tokens=0 if run.load_only else None,
+            question=run.question,
+            limits=run.limits,
+        )
+        steps.append(Step(name, runtime_findings(result), result.facts))
+    if run.runtime == ALL and all(each.skipped is not None for each in chosen):
+        steps.append(Step("runtime all", (_nothing_ran(root, chosen),)))
+    return tuple(steps)
+
+
+def _nothing_ran(root: Path, chosen: tuple[Chosen, ...]) -> Diagnostic:
+    names = ", ".join(each.runtime.name for each in chosen)
+    why = f"no interpreter is known for {names}" if names else "no runtime that can be installed loads its names"
+    hint = "sh scripts/runtimes makes an environment for each runtime and prints the variables that name them"
+    return Diagnostic("V231", f"no runtime was run: {why}", Where(str(root)), hint)
+
+
+def _model_type(root: Path) -> str:
+    try:
+        config = json.loads((root / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    found = config.get("model_type") if isinstance(config, dict) else None
+    return found if isinstance(found, str) else ""
