@@ -1,4 +1,7 @@
-"""Floor 0. Paths as people type them: `~` is a home folder wherever a path is taken. Asks for home folders."""
+"""Floor 0. Paths as people type them, and what tools leave in folders. Asks the system for home folders, nothing else.
+
+`~` is a home folder wherever a path is taken.
+"""
 
 from __future__ import annotations
 
@@ -27,3 +30,14 @@ def as_path(path: str | os.PathLike[str]) -> Path:
     """The path that a user means, `~` expanded as in `expanded`. Raises RecipeError U016."""
     found = Path(expanded(os.fspath(path)))
     return found.absolute() if str(found).startswith("~") else found  # Path makes "~x" of "./~x"
+
+
+_LEFT = frozenset(("__MACOSX", "__pycache__", "@eaDir", "lost+found", "Thumbs.db", "desktop.ini"))
+
+
+def left_by_tools(name: str) -> bool:
+    """Whether a file (relative, posix) is what version control, download clients and desktops leave in a folder.
+
+    Everything hidden is: .git, .gitattributes, .cache/huggingface, .DS_Store, ._x beside each x. No loader reads these.
+    """
+    return any(part.startswith(".") or part in _LEFT for part in name.split("/"))

@@ -1,9 +1,14 @@
-"""Floor 3, bundle. Every byte of a bundle against its manifest. Reads files, writes none."""
+"""Floor 3, bundle. Every byte of a bundle against its manifest. Reads files, writes none.
+
+What the weights and a loader depend on must be as it was built. What people edit (the card, licences, the copy of the
+recipe) may differ, and is reported as a warning. What tools leave beside it is not looked at.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +17,17 @@ from dsv4recipe.bundle.manifest import NAME, is_one_file, manifest_path, manifes
 from dsv4recipe.checkpoint.safe_path import path_problem
 from dsv4recipe.checkpoint.strict_json import reason
 from dsv4recipe.errors import Diagnostic, Where
+from dsv4recipe.paths import left_by_tools
 
 _CHUNK = 1 << 20
+_EDITED = re.compile(r"(?:README(?:\.upstream)?\.md|LICEN[CS]E[^/]*|NOTICE[^/]*|recipe\.yaml)", re.IGNORECASE)
+"""What people edit, complete or leave out, and neither weights nor loaders depend on."""
+_READ = re.compile(
+    r".*\.(?:safetensors|py|jinja|model|tiktoken|bin|pt|pth|npz)|(?:vocab|merges)\.txt|"
+    r".*(?:config|token|vocab|merges|template|processor|index|adapter|params|jang)[^/]*\.json",
+    re.IGNORECASE,
+)
+"""What one loader or another reads when it finds it."""
 
 
 def hash_file(path: Path) -> tuple[int, str]:
@@ -27,8 +41,8 @@ def hash_file(path: Path) -> tuple[int, str]:
 
 
 def check_files(folder: Path, manifest: Mapping[str, Any], ignore: frozenset[str] = frozenset()) -> list[Diagnostic]:
-    """Findings V010 to V014 and V016: files missing, of another size, with other bytes, unlisted or unreadable, and a
-    manifest that is not as it was built. Every byte of the folder, or of the one file, is read."""
+    """Findings V010 to V014, V016 and V017: files missing, of another size, with other bytes, edited, unlisted or
+    unreadable, and a manifest that is not as it was built. Every byte of the folder, or of the one file, is read."""
     listed = manifest.get("files")
     if not isinstance(listed, dict) or not listed:
         return [_finding("V014", "the manifest lists no files", manifest_path(folder))]
@@ -41,12 +55,13 @@ def check_files(folder: Path, manifest: Mapping[str, Any], ignore: frozenset[str
     if is_one_file(folder):
         return found
     for name in sorted(_files(folder) - set(listed) - {NAME} - ignore):
-        hint = (
-            "remove it: loaders read every shard they find"
-            if name.endswith(".safetensors")
-            else "remove it, or ignore it"
-        )
-        found.append(_finding("V013", f"{name} is not part of the bundle", folder / name, hint))
+        path, message = folder / name, f"{name} is not part of the bundle"
+        if left_by_tools(name):
+            continue
+        if _READ.fullmatch(name):
+            found.append(_finding("V013", message, path, "remove it: loaders read such files where they find them"))
+        else:
+            found.append(_finding("V013", f"{message}; no loader reads it", path, "", "warning"))
     return found
 
 
@@ -68,6 +83,8 @@ def _file(folder: Path, name: str, entry: Any) -> list[Diagnostic]:
     if path_problem(name) or type(wanted[0]) is not int or not isinstance(wanted[1], str):
         message = f"the manifest lists an unsafe name or a broken entry: {name!r:.300}"
         return [_finding("V014", message, manifest_path(folder))]
+    if _EDITED.fullmatch(name):
+        return _edited(name, path, wanted)
     if not path.is_file():
         return [_finding("V010", f"{name} is missing", path, "copy or build the bundle again")]
     size = path.stat().st_size
@@ -78,6 +95,18 @@ def _file(folder: Path, name: str, entry: Any) -> list[Diagnostic]:
         message = f"{name} does not hold the bytes that were built (sha256 differs)"
         return [_finding("V012", message, path, "the file was damaged or edited: copy it again")]
     return []
+
+
+def _edited(name: str, path: Path, wanted: tuple[object, object]) -> list[Diagnostic]:
+    """What became of a file that people edit: a warning, as neither weights nor loaders depend on it."""
+    if not path.is_file():
+        message = f"{name} is missing; no loader needs it"
+        hint = "put it back before you publish the bundle: a licence often has to go with the weights"
+        return [_finding("V017", message, path, hint, "warning")]
+    if path.stat().st_size == wanted[0] and hash_file(path) == wanted:
+        return []
+    message = f"{name} was edited after the build; no loader reads it, and everything else is checked without it"
+    return [_finding("V017", message, path, "", "warning")]
 
 
 def _unreadable(name: str, error: OSError, path: Path) -> Diagnostic:
@@ -92,5 +121,5 @@ def _files(folder: Path) -> set[str]:
     }
 
 
-def _finding(code: str, message: str, path: Path, hint: str = "") -> Diagnostic:
-    return Diagnostic(code, message, Where(str(path)), hint)
+def _finding(code: str, message: str, path: Path, hint: str = "", severity: str = "error") -> Diagnostic:
+    return Diagnostic(code, message, Where(str(path)), hint, severity)

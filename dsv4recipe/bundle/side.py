@@ -15,6 +15,7 @@ from typing import Any
 
 from dsv4recipe.bundle.gguf_view import metadata_differences
 from dsv4recipe.bundle.manifest import INDEX_NAME, NAME, PLAN_NAME, is_one_file
+from dsv4recipe.paths import left_by_tools
 
 _OURS = {NAME, PLAN_NAME, INDEX_NAME, "recipe.yaml", "README.md"}
 _CONFIG = "config.json"
@@ -68,7 +69,7 @@ def _listing(root: Path) -> dict[str, Path]:
         for name in names:
             path = Path(base) / name
             relative = path.relative_to(root).as_posix()
-            if relative not in _OURS and not name.startswith(".") and not _is_shard(relative):
+            if relative not in _OURS and not left_by_tools(relative) and not _is_shard(relative):
                 found[relative] = path
     return found
 

@@ -12,6 +12,7 @@ from dsv4recipe.bundle.manifest import INDEX_NAME, is_one_file
 from dsv4recipe.checkpoint.header import Header, TensorEntry, read_header
 from dsv4recipe.checkpoint.strict_json import read_object
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
+from dsv4recipe.paths import left_by_tools
 
 _SUFFIXES = (".weight", ".scales", ".biases", ".tq_packed", ".tq_norms", ".tq_bits")
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors|model\.safetensors")
@@ -73,7 +74,7 @@ def open_bundle(root: Path) -> tuple[BundleView, list[Diagnostic]]:
             stem, suffix = split_name(entry.name)
             tensors.setdefault(stem, {})[suffix] = entry
     files: dict[str, Mapping[str, Any]] = {}
-    for path in sorted(root.glob("*.json")):
+    for path in sorted(path for path in root.glob("*.json") if not left_by_tools(path.name)):
         try:
             files[path.name] = read_object(path, _JSON_LIMIT, path.name, "V022")[0]
         except RecipeError as error:

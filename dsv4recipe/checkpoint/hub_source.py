@@ -21,6 +21,7 @@ from dsv4recipe.hub.address import SCHEME, Address
 from dsv4recipe.hub.error import HubError
 from dsv4recipe.hub.failures import refusal
 from dsv4recipe.hub.repository import Repository, open_repository
+from dsv4recipe.paths import left_by_tools
 
 _CONNECTIONS = 8
 
@@ -43,8 +44,7 @@ class HubSource:
         return sorted({name.partition("/")[0] for name in self.repository.files})
 
     def tree(self) -> Sequence[str]:
-        hidden = (name for name in self.repository.files if any(p.startswith(".") for p in name.split("/")[:-1]))
-        return sorted(set(self.repository.files) - set(hidden))
+        return sorted(name for name in self.repository.files if not left_by_tools(name))
 
     def holds(self, name: str, named_by: str) -> bool:
         problem = path_problem(name)

@@ -16,7 +16,7 @@ from dsv4recipe.checkpoint.safe_path import safe_path
 from dsv4recipe.checkpoint.strict_json import TooLargeError, regular_size
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.hub.address import SCHEME, parse_address
-from dsv4recipe.paths import as_path
+from dsv4recipe.paths import as_path, left_by_tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Source(Protocol):
         """The names at the top, sorted, folders too. Raises OSError."""
 
     def tree(self) -> Sequence[str]:
-        """All files, sorted; hidden folders are left out."""
+        """All files, sorted, without hidden ones and what else tools leave."""
 
     def holds(self, name: str, named_by: str) -> bool:
         """Whether there is such a file. Raises RecipeError C005 for an unsafe name; `named_by` is where it stands."""
@@ -77,7 +77,7 @@ class FolderSource:
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             base = Path(folder).relative_to(self.root)
             found += [(base / name).as_posix() for name in names]
-        return sorted(found)
+        return sorted(name for name in found if not left_by_tools(name))
 
     def holds(self, name: str, named_by: str) -> bool:
         return safe_path(self.root, name, named_by).exists()

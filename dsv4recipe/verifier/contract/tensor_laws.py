@@ -12,6 +12,7 @@ from dsv4recipe.bundle.view import BundleView
 from dsv4recipe.checkpoint.dims import text_section
 from dsv4recipe.checkpoint.header import TensorEntry
 from dsv4recipe.errors import Diagnostic, Where
+from dsv4recipe.paths import left_by_tools
 from dsv4recipe.runtimes import Target
 from dsv4recipe.runtimes.vmlx import sidecar as vmlx_sidecar
 from dsv4recipe.verifier.contract.picture import Picture, SeenModule
@@ -23,7 +24,7 @@ def no_stray_shards(view: BundleView, picture: Picture, target: Target) -> Findi
     """No tensors beside the shards: mlx-lm and jang load whatever `model*.safetensors` there is (lint 9)."""
     known = {header.file for header in view.shards} | {vmlx_sidecar.NAME}
     for path in sorted(view.root.glob("*.safetensors")):
-        if path.name not in known:
+        if path.name not in known and not left_by_tools(path.name):
             message = f"{path.name} is no shard of this bundle; loaders that glob would merge it in silence"
             yield Diagnostic("V135", message, Where(str(path)), "move it out of the folder")
 
