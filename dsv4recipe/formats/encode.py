@@ -96,18 +96,19 @@ def encode(
     raise ValueError(f"no encoder for format {fmt.kind!r}")
 
 
-def _spans(rows: int, columns: int) -> list[tuple[int, int]]:
-    """Row ranges of about `_BLOCK` weights, a multiple of 8 rows each but the last."""
-    step = max(8, _BLOCK // max(columns, 1) // 8 * 8)
+def _spans(rows: int, columns: int, step: int = 0) -> list[tuple[int, int]]:
+    """Row ranges of `step` rows, or of about `_BLOCK` weights, a multiple of 8 rows each but the last."""
+    step = step or max(8, _BLOCK // max(columns, 1) // 8 * 8)
     return [(start, min(start + step, rows)) for start in range(0, rows, step)]
 
 
 def blocks(
-    source: SourceTensor, weight: Bytes, scale: Bytes | None, empty: Empty = np.empty
+    source: SourceTensor, weight: Bytes, scale: Bytes | None, empty: Empty = np.empty, step: int = 0
 ) -> Iterator[tuple[int, Floats]]:
-    """(first row, float32 rows) block by block, every value finite. A block (of `empty`) is gone with the next."""
+    """(first row, float32 rows) block by block, of `step` rows where given, every value finite. A block (of `empty`)
+    is gone with the next."""
     rows, columns = rows_of(source)
-    spans = _spans(rows, columns)
+    spans = _spans(rows, columns, step)
     memory = empty((spans[0][1] if spans else 0, columns), np.float32)
     for start, stop in spans:
         block = decode_rows(source, weight, scale, start, stop, memory)
@@ -172,7 +173,7 @@ def _affine(
         part, four = slice(start, stop), chosen[:, : stop - start]
         if source.stored == "fp4":
             if fitted:
-                _fit_fp4(fmt, dtype, packed[part], exponents[part], importance, start, four)
+                fit_fp4(fmt, dtype, packed[part], exponents[part], importance, start, four)
             affine.quantize_fp4(
                 packed[part], exponents[part], fmt.bits, fmt.group_size, words[part], four[2], four[3], fitted
             )
@@ -190,7 +191,7 @@ def _affine(
     return words, scales, biases
 
 
-def _fit_fp4(
+def fit_fp4(
     fmt: Affine, dtype: str, packed: Bytes, exponents: Bytes, importance: Floats | None, start: int, four: Floats
 ) -> None:
     """Scales and biases of rows `start`… → `four`, as the fit kernel gives them. Raises NotExact."""

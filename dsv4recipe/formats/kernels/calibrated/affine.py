@@ -91,6 +91,7 @@ def fit_group(values, weights, columns, levels, kind, seeds, turns, scales, bias
     for lane in range(LANES):
         low[lane] = high[lane] = values[lane]
         best[lane] = np.float32(np.inf)
+        scales[lane] = biases[lane] = np.float32(np.nan)
     for j in range(1, columns):
         value = values[j * LANES : (j + 1) * LANES]
         for lane in range(LANES):
@@ -116,22 +117,24 @@ def fit_group(values, weights, columns, levels, kind, seeds, turns, scales, bias
 
 @kernel
 def encode_panels(  # type: ignore[no-untyped-def]
-    u, pivots, size, targets, errors, panels, bits, group, kind, seeds, turns, codes, scales, biases
+    u, pivots, size, targets, errors, panels, bits, group, kind, fitted, seeds, turns, codes, scales, biases
 ):
-    """targets: flat [panels, size, 16], the weights in, spoiled; errors: as large, scratch → codes uint8 flat [panels,
-    size, 16]; scales, biases: float32 flat [panels, size/group, 16], as stored."""
+    """targets: flat [panels, size, 16], the weights in, spoiled; errors: as large, scratch → errors: what the codes
+    leave; codes uint8 flat [panels, size, 16]; scales, biases: float32 flat [panels, size/group, 16], as stored, which
+    are taken as they are where `fitted`, and else NaN where no fit has finite numbers."""
     levels = np.float32((1 << bits) - 1)
     groups = size // group
     weights = targets.copy()
     for g in range(groups - 1, -1, -1):
         first, last = g * group, (g + 1) * group
         feed(u, size, errors, targets, panels, first, last, last, size)
-        for panel in range(panels):
-            at, to = (panel * size + first) * LANES, (panel * groups + g) * LANES
-            fit_group(
-                targets[at : at + group * LANES], pivots[first:last], group, levels, kind, seeds, turns,
-                scales[to : to + LANES], biases[to : to + LANES],
-            )  # fmt: skip
+        if not fitted:
+            for panel in range(panels):
+                at, to = (panel * size + first) * LANES, (panel * groups + g) * LANES
+                fit_group(
+                    targets[at : at + group * LANES], pivots[first:last], group, levels, kind, seeds, turns,
+                    scales[to : to + LANES], biases[to : to + LANES],
+                )  # fmt: skip
         for strip in range(last - STRIP, first - 1, -STRIP):
             if strip + STRIP < last:
                 feed(u, size, errors, targets, panels, strip, strip + STRIP, strip + STRIP, last)

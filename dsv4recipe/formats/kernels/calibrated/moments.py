@@ -44,6 +44,16 @@ def blend(h, size, own, pool, pooled, order, ridge):  # type: ignore[no-untyped-
     return mean
 
 
+@kernel
+def mirror(h, size):  # type: ignore[no-untyped-def]
+    """The upper triangle of h, flat [size, size], is copied to the lower one, tile by tile."""
+    for top in range(0, size, 32):
+        for left in range(top, size, 32):
+            for i in range(top, min(top + 32, size)):
+                for j in range(max(left, i + 1), min(left + 32, size)):
+                    h[j * size + i] = h[i * size + j]
+
+
 Array = np.ndarray
 
 

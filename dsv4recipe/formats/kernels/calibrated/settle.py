@@ -49,7 +49,7 @@ def _refit(h, size, first, group, kind, values, slopes, errors, pulls, scales, b
         bias = stored(np.float32(biases[lane] + (qq * c2 - q1 * c1) / spread), kind)
         ds, db = np.float64(scale) - np.float64(scales[lane]), np.float64(bias) - np.float64(biases[lane])
         gain = 2.0 * (c1 * ds + c2 * db) - (qq * ds * ds + 2.0 * q1 * ds * db + m * db * db)
-        kept = usable and gain > 0.0 and scale > _TINY
+        kept = usable and gain > 0.0 and abs(scale) > _TINY
         more[lane] = np.float32(ds) if kept else ZERO
         shift[lane] = np.float32(db) if kept else ZERO
         scales[lane] = scale if kept else scales[lane]
