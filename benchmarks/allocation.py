@@ -18,10 +18,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from dsv4recipe import load_recipe, make_plan, open_checkpoint
-from dsv4recipe.allocate.machine import room
-from dsv4recipe.allocate.outcome import by_role, curve
-from dsv4recipe.allocate.problem import Problem
-from dsv4recipe.allocate.run import Wishes, prepare
+from dsv4recipe.allocation.machine import room
+from dsv4recipe.allocation.outcome import by_role, curve
+from dsv4recipe.allocation.problem import Problem
+from dsv4recipe.allocation.run import Wishes, prepare
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.synth import synthesize
 from dsv4recipe.cli.main import run

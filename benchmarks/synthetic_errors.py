@@ -10,8 +10,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from dsv4recipe.allocate.error_table import SYNTHETIC, ErrorTable, errors_text, format_key
-from dsv4recipe.allocate.measure import distances
+from dsv4recipe.allocation.error_table import SYNTHETIC, ErrorTable, errors_text, format_key
+from dsv4recipe.allocation.measure import distances
 from dsv4recipe.checkpoint.synth_values import Draw, bf16, fp4, fp8
 from dsv4recipe.formats import Affine, Format, Keep, Mxtq, SourceTensor
 from dsv4recipe.formats.affine import BITS, GROUP_SIZES

@@ -16,15 +16,15 @@ FLOOR = {
     "errors": 0, "paths": 0, "units": 0, "version": 0,
     "formats": 1, "hub": 1, "recipe": 1, "checkpoint": 1, "importance": 1,
     "runtimes": 2,
-    "plan": 3, "bundle": 3, "allocate": 3, "advice": 3,
-    "files": 4, "builder": 4, "verifier": 4, "report": 4,
+    "plan": 3, "bundle": 3, "allocation": 3, "advice": 3,
+    "files": 4, "builder": 4, "verifier": 4, "reports": 4,
     "api": 5,
     "cli": 6,
 }  # fmt: skip
 SAME_FLOOR = {
     ("paths", "errors"),
     ("recipe", "formats"), ("checkpoint", "formats"), ("recipe", "hub"), ("checkpoint", "hub"), ("bundle", "plan"),
-    ("allocate", "plan"), ("advice", "plan"), ("advice", "allocate"),
+    ("allocation", "plan"), ("advice", "plan"), ("advice", "allocation"),
     ("builder", "files"), ("verifier", "files"),
 }  # fmt: skip
 """Neighbours that may be called: formats are the vocabulary of recipe and checkpoint, which may both lie on the hub; a

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from dsv4recipe.allocate.machine import RESERVE, Room, room
+from dsv4recipe.allocation.machine import RESERVE, Room, room
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.model import Recipe

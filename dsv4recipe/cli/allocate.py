@@ -38,7 +38,7 @@ class Kinds(click.ParamType):  # type: ignore[type-arg]
 
 def print_priors(ctx: click.Context, param: click.Parameter, asked: bool) -> None:  # noqa: ARG001 - click's signature
     if asked:
-        from dsv4recipe.allocate.priors import SHIPPED
+        from dsv4recipe.allocation.priors import SHIPPED
 
         click.echo(SHIPPED.read_text(encoding="utf-8"), nl=False)
         ctx.exit()
@@ -112,12 +112,12 @@ def command(
     RECIPE gives source, target and the rules for everything that is not allocated (control tensors, norms, routers).
     """
     from dsv4recipe import load_recipe, open_checkpoint
-    from dsv4recipe.allocate import error_table
-    from dsv4recipe.allocate.budget import fitting, per_weight, sized
-    from dsv4recipe.allocate.machine import room
-    from dsv4recipe.allocate.outcome import allocation_data
-    from dsv4recipe.allocate.run import Wishes, prepare
-    from dsv4recipe.allocate.write import write
+    from dsv4recipe.allocation import error_table
+    from dsv4recipe.allocation.budget import fitting, per_weight, sized
+    from dsv4recipe.allocation.machine import room
+    from dsv4recipe.allocation.outcome import allocation_data
+    from dsv4recipe.allocation.run import Wishes, prepare
+    from dsv4recipe.allocation.write import write
     from dsv4recipe.cli.allocate_view import measuring, print_allocation
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.files.outputs import ERRORS, RECIPE, check_output, write_output

@@ -60,14 +60,14 @@ def command(
     checkpoint on the hub, no more than the scratch is kept on the disk at any time.
     """
     from dsv4recipe import build
+    from dsv4recipe.api.named import Planner
     from dsv4recipe.cli.engines import engine_of
-    from dsv4recipe.cli.planned import Planner
     from dsv4recipe.cli.progress import watching
 
     made_by = engine_of(engine, scheduler, workers)
     planner = Planner(source, importance_file)
     if locked:
-        from dsv4recipe.cli.locking import held_to, lock_path
+        from dsv4recipe.api.lock import held_to, lock_path
 
         plan = held_to(recipe, planner.checkpoint, lock_path(recipe), planner.importance)
     else:

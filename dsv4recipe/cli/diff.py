@@ -35,10 +35,10 @@ def command(
     Of a bundle only headers and small files are read. Between two bundles, side files are compared too.
     """
     from dsv4recipe import diff
+    from dsv4recipe.api.named import Planner
     from dsv4recipe.bundle.side import side_differences
     from dsv4recipe.cli.diff_view import print_diff
     from dsv4recipe.cli.output import print_json
-    from dsv4recipe.cli.planned import Planner
 
     old, new = Planner(source, importance_file, release).sides(before, after)
     found = diff(old.plan, new.plan)

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
 import click
 
 from dsv4recipe.cli.output import console, table
 from dsv4recipe.plan.diff import Change, PlanDiff
+from dsv4recipe.plan.diff_groups import ROWS, merged, named
 from dsv4recipe.units import gigabytes
-
-ROWS = 16
-"""Groups and facts that are shown, largest byte delta first; --json has all."""
-
-_LAYERS = re.compile(r"\{([\d,-]+)\}")
 
 
 def print_diff(found: PlanDiff) -> None:
@@ -43,38 +37,6 @@ def print_diff(found: PlanDiff) -> None:
 def _more(rows: Sequence[object], shown: int, noun: str) -> None:
     if len(rows) > shown:
         click.echo(f"  and {len(rows) - shown:,} more {noun}: --json shows all")
-
-
-def merged(changes: Iterable[Change]) -> list[Change]:
-    """Groups that differ in the last part of their name alone as one: `attn.{wo_a,wo_b} ×86`."""
-    found: dict[tuple[str, str, str], list[Change]] = {}
-    for change in changes:
-        found.setdefault((change.pattern.rpartition(".")[0], change.before, change.after), []).append(change)
-    return [_one(head, each) for (head, _, _), each in found.items()]
-
-
-def _one(head: str, changes: Sequence[Change]) -> Change:
-    if len(changes) == 1:
-        return changes[0]
-    names = ",".join(sorted(change.pattern.rpartition(".")[2] for change in changes))
-    return replace(
-        changes[0],
-        pattern=f"{head}.{{{names}}}".removeprefix("."),
-        count=sum(change.count for change in changes),
-        bytes_before=sum(change.bytes_before for change in changes),
-        bytes_after=sum(change.bytes_after for change in changes),
-    )
-
-
-def _short(match: re.Match[str]) -> str:
-    """ "{2,4,6,8,10,42}" → "{2,4,…,42}"."""
-    runs = match[1].split(",")
-    return match[0] if len(runs) < 6 else f"{{{runs[0]},{runs[1]},…,{runs[-1]}}}"
-
-
-def named(change: Change) -> str:
-    """The pattern with its count: `model.layers.{0-42}.mlp.switch_mlp.gate_proj ×43`; long layer lists are cut."""
-    return _LAYERS.sub(_short, change.pattern) + (f" ×{change.count}" if change.count > 1 else "")
 
 
 def _row(change: Change) -> tuple[str, str, str, str, str]:

@@ -30,9 +30,9 @@ def command(
     NAME is a source tensor, a module path or a name on disk, in any runtime's dialect.
     """
     from dsv4recipe import load_recipe
+    from dsv4recipe.api.named import Planner
     from dsv4recipe.cli.explain_view import print_explanation
     from dsv4recipe.cli.output import print_json
-    from dsv4recipe.cli.planned import Planner
     from dsv4recipe.plan.explain import explain
 
     planner = Planner(source, importance_file, release)

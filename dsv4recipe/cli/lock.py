@@ -37,9 +37,9 @@ def command(
 
     Reads headers, never weights: that the weights behind them are the same is for `verify --source` to prove.
     """
-    from dsv4recipe.cli.locking import held_to, lock_now, lock_path, locked_text
+    from dsv4recipe.api.lock import held_to, lock_now, lock_path, locked_text
+    from dsv4recipe.api.named import Planner
     from dsv4recipe.cli.output import print_json
-    from dsv4recipe.cli.planned import Planner
     from dsv4recipe.files.outputs import LOCK, check_output, write_output
 
     path = output or lock_path(recipe)

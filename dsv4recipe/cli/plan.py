@@ -45,10 +45,10 @@ def command(
     from dsv4recipe import load_recipe, make_plan
     from dsv4recipe.advice.advise import advise, as_errors
     from dsv4recipe.advice.fit import fit, machine_said
+    from dsv4recipe.api.named import Planner
     from dsv4recipe.checkpoint.layout import LayoutSource
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.cli.plan_view import print_plan
-    from dsv4recipe.cli.planned import Planner
     from dsv4recipe.errors import RecipeError
     from dsv4recipe.files.outputs import PLAN, check_output, write_output
     from dsv4recipe.plan.canonical import dump_plan, plan_data

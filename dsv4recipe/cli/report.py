@@ -35,12 +35,12 @@ def command(
 
     The page needs no network and holds no time, host or path: same inputs, same bytes.
     """
+    from dsv4recipe.api.named import Planner
     from dsv4recipe.cli.output import print_json
-    from dsv4recipe.cli.planned import Planner
     from dsv4recipe.files.outputs import PAGE, check_output, write_output
-    from dsv4recipe.report.curve import read_allocation
-    from dsv4recipe.report.numbers import read_numbers
-    from dsv4recipe.report.page import render_page
+    from dsv4recipe.reports.curve import read_allocation
+    from dsv4recipe.reports.numbers import read_numbers
+    from dsv4recipe.reports.page import render_page
     from dsv4recipe.runtimes import get
     from dsv4recipe.verifier.contract.check import check_contract
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from dsv4recipe import build, load_recipe, make_plan, verify
-from dsv4recipe.allocate.machine import kv_bytes, room
-from dsv4recipe.allocate.priors import nominal_bits, read_priors
-from dsv4recipe.allocate.problem import Problem, Spent
-from dsv4recipe.allocate.run import Wishes, prepare
-from dsv4recipe.allocate.write import write
+from dsv4recipe.allocation.machine import kv_bytes, room
+from dsv4recipe.allocation.priors import nominal_bits, read_priors
+from dsv4recipe.allocation.problem import Problem, Spent
+from dsv4recipe.allocation.run import Wishes, prepare
+from dsv4recipe.allocation.write import write
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.cli.main import run
 from dsv4recipe.errors import RecipeError

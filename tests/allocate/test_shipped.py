@@ -13,7 +13,7 @@ import pytest
 
 import dsv4recipe
 from dsv4recipe import load_recipe, make_plan
-from dsv4recipe.allocate.machine import room
+from dsv4recipe.allocation.machine import room
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.releases import RELEASES
 from dsv4recipe.cli.main import run

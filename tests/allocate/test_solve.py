@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsv4recipe.allocate.solve import Option, bound, hull, limits, solve
+from dsv4recipe.allocation.solve import Option, bound, hull, limits, solve
 
 OPTION = st.tuples(st.integers(1, 40), st.integers(0, 200).map(lambda eighths: eighths / 8))
 ITEMS = st.lists(st.lists(OPTION, min_size=1, max_size=4), min_size=1, max_size=5)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dsv4recipe.cli.locking import lock_path
+from dsv4recipe.api.lock import lock_path
 from dsv4recipe.cli.main import run
 from tests.recipes import SOUND
 

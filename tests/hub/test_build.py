@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from dsv4recipe import RecipeError, build, load_recipe, make_plan, open_checkpoint, verify
-from dsv4recipe.allocate.run import Wishes, prepare
+from dsv4recipe.allocation.run import Wishes, prepare
+from dsv4recipe.api.lock import held_to
 from dsv4recipe.checkpoint.graph import Checkpoint
-from dsv4recipe.cli.locking import held_to
 from dsv4recipe.cli.main import run
 from dsv4recipe.files import disk
 from dsv4recipe.hub import failures, stream

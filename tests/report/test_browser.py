@@ -18,8 +18,8 @@ import pytest
 
 from dsv4recipe import load_recipe, make_plan, verify
 from dsv4recipe.checkpoint.graph import Checkpoint
-from dsv4recipe.report.numbers import read_numbers
-from dsv4recipe.report.page import render_page
+from dsv4recipe.reports.numbers import read_numbers
+from dsv4recipe.reports.page import render_page
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (

@@ -21,9 +21,9 @@ from dsv4recipe.errors import RecipeError
 from dsv4recipe.plan.canonical import dump_plan
 from dsv4recipe.plan.ledger import ledger
 from dsv4recipe.plan.model import Plan
-from dsv4recipe.report.curve import read_allocation
-from dsv4recipe.report.numbers import read_numbers
-from dsv4recipe.report.page import TEMPLATES, render_page
+from dsv4recipe.reports.curve import read_allocation
+from dsv4recipe.reports.numbers import read_numbers
+from dsv4recipe.reports.page import TEMPLATES, render_page
 from tests.report.test_patterns import spelled
 
 

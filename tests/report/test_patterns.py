@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsv4recipe.report.patterns import patterns
+from dsv4recipe.reports.patterns import patterns
 
 
 def spelled(pattern: str) -> Iterator[str]:

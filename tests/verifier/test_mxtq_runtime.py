@@ -20,8 +20,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from dsv4recipe import build, load_recipe, make_plan
-from dsv4recipe.allocate.run import Wishes, prepare
-from dsv4recipe.allocate.write import write
+from dsv4recipe.allocation.run import Wishes, prepare
+from dsv4recipe.allocation.write import write
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.formats import Mxtq, SourceTensor
 from dsv4recipe.formats.decode import decode_parts, decode_source

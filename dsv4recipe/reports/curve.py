@@ -1,4 +1,4 @@
-"""Floor 4, report. What `allocate --json` printed, as a curve of budget against error beside a plan. Pure."""
+"""Floor 4, reports. What `allocate --json` printed, as a curve of budget against error beside a plan. Pure."""
 
 from __future__ import annotations
 

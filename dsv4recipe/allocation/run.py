@@ -1,4 +1,4 @@
-"""Floor 3, allocate. The room's door: from a recipe, a checkpoint and the user's wishes to a problem. Reads what the
+"""Floor 3, allocation. The room's door: from a recipe, a checkpoint and the user's wishes to a problem. Reads what the
 wishes name, and the checkpoint's shards where errors are measured."""
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dsv4recipe.allocate.error_table import SYNTHETIC, ErrorTable, read_errors
-from dsv4recipe.allocate.importance import from_file, from_priors
-from dsv4recipe.allocate.items import candidates
-from dsv4recipe.allocate.measure import Asked, measure
-from dsv4recipe.allocate.priors import read_priors
-from dsv4recipe.allocate.problem import Problem
+from dsv4recipe.allocation.error_table import SYNTHETIC, ErrorTable, read_errors
+from dsv4recipe.allocation.importance import from_file, from_priors
+from dsv4recipe.allocation.items import candidates
+from dsv4recipe.allocation.measure import Asked, measure
+from dsv4recipe.allocation.priors import read_priors
+from dsv4recipe.allocation.problem import Problem
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError
 from dsv4recipe.formats import Format

@@ -1,4 +1,4 @@
-"""Floor 3, allocate. Relative squared errors by module and format: measured, read from a file, or the synthetic table.
+"""Floor 3, allocation. Relative squared errors by module and format: measured, from a file, or the synthetic table.
 Reads and writes JSON files.
 
 A document: {"format_version": 1, "kind": "measured" or "synthetic", "evidence": "…", "errors": {KEY: {FORMAT: error}}}.

@@ -1,12 +1,12 @@
-"""Floor 3, allocate. How many bytes may be spent, and in whose words: a size, bits per weight, or a machine. Pure."""
+"""Floor 3, allocation. How many bytes may be spent, and in whose words: a size, bits per weight, or a machine. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
 
-from dsv4recipe.allocate.machine import Room
-from dsv4recipe.allocate.problem import Problem
+from dsv4recipe.allocation.machine import Room
+from dsv4recipe.allocation.problem import Problem
 from dsv4recipe.errors import RecipeError
 from dsv4recipe.units import human_size
 

@@ -1,4 +1,4 @@
-"""Floor 6, cli. What `lock` and `build --locked` share: where a lock lies, what it would say now, what moved."""
+"""Floor 5, api. What `lock` and `build --locked` share: where a lock lies, what it would say now, what moved."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dsv4recipe import diff, make_plan
 from dsv4recipe.builder.encoders import encoders_of
 from dsv4recipe.checkpoint.graph import Checkpoint
-from dsv4recipe.cli.diff_view import ROWS, merged, named
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.importance.model import Importance
+from dsv4recipe.plan.diff import diff
+from dsv4recipe.plan.diff_groups import ROWS, merged, named
 from dsv4recipe.plan.lock import check_lock, content_digest, lock_text, read_lock
+from dsv4recipe.plan.make import make_plan
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.lineage import load_with_parents
 from dsv4recipe.recipe.load import parse_recipe

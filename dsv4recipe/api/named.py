@@ -1,4 +1,4 @@
-"""Floor 6, cli. A plan from whatever a user names: a plan file, a bundle, or a recipe with its source."""
+"""Floor 5, api. A plan from whatever a user names: a plan file, a bundle, or a recipe with its source."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dsv4recipe import load_recipe, make_plan, open_checkpoint
 from dsv4recipe.bundle.manifest import is_one_file
 from dsv4recipe.bundle.read import read_bundle
-from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.checkpoint.graph import Checkpoint, open_checkpoint
 from dsv4recipe.checkpoint.layout import open_release, release_of
 from dsv4recipe.checkpoint.releases import RELEASES
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.plan.canonical import load_plan
+from dsv4recipe.plan.make import make_plan
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.plan.weighed import uses_importance
+from dsv4recipe.recipe.load import load_recipe
 from dsv4recipe.recipe.model import Recipe
 
 if TYPE_CHECKING:

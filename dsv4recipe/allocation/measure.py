@@ -1,4 +1,4 @@
-"""Floor 3, allocate. How far each format moves each module, from a seeded sample of its experts and rows. Reads
+"""Floor 3, allocation. How far each format moves each module, from a seeded sample of its experts and rows. Reads
 those rows of the checkpoint's shards, also on the hub.
 
 Rows are read, encoded, decoded and compared a block at a time: memory does not grow with the model. The encoder is the
@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from dsv4recipe.allocate.error_table import ErrorTable, format_key, kind_of
+from dsv4recipe.allocation.error_table import ErrorTable, format_key, kind_of
 from dsv4recipe.checkpoint.graph import Group, Tensor
 from dsv4recipe.checkpoint.source import Source
 from dsv4recipe.checkpoint.synth_values import Draw

@@ -1,4 +1,4 @@
-"""Floor 3, allocate. The same formats, in runs of layers: what makes a recipe short. Pure.
+"""Floor 3, allocation. The same formats, in runs of layers: what makes a recipe short. Pure.
 
 Items of the same sizes may exchange their formats without changing a byte. Handing out the formats in the order of
 importance and then of layers turns scattered layers into ranges. Where errors are measured, a layer's format is partly
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from dsv4recipe.allocate.items import Item
+from dsv4recipe.allocation.items import Item
 
 COST = 0.001
 """The most that the whole objective may rise."""

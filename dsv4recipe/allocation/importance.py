@@ -1,4 +1,4 @@
-"""Floor 3, allocate. What an error in each module costs: from the priors, or from a file of measured sensitivities.
+"""Floor 3, allocation. What an error in each module costs: from the priors, or from a file of measured sensitivities.
 Reads that file."""
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from dsv4recipe.allocate.priors import Priors
+from dsv4recipe.allocation.priors import Priors
 from dsv4recipe.checkpoint.dims import Dims
 from dsv4recipe.checkpoint.graph import Group
 from dsv4recipe.checkpoint.strict_json import read_object

@@ -1,4 +1,4 @@
-"""Floor 4, report. Thousands of names as a few patterns: "model.layers.{0-42}.attn.wq_a". Pure."""
+"""Floor 4, reports. Thousands of names as a few patterns: "model.layers.{0-42}.attn.wq_a". Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 4, report. The page itself: facts into the template, style and script inside. Reads its own templates."""
+"""Floor 4, reports. The page itself: facts into the template, style and script inside. Reads its own templates."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 from dsv4recipe.errors import Diagnostic, RecipeError
 from dsv4recipe.plan.model import Plan
-from dsv4recipe.report.curve import Curve
-from dsv4recipe.report.facts import page_facts
-from dsv4recipe.report.numbers import Measured
+from dsv4recipe.reports.curve import Curve
+from dsv4recipe.reports.facts import page_facts
+from dsv4recipe.reports.numbers import Measured
 from dsv4recipe.units import gigabytes
 from dsv4recipe.version import VERSION
 

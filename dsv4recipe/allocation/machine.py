@@ -1,4 +1,4 @@
-"""Floor 3, allocate. What a machine leaves for weights: its wired limit less the KV cache and an allowance. Pure.
+"""Floor 3, allocation. What a machine leaves for weights: its wired limit less the KV cache and an allowance. Pure.
 
 macOS lets the GPU wire three quarters of the memory of Macs with more than 36 GB, two thirds below, unless
 `iogpu.wired_limit_mb` says otherwise. Source: what Metal reports as recommendedMaxWorkingSetSize, 10.67 GiB of 16

@@ -1,4 +1,4 @@
-"""Floor 3, allocate. What is decided together: modules → items with the formats they may take. Pure.
+"""Floor 3, allocation. What is decided together: modules → items with the formats they may take. Pure.
 
 A module is open where its role has priors and the runtime runs at least one candidate of it; the others stay as the
 base recipe has them.
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from dsv4recipe.allocate.priors import Priors, nominal_bits
+from dsv4recipe.allocation.priors import Priors, nominal_bits
 from dsv4recipe.checkpoint.graph import Checkpoint, Group
 from dsv4recipe.formats import Format
 from dsv4recipe.plan.make import module_of

@@ -1,4 +1,4 @@
-"""Floor 3, allocate. One option for each item, least error within a byte budget: a multiple-choice knapsack. Pure.
+"""Floor 3, allocation. One option for each item, least error within a byte budget: a multiple-choice knapsack. Pure.
 
 The lower convex hull of each item, then the steepest steps first; where the first does not fit, the optimum of the
 linear relaxation is known, a bound that no choice of options can beat (Sinha and Zoltners 1979). That greedy choice is

@@ -1,4 +1,4 @@
-"""Floor 4, report. The heat map: layers × projections, coloured by bits per weight or by relative RMSE. Pure."""
+"""Floor 4, reports. The heat map: layers × projections, coloured by bits per weight or by relative RMSE. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 4, report. What the page says, as plain data for its template. Pure: same plan, same page."""
+"""Floor 4, reports. What the page says, as plain data for its template. Pure: same plan, same page."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from dsv4recipe.formats import from_spec
 from dsv4recipe.plan.ledger import label, ledger
 from dsv4recipe.plan.model import Plan, PlannedModule
 from dsv4recipe.recipe.show import data_text
-from dsv4recipe.report.curve import Curve
-from dsv4recipe.report.heat import BITS, bits_map, rmse_map, runs, step
-from dsv4recipe.report.numbers import Measured
-from dsv4recipe.report.patterns import patterns
+from dsv4recipe.reports.curve import Curve
+from dsv4recipe.reports.heat import BITS, bits_map, rmse_map, runs, step
+from dsv4recipe.reports.numbers import Measured
+from dsv4recipe.reports.patterns import patterns
 from dsv4recipe.runtimes import running
 
 Row = dict[str, Any]

@@ -1,4 +1,4 @@
-"""Floor 3, allocate. What was bought, in figures: by role against the base recipe, and the curve. Pure."""
+"""Floor 3, allocation. What was bought, in figures: by role against the base recipe, and the curve. Pure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dsv4recipe.allocate.budget import Budget
-from dsv4recipe.allocate.problem import Problem, Spent
-from dsv4recipe.allocate.write import Written
+from dsv4recipe.allocation.budget import Budget
+from dsv4recipe.allocation.problem import Problem, Spent
+from dsv4recipe.allocation.write import Written
 from dsv4recipe.formats import Format
 
 POINTS = 25

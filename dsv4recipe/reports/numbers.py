@@ -1,4 +1,4 @@
-"""Floor 4, report. What `verify --source --json` printed, checked against the plan it is shown with. Pure."""
+"""Floor 4, reports. What `verify --source --json` printed, checked against the plan it is shown with. Pure."""
 
 from __future__ import annotations
 

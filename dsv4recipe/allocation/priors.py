@@ -1,4 +1,4 @@
-"""Floor 3, allocate. What is taken for granted where nothing was measured: candidates, importance, floors. Reads its
+"""Floor 3, allocation. What is taken for granted where nothing was measured: candidates, importance, floors. Reads its
 own data file, or one that the user names."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Floor 3, allocate. A base recipe, its checkpoint and what errors cost → what a budget buys. Pure.
+"""Floor 3, allocation. A base recipe, its checkpoint and what errors cost → what a budget buys. Pure.
 
 objective = Σ importance(module) × error(module, format), error = Σ(ŵ−w)² / Σw² over the module's weights. Bytes are
 those of the plan: all tensors, without safetensors headers and sidecars.
@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from dsv4recipe.allocate.bands import settle
-from dsv4recipe.allocate.error_table import ErrorTable, format_key
-from dsv4recipe.allocate.items import Item, Sizes, items
-from dsv4recipe.allocate.priors import Priors
-from dsv4recipe.allocate.solve import bound, limits, solve
+from dsv4recipe.allocation.bands import settle
+from dsv4recipe.allocation.error_table import ErrorTable, format_key
+from dsv4recipe.allocation.items import Item, Sizes, items
+from dsv4recipe.allocation.priors import Priors
+from dsv4recipe.allocation.solve import bound, limits, solve
 from dsv4recipe.checkpoint.graph import Checkpoint, Group
 from dsv4recipe.errors import RecipeError
 from dsv4recipe.formats import Format

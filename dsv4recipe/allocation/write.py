@@ -1,4 +1,4 @@
-"""Floor 3, allocate. What a budget buys, as an ordinary recipe with its evidence: few rules, planned again. Pure.
+"""Floor 3, allocation. What a budget buys, as an ordinary recipe with its evidence: few rules, planned again. Pure.
 
 The base recipe's rules for what is not allocated are kept as they are; new ones take the place of the others.
 """
@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dsv4recipe.allocate.problem import Problem, Spent
+from dsv4recipe.allocation.problem import Problem, Spent
 from dsv4recipe.errors import RecipeError
 from dsv4recipe.plan.ledger import label
 from dsv4recipe.plan.make import make_plan
