@@ -8,6 +8,7 @@ other cases a group is fitted when it is reached.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from dsv4recipe.formats.affine import Affine
 from dsv4recipe.formats.base import Format, SourceTensor
 from dsv4recipe.formats.calibrated.moments import Moments
 from dsv4recipe.formats.codebooks import block_scales, boundaries, codebook, hadamard_blocks, signs
-from dsv4recipe.formats.decode import Bytes, Floats, raw, widen
+from dsv4recipe.formats.decode import Bytes, Floats, raw
 from dsv4recipe.formats.encode import BadValue, Empty, blocks, fit_fp4, narrow
 from dsv4recipe.formats.kernels import mxtq as codec
 from dsv4recipe.formats.kernels.calibrated import affine, mxtq, settle
@@ -87,7 +88,7 @@ def _affine(
         chosen[...] = 0
         if lattice and scale is not None:
             packed, exponents = weight.reshape(rows, columns // 2), scale.reshape(rows, columns // 32)
-            fit_fp4(fmt, dtype, packed[part], exponents[part], None, part.start, four[:, :count])
+            fit_fp4(replace(fmt, fit="mse"), dtype, packed[part], exponents[part], None, part.start, four[:, :count])
             for which in range(2):
                 groups_to_lanes(four[which, :count], moments.order, fmt.group_size, chosen[which])
         affine.encode_panels(
@@ -115,23 +116,25 @@ def _mxtq(
     words, stored = empty((rows, columns * fmt.bits // 32), np.uint32), empty((rows,), np.uint16)
     lanes, rest, codes = _memory(columns, empty)
     edges, levels = boundaries(columns, fmt.bits), codebook(columns, fmt.bits)
+    lengths = np.empty(_ROWS, np.float32)
     for part, block, panels in _chunks(source, weight, scale, empty):
         turned, norms = _turned(fmt, block)
-        beyond = narrow(norms, "F16", stored[part])
+        lengths[...] = 0
+        lengths[: len(block)] = norms
+        to_lanes(turned, moments.order, lanes)
+        mxtq.encode_panels(moments.u, columns, lanes, rest, panels, edges, levels, lengths, codes)
+        for _ in range(SWEEPS):
+            settle.refit_norms(moments.h, columns, rest, lanes, panels, levels, codes, lengths)
+            settle.settle_levels(moments.h, columns, rest, lanes, panels, edges, levels, codes)
+        beyond = narrow(lengths[: len(block)], "F16", stored[part])
         if beyond >= 0:
             raise BadValue(part.start + beyond, 0, "the row's norm overflows float16")
-        lengths = widen(stored[part], "F16")
-        turned /= np.where(lengths > 0, lengths, np.float32(1.0))[:, None]
-        to_lanes(turned, moments.order, lanes)
-        mxtq.encode_panels(moments.u, columns, lanes, rest, panels, edges, levels, codes)
-        for _ in range(SWEEPS):
-            settle.settle_levels(moments.h, columns, rest, lanes, panels, edges, levels, codes)
         words_of(codes, moments.order, fmt.bits, words[part])
     return words, stored
 
 
 def _turned(fmt: Mxtq, rows: Floats) -> tuple[Floats, Floats]:
-    """Rotated rows, and their norms as the MXTQ encoder takes them."""
+    """Rotated rows, and their norms as the MXTQ encoder stores them, before they are float16."""
     count, columns = rows.shape
     turned, norms = np.empty((count, columns), np.float32), np.empty(count, np.float32)
     lanes = np.empty(columns * codec.LANES, np.float32)

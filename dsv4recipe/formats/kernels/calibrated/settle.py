@@ -11,7 +11,7 @@ import numpy as np
 
 from dsv4recipe.formats.kernels.calibrated.feedback import STRIP, feed
 from dsv4recipe.formats.kernels.calibrated.product import LANES
-from dsv4recipe.formats.kernels.fit.numbers import ROUND, ZERO, stored
+from dsv4recipe.formats.kernels.fit.numbers import ROUND, ZERO, stored, to_float16
 from dsv4recipe.formats.kernels.jit import kernel
 
 _TINY = np.float32(2.0**-100)
@@ -112,6 +112,36 @@ def settle_affine(h, size, errors, pulls, panels, bits, group, kind, codes, scal
                     code[at + lane] = np.uint8(q)
                     error[at + lane] -= step
                 _pass_on(h, size, pull, first, column, steps)
+
+
+@kernel
+def refit_norms(h, size, errors, slopes, panels, levels, codes, norms):  # type: ignore[no-untyped-def]
+    """Each row's norm by least squares under H for the codes that stand, in float16; errors, in units of the norm,
+    follow. errors flat [panels, size, 16]; slopes: as large, scratch; norms float32 [panels · 16]."""
+    values = np.empty(size * LANES, np.float32)
+    for panel in range(panels):
+        start = panel * size * LANES
+        error, slope = errors[start : start + size * LANES], slopes[start : start + size * LANES]
+        for i in range(size * LANES):
+            values[i] = levels[codes[start + i]]
+            slope[i] = ZERO
+        feed(h, size, values, slope, 1, 0, size, 0, size)
+        for lane in range(LANES):
+            own, rest = 0.0, 0.0
+            for j in range(size):
+                own += np.float64(values[j * LANES + lane]) * np.float64(slope[j * LANES + lane])
+                rest += np.float64(error[j * LANES + lane]) * np.float64(slope[j * LANES + lane])
+            old = norms[panel * LANES + lane]
+            ratio = 1.0 + rest / own if own > 0.0 else 1.0
+            new = to_float16(np.float32(np.float64(old) * ratio))
+            good = new > ZERO and np.isfinite(new)
+            new = new if good else old
+            factor = np.float32(old / new) if good else _ONE
+            norms[panel * LANES + lane] = new
+            for j in range(size):
+                at = j * LANES + lane
+                weight = np.float32(np.float32(error[at] + values[at]) * factor)
+                error[at] = np.float32(weight - values[at])
 
 
 @kernel
