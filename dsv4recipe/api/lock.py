@@ -10,7 +10,7 @@ from typing import Any
 from dsv4recipe.builder.encoders import encoders_of
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError, Where
-from dsv4recipe.importance.model import Importance
+from dsv4recipe.importance.model import Guide
 from dsv4recipe.plan.diff import diff
 from dsv4recipe.plan.diff_groups import ROWS, merged, named
 from dsv4recipe.plan.lock import check_lock, content_digest, lock_text, read_lock
@@ -35,7 +35,7 @@ def lock_path(recipe: str) -> Path:
     return Path(recipe).with_suffix(".lock") if is_file_reference(recipe) else Path(f"{recipe}.lock")
 
 
-def lock_now(recipe: str, checkpoint: Checkpoint, importance: Importance | None) -> Locked:
+def lock_now(recipe: str, checkpoint: Checkpoint, importance: Guide | None) -> Locked:
     """What locking `recipe` against `checkpoint` writes; `importance` as for `make_plan`."""
     loaded, parents = load_with_parents(recipe, content_digest)
     plan = make_plan(loaded, checkpoint, importance)
@@ -50,7 +50,7 @@ def locked_text(path: Path) -> str:
         raise RecipeError("P051", "not a lock", Where(str(path)), "`dsv4recipe lock` writes one") from None
 
 
-def held_to(recipe: str, checkpoint: Checkpoint, path: Path, importance: Importance | None) -> Plan:
+def held_to(recipe: str, checkpoint: Checkpoint, path: Path, importance: Guide | None) -> Plan:
     """The plan of a recipe whose lock at `path` is not stale. Raises RecipeError P050 (stale: what moved), P051 (not a
     lock), P052 (no lock), P053 (no recipe)."""
     if recipe.endswith(".json") or Path(recipe).is_dir():

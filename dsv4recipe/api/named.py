@@ -21,7 +21,7 @@ from dsv4recipe.recipe.load import load_recipe
 from dsv4recipe.recipe.model import Recipe
 
 if TYPE_CHECKING:
-    from dsv4recipe.importance.model import Importance
+    from dsv4recipe.importance.model import Guide
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Planner:
         self.release = release
 
     @cached_property
-    def importance(self) -> Importance | None:
+    def importance(self) -> Guide | None:
         """What the importance file says, where one is named."""
         if self.importance_file is None:
             return None

@@ -36,7 +36,7 @@ from dsv4recipe.files.readback import hash_of
 from dsv4recipe.files.streamed import open_sources
 from dsv4recipe.formats.kernels.jit import compiling
 from dsv4recipe.hub.scratch import Scratch, scratch_for
-from dsv4recipe.importance.model import Importance
+from dsv4recipe.importance.model import Guide
 from dsv4recipe.paths import as_path
 from dsv4recipe.plan.containers import container_of
 from dsv4recipe.plan.model import Plan
@@ -53,7 +53,7 @@ def build(
     workers: int | None = None,
     on_event: Callable[[Event], None] = lambda event: None,
     source_sha256: Mapping[str, str] | None = None,
-    importance: Importance | None = None,
+    importance: Guide | None = None,
     scratch: int | None = None,
     scratch_dir: str | Path | None = None,
     engine: Engine = run_shards,
@@ -116,7 +116,7 @@ def _write(
     workers: int,
     on_event: Callable[[Event], None],
     source_sha256: Mapping[str, str] | None,
-    importance: Importance | None,
+    importance: Guide | None,
     scratch: Scratch,
     mine: Lease,
     engine: Engine,

@@ -15,7 +15,7 @@ from dsv4recipe.files.arena import Arena
 from dsv4recipe.files.readback import DamagedError, ReadBack, Span, Written, span
 from dsv4recipe.files.sources import Reader
 from dsv4recipe.formats.encode import BadValue, NotExact, encode
-from dsv4recipe.importance.model import Importance
+from dsv4recipe.importance.model import Guide
 from dsv4recipe.plan.pieces import Piece, columns_of
 from dsv4recipe.plan.pieces import Span as SourceSpan
 
@@ -51,7 +51,7 @@ class OpenShard:
         folder: Path,
         sources: Reader,
         arena: Arena,
-        importance: Importance | None = None,
+        importance: Guide | None = None,
         mark: str = "",
     ) -> None:
         self.task = task
@@ -176,7 +176,7 @@ class OpenShard:
 
 
 def encode_piece(
-    piece: Piece, sources: Reader, arena: Arena, importance: Importance | None = None
+    piece: Piece, sources: Reader, arena: Arena, importance: Guide | None = None
 ) -> tuple[np.ndarray, ...]:
     """The bytes of a piece, in memory of the arena that this call takes back first.
 

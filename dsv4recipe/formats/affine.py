@@ -12,7 +12,7 @@ from dsv4recipe.formats.base import FLOAT_DTYPES, Part, SourceTensor, divides
 
 BITS = (2, 3, 4, 5, 6, 8)
 GROUP_SIZES = (32, 64, 128)
-FITS = ("minmax", "mse", "exact")
+FITS = ("minmax", "mse", "exact", "gptq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class Affine:
 
     `scales` is "bfloat16", "float16" or "float32". `fit` names how scale and bias are chosen: "minmax" is the rule
     of `mx.quantize` on the CPU; "mse" the least squared error after rounding, weighted by column where `importance` is
-    "file"; "exact" none at all, or the build stops.
+    "file" or "record"; "exact" none at all, or the build stops; "gptq" the least error of the outputs for the inputs of
+    an activation record, rounding errors fed back.
     """
 
     bits: int

@@ -11,14 +11,20 @@ from typing import Any
 from dsv4recipe.formats.base import Part, SourceTensor, divides
 
 BITS = (2, 4)
+FITS = ("nearest", "gptq")
 
 
 @dataclass(frozen=True, slots=True)
 class Mxtq:
-    """`bits` per rotated weight (2 or 4), a float16 norm per row, signs drawn from `seed`."""
+    """`bits` per rotated weight (2 or 4), a float16 norm per row, signs drawn from `seed`.
+
+    `fit` is "nearest", each weight's nearest level, as jang's encoder takes it; or "gptq", the least error of the outputs
+    for the inputs of an activation record, rounding errors fed back.
+    """
 
     bits: int
     seed: int = 42
+    fit: str = "nearest"
 
     @property
     def kind(self) -> str:
@@ -30,7 +36,9 @@ class Mxtq:
         return (Part(".tq_packed", "U32", (rows, columns * self.bits // 32)), Part(".tq_norms", "F16", (rows,)))
 
     def problem(self, source: SourceTensor) -> str:
-        return divides(source, 32 // self.bits, "mxtq")
+        if self.fit not in FITS:
+            return f"mxtq has no fit {self.fit!r}, only {', '.join(FITS)}"
+        return divides(source, 32 if self.fit == "gptq" else 32 // self.bits, "mxtq")
 
     def lossless(self, source: SourceTensor) -> bool:  # noqa: ARG002 - a rotation is never exact
         return False
@@ -39,4 +47,5 @@ class Mxtq:
         return None
 
     def spec(self) -> dict[str, Any]:
-        return {"mxtq": {"bits": self.bits, "seed": self.seed}}
+        spec = {"bits": self.bits, "seed": self.seed}
+        return {"mxtq": spec if self.fit == "nearest" else spec | {"fit": self.fit}}

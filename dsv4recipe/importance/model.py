@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,27 @@ from dsv4recipe.importance.names import entry_names
 from dsv4recipe.importance.planned import PlannedImportance
 
 Floats = NDArray[np.float32]
+
+
+class Guide(Protocol):
+    """What errors are weighed by: an importance file, or an activation record (`records.model`)."""
+
+    @property
+    def file(self) -> str: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+    @property
+    def planned(self) -> PlannedImportance: ...
+
+    def columns(self, tensor: str, width: int) -> Floats:
+        """float32 [width]: what each column of a source tensor counts. Only where `problem` found none."""
+        ...
+
+    def problem(self, tensors: Iterable[str], width: int, experts: int) -> str:
+        """Why it does not serve the `tensors` of a module; "" if it does."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

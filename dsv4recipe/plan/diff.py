@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dsv4recipe.formats import Affine, Format, Ggml
+from dsv4recipe.formats import Affine, Format, Ggml, Mxtq
 from dsv4recipe.formats.ggml import UNKNOWN
 from dsv4recipe.plan.diff_facts import Fact, facts
 from dsv4recipe.plan.ledger import label
@@ -112,7 +112,7 @@ def _visible(fmt: Format, loose: bool) -> Format:
     """The format as far as headers show it: not how scales were fitted, nor by what importance."""
     if loose and isinstance(fmt, Ggml):
         return replace(fmt, importance=UNKNOWN)
-    return replace(fmt, fit="") if loose and isinstance(fmt, Affine) else fmt
+    return replace(fmt, fit="") if loose and isinstance(fmt, Affine | Mxtq) else fmt
 
 
 def _words(module: PlannedModule | None, other: PlannedModule | None, names: bool) -> str:

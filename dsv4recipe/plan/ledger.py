@@ -18,7 +18,7 @@ def label(fmt: Format) -> str:
         weighted = "" if fmt.importance == "none" else " by importance"
         return f"affine {fmt.bits}-bit g{fmt.group_size}{fit}{weighted}"
     if isinstance(fmt, Mxtq):
-        return f"mxtq {fmt.bits}-bit"
+        return f"mxtq {fmt.bits}-bit" + ("" if fmt.fit == "nearest" else f" {fmt.fit}")
     if isinstance(fmt, Ggml):
         return fmt.type if fmt.importance in ("none", UNKNOWN) else f"{fmt.type} {fmt.importance}"
     return fmt.dtype if isinstance(fmt, Keep) else fmt.kind

@@ -24,10 +24,10 @@ from dsv4recipe.runtimes.common.gguf_legality import check_engine
 from dsv4recipe.runtimes.common.legality import check_claims, check_family, check_layout, check_source
 
 if TYPE_CHECKING:  # numpy, which no plan without a file needs
-    from dsv4recipe.importance.model import Importance
+    from dsv4recipe.importance.model import Guide
 
 
-def make_plan(recipe: Recipe, checkpoint: Checkpoint, importance: Importance | PlannedImportance | None = None) -> Plan:
+def make_plan(recipe: Recipe, checkpoint: Checkpoint, importance: Guide | PlannedImportance | None = None) -> Plan:
     """What the recipe means for every tensor of the checkpoint, to the byte; no weight is read. `importance` is the
     file for formats that ask for one, or what an earlier plan kept of it.
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from dsv4recipe.checkpoint.graph import Group, Tensor
 from dsv4recipe.formats import Format, Ggml, SourceTensor
-from dsv4recipe.formats.base import wants_importance
-from dsv4recipe.importance.model import Importance
+from dsv4recipe.formats.base import wants_importance, wants_moments
+from dsv4recipe.importance.model import Guide
 from dsv4recipe.plan.model import PlannedModule
 from dsv4recipe.plan.shards import PlacedTensor
 
@@ -34,9 +34,18 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """A whole source tensor that decides what goes into another one: gate and up, where down is calibrated."""
+
+    source: SourceTensor
+    weight: Span
+    scale: Span | None
+
+
+@dataclass(frozen=True, slots=True)
 class Piece:
     """Rows `first_row`… of one source tensor. `source.shape` is the shape of just these rows; `offsets` holds, per
-    part of `format`, where its bytes begin in the shard."""
+    part of `format`, where its bytes begin in the shard; `beside`, what its inputs are computed with."""
 
     tensor: str
     first_row: int
@@ -45,6 +54,7 @@ class Piece:
     weight: Span
     scale: Span | None
     offsets: tuple[int, ...]
+    beside: tuple[Beside, ...] = ()
 
     @property
     def place(self) -> tuple[str, int]:
@@ -78,7 +88,7 @@ def shard_pieces(
         for number, member in enumerate(groups[module.sources].members):
             parts = placed[module.disk, number if module.per_expert else None]
             parts.sort(key=lambda tensor: module.parts.index(tensor.part))
-            pieces += member_pieces(member, module, parts, number)
+            pieces += member_pieces(member, module, parts, number, beside(module, number, groups))
     pieces.sort(key=lambda piece: piece.offsets)
     return pieces, constants
 
@@ -96,7 +106,11 @@ def piece_rows(module: PlannedModule) -> int:
 
 
 def member_pieces(
-    member: Tensor, module: PlannedModule, tensors: Sequence[PlacedTensor], number: int
+    member: Tensor,
+    module: PlannedModule,
+    tensors: Sequence[PlacedTensor],
+    number: int,
+    beside: tuple[Beside, ...] = (),
 ) -> Iterator[Piece]:
     """The pieces of one source tensor, expert `number` of its module; `tensors` are its parts in the module's order."""
     source = member.source
@@ -111,7 +125,18 @@ def member_pieces(
             one = tensor.part.nbytes // copies
             offsets.append(tensor.offset + (number * one if stacked else 0) + first * (one // rows))
         part, weight, scale = row_spans(member, first, last)
-        yield Piece(member.name, first, part, module.format, weight, scale, tuple(offsets))
+        yield Piece(member.name, first, part, module.format, weight, scale, tuple(offsets), beside)
+
+
+def beside(module: PlannedModule, number: int, groups: Mapping[str, Group]) -> tuple[Beside, ...]:
+    """Gate and up of expert `number`, where the inputs of its down projection must be computed; () elsewhere."""
+    if not (wants_moments(module.format) and module.role == "routed-expert" and module.projection == "down"):
+        return ()
+    found = []
+    for other in ("w1", "w3"):
+        member = groups[module.sources.replace(".w2.", f".{other}.")].members[number]
+        found.append(Beside(*row_spans(member, 0, member.source.shape[0])))
+    return tuple(found)
 
 
 def row_spans(member: Tensor, first: int, last: int) -> tuple[SourceTensor, Span, Span | None]:
@@ -136,7 +161,7 @@ def _scale_span(member: Tensor, first: int, last: int) -> Span | None:
     )
 
 
-def columns_of(piece: Piece, importance: Importance | None) -> NDArray[np.float32] | None:
+def columns_of(piece: Piece, importance: Guide | None) -> NDArray[np.float32] | None:
     """What the piece's encoder weighs errors with: float32 [columns], None where it does not."""
     if importance is None or not wants_importance(piece.format):
         return None

@@ -13,7 +13,7 @@ from dsv4recipe.recipe.model import Recipe
 from dsv4recipe.runtimes import Claim
 
 if TYPE_CHECKING:
-    from dsv4recipe.importance.model import Importance
+    from dsv4recipe.importance.model import Guide
 
 _SHOWN = 8
 
@@ -26,7 +26,7 @@ def uses_importance(recipe: Recipe) -> bool:
 def check_importance(
     recipe: Recipe,
     claims: Sequence[Claim],
-    importance: Importance | PlannedImportance | None,
+    importance: Guide | PlannedImportance | None,
     problems: Problems,
 ) -> None:
     """Findings: I010 entries that are missing or say nothing, I011 no file given, I012 a file that no rule asks for."""
@@ -59,7 +59,7 @@ def check_importance(
         problems.error("I010", message, Where(importance.file), hint, [*found[:_SHOWN], *more])
 
 
-def check_same_importance(plan: Plan, importance: Importance | None) -> None:
+def check_same_importance(plan: Plan, importance: Guide | None) -> None:
     """Raises RecipeError I020 unless `importance` is the file that the plan was made with, or there is none of both."""
     planned = plan.importance
     if (None if importance is None else importance.planned) == planned:

@@ -92,13 +92,14 @@ def _action(table: Table, half: str) -> Any:
 
 
 def _format(spec: dict[str, Any], half: str) -> Format:
-    """A format with its defaults: affine scales in the target's half type, fit minmax, no importance; mxtq seed 42."""
+    """A format with its defaults: affine scales in the target's half type, fit minmax, no importance; mxtq seed 42,
+    fit nearest."""
     kind, given = next(iter(spec.items()))
     if kind == "affine":
         scales, fit, importance = given.get("scales", half), given.get("fit", "minmax"), given.get("importance", "none")
         return Affine(given["bits"], given["group-size"], scales, fit, importance)
     if kind == "mxtq":
-        return Mxtq(given["bits"], given.get("seed", 42))
+        return Mxtq(given["bits"], given.get("seed", 42), given.get("fit", "nearest"))
     if kind == "ggml":
         return Ggml(given["type"], given.get("importance", "none"))
     return Mxfp4() if kind == "mxfp4" else Mxfp8()

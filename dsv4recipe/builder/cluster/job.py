@@ -18,7 +18,7 @@ from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.files import disk
 from dsv4recipe.formats.encode import ENCODER_VERSION
 from dsv4recipe.formats.selftest import encoders_digest
-from dsv4recipe.importance.model import Importance
+from dsv4recipe.importance.model import Guide
 from dsv4recipe.importance.read import load_importance
 from dsv4recipe.plan.canonical import load_plan
 from dsv4recipe.plan.model import Plan
@@ -54,7 +54,7 @@ class Job:
 
 
 @lru_cache(maxsize=2)
-def opened(job: Job) -> tuple[Plan, Checkpoint, Importance | None]:
+def opened(job: Job) -> tuple[Plan, Checkpoint, Guide | None]:
     """The plan that lies in the shared folder; checkpoint and importance file as this machine sees them. Raises
     RecipeError."""
     path = Path(job.folder, PLAN_NAME)

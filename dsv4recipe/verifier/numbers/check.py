@@ -20,7 +20,7 @@ from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import Diagnostic, Where
 from dsv4recipe.files.streamed import open_sources
 from dsv4recipe.hub.scratch import Scratch, scratch_for
-from dsv4recipe.importance.model import Importance
+from dsv4recipe.importance.model import Guide
 from dsv4recipe.plan.ledger import label
 from dsv4recipe.plan.model import PlannedModule
 from dsv4recipe.plan.weighed import check_same_importance
@@ -129,7 +129,7 @@ def check_numbers(
     sample: int = 0,
     seed: int = 0,
     workers: int | None = None,
-    importance: Importance | None = None,
+    importance: Guide | None = None,
     scratch: Scratch | None = None,
 ) -> Numbers:
     """Compares the tensors of a bundle with those of the checkpoint it was made from.

@@ -27,7 +27,7 @@ from dsv4recipe.formats.encode import encode
 from dsv4recipe.formats.ggml import WEIGHTED
 from dsv4recipe.formats.ggml_encode import encode_rows
 from dsv4recipe.formats.kernels.compare import same_bytes
-from dsv4recipe.importance.model import Importance
+from dsv4recipe.importance.model import Guide
 from dsv4recipe.plan.pieces import Piece, Span, columns_of
 from dsv4recipe.verifier.numbers.judge import mlx_agrees
 
@@ -78,7 +78,7 @@ class Pair:
     judge_all: bool = False
 
 
-def measure(pair: Pair, source: Reader, bundle: Path, importance: Importance | None = None) -> Gap:
+def measure(pair: Pair, source: Reader, bundle: Path, importance: Guide | None = None) -> Gap:
     """One piece of the bundle against its source. Where its format weighs errors by an importance file and none is
     given, it is not encoded again. Raises RecipeError where the source cannot be read, OSError where the bundle cannot.
     """
