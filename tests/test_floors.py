@@ -14,10 +14,10 @@ import dsv4recipe
 ROOT = Path(dsv4recipe.__file__).parent
 FLOOR = {
     "errors": 0, "paths": 0, "units": 0, "version": 0,
-    "formats": 1, "hub": 1, "recipe": 1, "checkpoint": 1, "importance": 1,
+    "formats": 1, "hub": 1, "recipe": 1, "checkpoint": 1, "importance": 1, "records": 1,
     "runtimes": 2,
     "plan": 3, "bundle": 3, "allocation": 3, "advice": 3,
-    "files": 4, "builder": 4, "verifier": 4, "reports": 4,
+    "files": 4, "calibration": 4, "builder": 4, "verifier": 4, "reports": 4,
     "api": 5,
     "cli": 6,
 }  # fmt: skip
@@ -25,7 +25,8 @@ SAME_FLOOR = {
     ("paths", "errors"),
     ("recipe", "formats"), ("checkpoint", "formats"), ("recipe", "hub"), ("checkpoint", "hub"), ("bundle", "plan"),
     ("allocation", "plan"), ("advice", "plan"), ("advice", "allocation"),
-    ("builder", "files"), ("verifier", "files"),
+    ("builder", "files"), ("verifier", "files"), ("records", "importance"), ("records", "checkpoint"),
+    ("builder", "calibration"), ("verifier", "calibration"), ("calibration", "files"), ("calibration", "forward"),
 }  # fmt: skip
 """Neighbours that may be called: formats are the vocabulary of recipe and checkpoint, which may both lie on the hub; a
 manifest names a plan, and a plan proves an allocation; build and proof read and write through the same files."""

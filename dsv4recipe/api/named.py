@@ -54,9 +54,9 @@ class Planner:
         """What the importance file says, where one is named."""
         if self.importance_file is None:
             return None
-        from dsv4recipe.importance.read import load_importance
+        from dsv4recipe.records.read import load_guide
 
-        return load_importance(self.importance_file)
+        return load_guide(self.importance_file)
 
     @cached_property
     def checkpoint(self) -> Checkpoint:

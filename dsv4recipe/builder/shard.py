@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from dsv4recipe.builder import journal
+from dsv4recipe.calibration.encode import encode_guided
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.files import disk
 from dsv4recipe.files.arena import Arena
 from dsv4recipe.files.readback import DamagedError, ReadBack, Span, Written, span
-from dsv4recipe.files.sources import Reader
-from dsv4recipe.formats.encode import BadValue, NotExact, encode
+from dsv4recipe.files.sources import Reader, read_span
+from dsv4recipe.formats.encode import BadValue, NotExact
 from dsv4recipe.importance.model import Guide
-from dsv4recipe.plan.pieces import Piece, columns_of
+from dsv4recipe.plan.pieces import Piece
 from dsv4recipe.plan.pieces import Span as SourceSpan
 
 EXTENT = 64 << 20
@@ -181,7 +182,7 @@ def encode_piece(
     """The bytes of a piece, in memory of the arena that this call takes back first.
 
     Raises RecipeError naming tensor, row and column: B020 for a value that cannot be encoded, B021 for a group that an
-    exact format cannot hold.
+    exact format cannot hold; K003 for a damaged activation record.
     """
 
     def read(where: SourceSpan) -> np.ndarray:
@@ -192,7 +193,7 @@ def encode_piece(
     arena.begin()
     weight, scale = read(piece.weight), None if piece.scale is None else read(piece.scale)
     try:
-        return encode(piece.format, piece.source, weight, scale, arena.empty, columns_of(piece, importance))
+        return encode_guided(piece, weight, scale, importance, lambda where: read_span(sources, where), arena.empty)
     except BadValue as bad:
         code, hint = ("B021", _INEXACT) if isinstance(bad, NotExact) else ("B020", _DAMAGED)
         message = f"{piece.tensor}: {bad.reason} at row {piece.first_row + bad.row}, column {bad.column}"

@@ -21,7 +21,9 @@ _TOKENS = 1024
 _ROWS = 256
 
 
-def hidden(inputs: Callable[[slice], Floats], weights: Floats, beside: Sequence[Beside], limit: float, read: Read) -> Floats:
+def hidden(
+    inputs: Callable[[slice], Floats], weights: Floats, beside: Sequence[Beside], limit: float, read: Read
+) -> Floats:
     """float32 [n, width]: silu(gate) · up · routing weight of n tokens, whose inputs `inputs` gives, part by part."""
     gate, up = beside
     raw = [(read(each.weight), None if each.scale is None else read(each.scale)) for each in beside]
@@ -35,7 +37,9 @@ def hidden(inputs: Callable[[slice], Floats], weights: Floats, beside: Sequence[
         lanes = np.empty(panels * size * LANES, np.float32)
         to_lanes(inputs(part), order, lanes)
         sums: list[Any] = [np.empty(panels * _ROWS * LANES, np.float32) for _ in range(2)]
-        pairs = zip(*(blocks(e.source, *bytes_, step=_ROWS) for e, bytes_ in zip((gate, up), raw, strict=True)), strict=True)
+        pairs = zip(
+            *(blocks(e.source, *bytes_, step=_ROWS) for e, bytes_ in zip((gate, up), raw, strict=True)), strict=True
+        )
         for (row, left), (_, right) in pairs:
             for rows, into in ((left, sums[0]), (right, sums[1])):
                 project(rows.ravel(), size, lanes, 0, len(rows), panels, into)

@@ -71,8 +71,8 @@ class _Workshop:
         assert inputs is not None
         if inputs.expert is None:
             which = _even(layer.count(inputs.entry), ROWS)
-            return moments(_blocks(fmt, lambda part: layer.rows(inputs.entry, which[part]), len(which)), len(which), size,
-                           rounding_group(fmt), None)  # fmt: skip
+            rows = _blocks(fmt, lambda part: layer.rows(inputs.entry, which[part]), len(which))
+            return moments(rows, len(which), size, rounding_group(fmt), None)
         tokens, weights = layer.tokens(inputs.expert)
         which = _even(len(tokens), ROWS)
         tokens, weights = tokens[which], weights[which]

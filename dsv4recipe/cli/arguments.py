@@ -10,6 +10,8 @@ import click
 from dsv4recipe.cli.complete import complete_recipe
 from dsv4recipe.paths import as_path, expanded
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 
 class Size(click.ParamType[int]):
     """Bytes with a unit: 120GiB, 120GB, 135346422876B."""
@@ -40,16 +42,42 @@ class PathType(click.Path):
         return found if self.as_text else as_path(str(found))
 
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 recipe_argument = click.argument("recipe", type=PathType(as_text=True), shell_complete=complete_recipe)
-importance_option = click.option(
-    "--importance",
-    "importance_file",
-    type=PathType(),
-    help="An imatrix (.dat or GGUF), for formats with `importance: file`.",
-)
+
+
+def _importance(context: click.Context, _: click.Parameter, value: Any) -> Any:
+    return context.params.get("importance_file") if value is None else value
+
+
+def _calibration(context: click.Context, _: click.Parameter, value: Any) -> None:
+    if value is not None:
+        if context.params.get("importance_file") is not None:
+            raise click.UsageError(
+                "--importance and --calibration: an activation record serves as both, so name it alone"
+            )
+        context.params["importance_file"] = value
+
+
+def importance_option(command: F) -> F:
+    """--importance and --calibration: one of them guides a plan, and the command gets it as `importance_file`."""
+    file = click.option(
+        "--importance",
+        "importance_file",
+        type=PathType(),
+        callback=_importance,
+        help="An imatrix (.dat or GGUF), for formats with `importance: file`.",
+    )
+    record = click.option(
+        "--calibration",
+        type=PathType(exists=True, file_okay=False),
+        callback=_calibration,
+        expose_value=False,
+        help="An activation record, for formats with `fit: gptq` or `importance: record`.",
+    )
+    return file(record(command))
+
+
 source_type = PathType(as_text=True)
 """A folder, or a repository of the hub."""
 SOURCE_HELP = "The checkpoint: a folder, or hf://org/repo@revision."

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsv4recipe.formats.affine import Affine
-from dsv4recipe.formats.base import Format, SourceTensor, wants_importance
+from dsv4recipe.formats.base import Format, SourceTensor, wants_importance, wants_moments
 from dsv4recipe.formats.codebooks import block_scales, boundaries, hadamard_blocks, signs
 from dsv4recipe.formats.columns import column_weights
 from dsv4recipe.formats.decode import INTEGERS, Bytes, Floats, decode_rows, raw, rows_of
@@ -75,6 +75,8 @@ def encode(
     problem = fmt.problem(source)
     if problem:
         raise ValueError(problem)
+    if wants_moments(fmt):
+        raise ValueError(f"{fmt.kind} with fit: gptq takes the moments of its inputs: `calibrated.encode`")
     if wants_importance(fmt) != (importance is not None):
         raise ValueError(f"{fmt.kind} with importance {'and none given' if importance is None else 'that it ignores'}")
     if importance is not None and (importance.shape != source.shape[-1:] or importance.dtype != np.float32):

@@ -18,8 +18,8 @@ FITS = ("nearest", "gptq")
 class Mxtq:
     """`bits` per rotated weight (2 or 4), a float16 norm per row, signs drawn from `seed`.
 
-    `fit` is "nearest", each weight's nearest level, as jang's encoder takes it; or "gptq", the least error of the outputs
-    for the inputs of an activation record, rounding errors fed back.
+    `fit` is "nearest", each weight's nearest level, as jang's encoder takes it; or "gptq", the least error of the
+    outputs for the inputs of an activation record, rounding errors fed back.
     """
 
     bits: int

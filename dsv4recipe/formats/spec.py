@@ -23,10 +23,10 @@ def from_spec(spec: dict[str, Any]) -> Format:
             return Mxfp4()
         case {"mxfp8": {}}:
             return Mxfp8()
-        case {"mxtq": {"bits": int(bits), "seed": int(seed), **rest}}:
-            fit = rest.pop("fit", "nearest")
-            if not rest:
-                return Mxtq(bits, seed, str(fit))
+        case {"mxtq": {"bits": int(bits), "seed": int(seed), **more}}:
+            how = more.pop("fit", "nearest")
+            if not more:
+                return Mxtq(bits, seed, str(how))
         case {"ggml": {"type": str(type_), "importance": str(importance)}} if type_ in TYPE_IDS:
             return Ggml(type_, importance)
         case {"keep": str(dtype)}:

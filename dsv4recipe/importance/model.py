@@ -31,6 +31,10 @@ class Guide(Protocol):
     @property
     def planned(self) -> PlannedImportance: ...
 
+    @property
+    def source(self) -> tuple[str, str] | None:
+        """Config and header digest of the checkpoint that it was made from; None where that is not known."""
+
     def columns(self, tensor: str, width: int) -> Floats:
         """float32 [width]: what each column of a source tensor counts. Only where `problem` found none."""
         ...
@@ -58,6 +62,10 @@ class Importance:
     @property
     def planned(self) -> PlannedImportance:
         return PlannedImportance(self.sha256, self.format, self.unseen)
+
+    @property
+    def source(self) -> tuple[str, str] | None:
+        return None
 
     def columns(self, tensor: str, width: int) -> Floats:
         """float32 [width] for a source tensor such as "layers.3.ffn.experts.17.w1.weight", as the file has it. Only

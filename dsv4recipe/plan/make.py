@@ -48,7 +48,7 @@ def make_plan(recipe: Recipe, checkpoint: Checkpoint, importance: Guide | Planne
     claims, dropped = resolve(recipe, checkpoint, target, problems)
     check_claims(target, recipe, claims, problems)
     check_engine(target, recipe, claims, checkpoint.groups, problems)
-    check_importance(recipe, claims, importance, problems)
+    check_importance(recipe, claims, checkpoint, importance, problems)
     problems.raise_if_any()
     claims = sorted(claims, key=lambda claim: order_of(claim.group.slot, target.globals_first))
     modules = tuple(module_of(claim, recipe, target, checkpoint.dims) for claim in claims)

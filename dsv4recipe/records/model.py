@@ -85,6 +85,12 @@ class Record:
         return PlannedImportance(self.sha256, self.format, self.unseen)
 
     @property
+    def source(self) -> tuple[str, str]:
+        """Config and header digest of the checkpoint that it was made from."""
+        made = self.manifest["source"]
+        return made["config_digest"], made["header_digest"]
+
+    @property
     def tokens(self) -> int:
         return int(self.manifest["tokens"])
 

@@ -65,6 +65,10 @@ def _layer(root: Path, file: str, size: int, sha256: str) -> Layer:
     found: dict[str, Any] = {}
     for entry in header.tensors:
         kind = np.dtype(_TYPES[entry.dtype])
-        flat = np.memmap(path, kind, "r", entry.start, entry.nbytes // kind.itemsize) if entry.nbytes else np.empty(0, kind)
+        flat = (
+            np.memmap(path, kind, "r", entry.start, entry.nbytes // kind.itemsize)
+            if entry.nbytes
+            else np.empty(0, kind)
+        )
         found[entry.name] = flat.reshape(entry.shape)
     return Layer(found, path, sha256)

@@ -36,16 +36,19 @@ _ROWS = 64
 def encode_calibrated(
     fmt: Format, source: SourceTensor, weight: Bytes, scale: Bytes | None, moments: Moments, empty: Empty = np.empty
 ) -> tuple[NDArray[Any], ...]:
-    """As `formats.encode.encode`, with the moments of the matrix's inputs, made for `rounding_group(fmt)` and, where the
-    format rotates, from `rotated` inputs. Raises BadValue; ValueError where format and source do not fit."""
+    """As `formats.encode.encode`, with the moments of the matrix's inputs, made for `rounding_group(fmt)` and, where
+    the format rotates, from `rotated` inputs. Raises BadValue; ValueError where format and source do not fit."""
     weight, scale = raw(source, weight, scale)
     problem = fmt.problem(source)
     if problem:
         raise ValueError(problem)
     if len(moments.order) != source.shape[1]:
         raise ValueError(f"moments of {len(moments.order)} columns for {source.shape[1]}")
-    solve = {"affine": _affine, "mxtq": _mxtq}[fmt.kind]
-    return solve(fmt, source, weight, scale, moments, empty)  # type: ignore[operator]
+    if isinstance(fmt, Affine):
+        return _affine(fmt, source, weight, scale, moments, empty)
+    if isinstance(fmt, Mxtq):
+        return _mxtq(fmt, source, weight, scale, moments, empty)
+    raise ValueError(f"{fmt.kind} has no calibrated fit")
 
 
 def rounding_group(fmt: Format) -> int:

@@ -93,7 +93,8 @@ def moments(rows: Rows, count: int, size: int, group: int, pool: Pool | None) ->
 
 
 def rounding_order(energy: NDArray[np.float64], group: int) -> NDArray[np.int64]:
-    """int64 [columns]: groups by rising energy, columns by rising energy within their group; ties in their own order."""
+    """int64 [columns]: groups by rising energy, columns by rising energy within their group; ties as they
+    stand."""
     by_group = energy.reshape(-1, group)
     # Sums by hand, because numpy's own depend on the machine's vectors.
     total = np.zeros(len(by_group), np.float64)

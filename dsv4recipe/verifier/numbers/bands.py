@@ -13,7 +13,7 @@ import math
 from collections.abc import Mapping
 
 from dsv4recipe.formats import Affine, Format, Ggml, Keep, Mxtq
-from dsv4recipe.formats.base import BLOCKS, wants_importance
+from dsv4recipe.formats.base import BLOCKS, wants_importance, wants_moments
 
 Band = tuple[float, float]
 
@@ -42,7 +42,7 @@ def band(fmt: Format) -> Band | None:
     is never worse than minmax, and may be exact; one that is weighed by importance may be worse in this measure."""
     if isinstance(fmt, Keep):
         return CASTS.get(fmt.dtype)
-    if wants_importance(fmt):
+    if wants_importance(fmt) or wants_moments(fmt):
         return None
     if isinstance(fmt, Ggml) and fmt.type in CASTS:
         return CASTS[fmt.type]
@@ -57,11 +57,11 @@ def limit(fmt: Format) -> float:
     Affine by minimum and maximum: a step is at most 2·max/(2^b − 1), the group's power at least max², so the error is
     at most √g/(2^b − 1) of it; half as much again for the rule that keeps zero exact (fact sheet mlx.md 2.1). Q8_0 in
     the same way, with half a step of max/127. Never above 0.95: numbers of another tensor of that size are off by √2.
-    A fit by importance may give up on columns.
+    A fit by importance may give up on columns; one with feedback trades errors of weights for those of outputs.
     """
-    if isinstance(fmt, Affine) and not wants_importance(fmt):
+    if isinstance(fmt, Affine) and not wants_importance(fmt) and not wants_moments(fmt):
         return min(0.95, 1.5 * math.sqrt(fmt.group_size) / ((1 << fmt.bits) - 1))
-    if wants_importance(fmt):
+    if wants_importance(fmt) or wants_moments(fmt):
         return 0.95
     if isinstance(fmt, Ggml) and fmt.type in BLOCKS:
         return 1.5 * math.sqrt(32) / 254 if fmt.type == "Q8_0" else 0.95

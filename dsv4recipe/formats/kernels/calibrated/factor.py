@@ -18,8 +18,8 @@ BLOCK = 64
 
 @kernel
 def factor(h, size, least, pivots, left, right):  # type: ignore[no-untyped-def]
-    """h: flat float32 [size, size], symmetric, its upper triangle given → above the diagonal U, on it 1; pivots: float32
-    [size], D. A pivot below `least` is raised to it. left, right: scratch, float32 [size · BLOCK].
+    """h: flat float32 [size, size], symmetric, its upper triangle given → above the diagonal U, on it 1; pivots:
+    float32 [size], D. A pivot below `least` is raised to it. left, right: scratch, float32 [size · BLOCK].
 
     Returns how many pivots were raised.
     """

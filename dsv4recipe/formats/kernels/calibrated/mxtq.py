@@ -34,7 +34,7 @@ def encode_panels(u, size, targets, errors, panels, boundaries, levels, norms, c
             for panel in range(panels):
                 at = (panel * size + column) * LANES
                 for lane in range(LANES):
-                    code = 0
+                    code = np.int64(0)
                     for boundary in boundaries:
                         code += np.int64(boundary < targets[at + lane])
                     codes[at + lane] = np.uint8(code)

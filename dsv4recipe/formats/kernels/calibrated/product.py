@@ -1,7 +1,7 @@
 """Floor 1, formats, kernels, calibrated. The one product that all heavy sums are made of: a tile of 4 by 16.
 
-`tile` spells out its registers in LLVM's portable vector types, because a compiler finds neither them nor their order in
-a loop. Each step is `llvm.fma` without flags: one IEEE 754-2008 rounding, on every machine, and terms are added in the
+`tile` spells out its registers in LLVM's portable vector types, because a compiler finds neither them nor their order
+in a loop. Each step is `llvm.fma` without flags: one IEEE 754-2008 rounding, on every machine, and terms are added in the
 order of k. A processor without the instruction computes the same bits slowly.
 """
 
@@ -25,13 +25,11 @@ _FLOATS = ir.VectorType(ir.FloatType(), LANES)
 _WORDS = ir.VectorType(ir.IntType(32), LANES)
 
 
-@intrinsic
-def tile(  # type: ignore[no-untyped-def]
-    typing,  # noqa: ARG001 - numba's protocol
-    c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, count,
-):  # fmt: skip
+def _tile(typing, c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, count):  # type: ignore[no-untyped-def]
     """c[c_at + i·c_row + lane] += Σ_k a[a_at + i·a_row + k·a_step] · b[b_at + k·b_step + lane] for 4 rows i, 16 lanes
     and `count` (at least 1) terms k, in their order. Flat float32 arrays, int64 places."""
+
+    _ = typing, c, c_at, c_row, a, a_at, a_row, a_step, b, b_at, b_step, count  # numba's protocol gives types
 
     def codegen(context: Any, builder: Any, signature: Any, args: Sequence[Any]) -> Any:
         arrays = {n: context.make_array(signature.args[n])(context, builder, args[n]).data for n in (0, 3, 7)}
@@ -74,6 +72,9 @@ def tile(  # type: ignore[no-untyped-def]
 
     flat, at = types.Array(types.float32, 1, "C"), types.int64
     return types.void(flat, at, at, flat, at, at, at, flat, at, at, at), codegen
+
+
+tile: Any = intrinsic(_tile)
 
 
 def _splat(builder: Any, value: Any) -> Any:

@@ -7,6 +7,8 @@ lowers the error as stored, then each code to the best one given all other colum
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from dsv4recipe.formats.kernels.calibrated.feedback import STRIP, feed
@@ -24,7 +26,7 @@ def _refit(h, size, first, group, kind, values, slopes, errors, pulls, scales, b
     flat [group, 16]; errors and pulls (H times all errors) those of the group, brought up to date."""
     sums = np.zeros((4, LANES), np.float32)
     sides = np.empty(group, np.float32)
-    mass = ZERO
+    mass: Any = ZERO
     for j in range(group):
         row = h[(first + j) * size + first : (first + j) * size + first + group]
         side = ZERO
@@ -127,12 +129,12 @@ def refit_norms(h, size, errors, slopes, panels, levels, codes, norms):  # type:
             slope[i] = ZERO
         feed(h, size, values, slope, 1, 0, size, 0, size)
         for lane in range(LANES):
-            own, rest = 0.0, 0.0
+            own, rest = np.float64(0.0), np.float64(0.0)
             for j in range(size):
                 own += np.float64(values[j * LANES + lane]) * np.float64(slope[j * LANES + lane])
                 rest += np.float64(error[j * LANES + lane]) * np.float64(slope[j * LANES + lane])
             old = norms[panel * LANES + lane]
-            ratio = 1.0 + rest / own if own > 0.0 else 1.0
+            ratio: Any = 1.0 + rest / own if own > 0.0 else 1.0
             new = to_float16(np.float32(np.float64(old) * ratio))
             good = new > ZERO and np.isfinite(new)
             new = new if good else old
@@ -162,7 +164,7 @@ def settle_levels(h, size, errors, pulls, panels, boundaries, levels, codes):  #
                 for lane in range(LANES):
                     old = levels[code[at + lane]]
                     wanted = np.float32(old + np.float32(pull[at + lane] * inverse))
-                    new = 0
+                    new = np.int64(0)
                     for boundary in boundaries:
                         new += np.int64(boundary < wanted)
                     steps[lane] = np.float32(levels[new] - old)
