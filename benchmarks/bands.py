@@ -16,10 +16,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from dsv4recipe.formats import Affine, Format, Ggml, Mxtq, SourceTensor
-from dsv4recipe.formats.affine import BITS, GROUP_SIZES
+from dsv4recipe.formats.affine.spec import BITS, GROUP_SIZES
 from dsv4recipe.formats.decode import decode_parts, decode_source
 from dsv4recipe.formats.encode import encode
-from dsv4recipe.formats.ggml import IMPORTANCE, WEIGHTED
+from dsv4recipe.formats.ggml.spec import IMPORTANCE, WEIGHTED
 from dsv4recipe.formats.kernels.compare import distance
 from dsv4recipe.formats.kernels.tables import FP4, FP8
 

@@ -28,7 +28,7 @@ from dsv4recipe import build, load_recipe, make_plan, open_checkpoint
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.synth import synthesize
 from dsv4recipe.formats import Ggml
-from dsv4recipe.formats.ggml_library import QUANTIZED, check_library
+from dsv4recipe.formats.ggml.library import QUANTIZED, check_library
 from dsv4recipe.plan.model import Plan, PlannedModule
 from tests.gguf.stock import stock, values
 

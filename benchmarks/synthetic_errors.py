@@ -14,7 +14,7 @@ from dsv4recipe.allocation.error_table import SYNTHETIC, ErrorTable, errors_text
 from dsv4recipe.allocation.measure import distances
 from dsv4recipe.checkpoint.synth_values import Draw, bf16, fp4, fp8
 from dsv4recipe.formats import Affine, Format, Keep, Mxtq, SourceTensor
-from dsv4recipe.formats.affine import BITS, GROUP_SIZES
+from dsv4recipe.formats.affine.spec import BITS, GROUP_SIZES
 from dsv4recipe.formats.decode import Bytes
 
 ROWS, COLUMNS, SEED = 1024, 4096, 0

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from dsv4recipe.checkpoint.graph import Group
-from dsv4recipe.checkpoint.strict_json import read_object
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.formats import Affine, Format
 from dsv4recipe.formats.base import FLOAT_DTYPES
+from dsv4recipe.headers.strict_json import read_object
 from dsv4recipe.plan.ledger import label
 
 SYNTHETIC = Path(__file__).parent / "synthetic.json"

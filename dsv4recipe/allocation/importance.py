@@ -10,8 +10,8 @@ from pathlib import Path
 from dsv4recipe.allocation.priors import Priors
 from dsv4recipe.checkpoint.dims import Dims
 from dsv4recipe.checkpoint.graph import Group
-from dsv4recipe.checkpoint.strict_json import read_object
 from dsv4recipe.errors import Problems, RecipeError, Where, did_you_mean
+from dsv4recipe.headers.strict_json import read_object
 from dsv4recipe.runtimes import Target
 
 _LIMIT = 16 << 20

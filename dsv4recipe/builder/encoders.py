@@ -7,7 +7,7 @@ import sys
 
 from dsv4recipe.formats import Ggml
 from dsv4recipe.formats.encode import ENCODER_VERSION
-from dsv4recipe.formats.ggml_library import PACKAGE, QUANTIZED, check_library, library_version
+from dsv4recipe.formats.ggml.library import PACKAGE, QUANTIZED, check_library, library_version
 from dsv4recipe.plan.model import Plan
 
 

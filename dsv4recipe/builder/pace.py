@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from dsv4recipe.formats import Format, Ggml, SourceTensor
 from dsv4recipe.formats.base import wants_importance
 from dsv4recipe.formats.encode import encode
-from dsv4recipe.formats.ggml import WEIGHTED
+from dsv4recipe.formats.ggml.spec import WEIGHTED
 from dsv4recipe.plan.ledger import label
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.plan.pieces import Piece

@@ -15,10 +15,10 @@ from dsv4recipe.builder.resumable import kept_bytes
 from dsv4recipe.builder.tasks import task_digest
 from dsv4recipe.bundle.manifest import NAME, PLAN_NAME, manifest_text
 from dsv4recipe.checkpoint.graph import Checkpoint
-from dsv4recipe.checkpoint.safe_path import path_problem
 from dsv4recipe.checkpoint.source import Origin
 from dsv4recipe.errors import Problems, RecipeError, Where
 from dsv4recipe.files import disk
+from dsv4recipe.headers.safe_path import path_problem
 from dsv4recipe.plan.containers import header_of
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.plan.pieces import piece_rows

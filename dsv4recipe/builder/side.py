@@ -8,9 +8,9 @@ from dsv4recipe.builder.card import card
 from dsv4recipe.bundle.manifest import INDEX_NAME, PLAN_NAME, index_text
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.source import Source
-from dsv4recipe.checkpoint.strict_json import TooLargeError
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.files import disk
+from dsv4recipe.headers.strict_json import TooLargeError
 from dsv4recipe.plan.canonical import dump_plan
 from dsv4recipe.plan.containers import container_of
 from dsv4recipe.plan.model import Plan

@@ -10,8 +10,8 @@ from dsv4recipe.bundle.gguf_view import open_gguf
 from dsv4recipe.bundle.manifest import is_one_file, read_manifest
 from dsv4recipe.bundle.read import read_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint
-from dsv4recipe.checkpoint.strict_json import read_object
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.headers.strict_json import read_object
 from dsv4recipe.plan.decompile import About, decompile
 from dsv4recipe.plan.diff import diff
 from dsv4recipe.plan.expected import expected_checkpoint

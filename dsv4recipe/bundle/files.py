@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from dsv4recipe.bundle.manifest import NAME, is_one_file, manifest_path, manifest_problem, shard_path
-from dsv4recipe.checkpoint.safe_path import path_problem
-from dsv4recipe.checkpoint.strict_json import reason
 from dsv4recipe.errors import Diagnostic, Where
+from dsv4recipe.headers.safe_path import path_problem
+from dsv4recipe.headers.strict_json import reason
 from dsv4recipe.paths import left_by_tools
 
 _CHUNK = 1 << 20

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from dsv4recipe.bundle.view import BundleView
-from dsv4recipe.checkpoint.gguf_header import GgufHeader, read_gguf_header
-from dsv4recipe.checkpoint.header import Header, TensorEntry
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.headers.gguf import GgufHeader, read_gguf_header
+from dsv4recipe.headers.safetensors import Header, TensorEntry
 from dsv4recipe.runtimes.common.gguf_metadata import ARCHITECTURE, config_of, tokenizer_of
 
 _HUB = "https://huggingface.co/"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dsv4recipe.checkpoint.strict_json import regular_size
+from dsv4recipe.headers.strict_json import regular_size
 from dsv4recipe.plan.canonical import plan_data
 from dsv4recipe.plan.containers import container_of
 from dsv4recipe.plan.gguf_file import SUFFIX as GGUF_SUFFIX

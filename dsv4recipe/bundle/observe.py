@@ -14,9 +14,9 @@ from typing import Any
 from dsv4recipe.bundle.recognise import Unrecognised, recognise, recognise_ggml
 from dsv4recipe.bundle.view import BundleView
 from dsv4recipe.checkpoint.graph import Checkpoint, Group
-from dsv4recipe.checkpoint.header import Header, TensorEntry
 from dsv4recipe.formats import Format, Mxtq, Part, SourceTensor
 from dsv4recipe.formats.base import HALF_DTYPES
+from dsv4recipe.headers.safetensors import Header, TensorEntry
 from dsv4recipe.plan.dialects import Index
 from dsv4recipe.plan.expected import expected_checkpoint
 from dsv4recipe.plan.make import led, order_of

@@ -13,9 +13,9 @@ from pathlib import Path
 from dsv4recipe.bundle.manifest import PLAN_NAME, is_one_file, manifest_path, read_manifest
 from dsv4recipe.bundle.observe import observe, quantization_of
 from dsv4recipe.bundle.view import open_bundle
-from dsv4recipe.checkpoint.header import MAX_HEADER
-from dsv4recipe.checkpoint.strict_json import read_object
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.headers.safetensors import MAX_HEADER
+from dsv4recipe.headers.strict_json import read_object
 from dsv4recipe.plan.canonical import load_plan
 from dsv4recipe.plan.containers import placed
 from dsv4recipe.plan.model import Plan, PlannedShard

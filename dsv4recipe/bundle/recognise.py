@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from dsv4recipe.checkpoint.header import TensorEntry
 from dsv4recipe.formats import Affine, Format, Ggml, Keep, Mxfp4, Mxfp8, Mxtq, Part, SourceTensor
-from dsv4recipe.formats.affine import BITS, GROUP_SIZES
+from dsv4recipe.formats.affine.spec import BITS, GROUP_SIZES
 from dsv4recipe.formats.base import FLOAT_DTYPES
-from dsv4recipe.formats.ggml import TYPE_IDS, UNKNOWN, WEIGHTED
+from dsv4recipe.formats.ggml.spec import TYPE_IDS, UNKNOWN, WEIGHTED
+from dsv4recipe.headers.safetensors import TensorEntry
 
 _FLOATS = {dtype: name for name, dtype in FLOAT_DTYPES.items()}
 _MX: Mapping[int, Format] = {4: Mxfp4(), 8: Mxfp8()}

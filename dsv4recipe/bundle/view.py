@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from dsv4recipe.bundle.manifest import INDEX_NAME, is_one_file
-from dsv4recipe.checkpoint.header import Header, TensorEntry, read_header
-from dsv4recipe.checkpoint.strict_json import read_object
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
+from dsv4recipe.headers.safetensors import Header, TensorEntry, read_header
+from dsv4recipe.headers.strict_json import read_object
 from dsv4recipe.paths import left_by_tools
 
 _SUFFIXES = (".weight", ".scales", ".biases", ".tq_packed", ".tq_norms", ".tq_bits")

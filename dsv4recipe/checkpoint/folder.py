@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from dsv4recipe.checkpoint.folder_check import check_names, check_weight_map
-from dsv4recipe.checkpoint.header import Header, TensorEntry
 from dsv4recipe.checkpoint.listing import INDEX, Listing, list_shards
 from dsv4recipe.checkpoint.source import FolderSource, Source, open_source
-from dsv4recipe.checkpoint.strict_json import object_from
 from dsv4recipe.errors import Problems, RecipeError, Where
+from dsv4recipe.headers.safetensors import Header, TensorEntry
+from dsv4recipe.headers.strict_json import object_from
 from dsv4recipe.hub.address import SCHEME
 from dsv4recipe.hub.error import HubError
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from dsv4recipe.checkpoint.header import Header
 from dsv4recipe.checkpoint.listing import INDEX, report_case_twins
 from dsv4recipe.errors import Problems, Where
+from dsv4recipe.headers.safetensors import Header
 
 SHOWN = 3
 """Tensors named in one message; the rest is counted."""

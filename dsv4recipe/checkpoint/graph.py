@@ -19,9 +19,9 @@ from dsv4recipe.checkpoint.deepseek_v41 import DEEPSEEK_V41
 from dsv4recipe.checkpoint.dims import Dims
 from dsv4recipe.checkpoint.family import Family, Slot
 from dsv4recipe.checkpoint.folder import Folder, open_folder
-from dsv4recipe.checkpoint.header import TensorEntry
 from dsv4recipe.errors import Problems, RecipeError, Where
 from dsv4recipe.formats.base import SourceTensor, Stored
+from dsv4recipe.headers.safetensors import TensorEntry
 
 FAMILIES = (DEEPSEEK_V4, DEEPSEEK_V41)
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from huggingface_hub import constants, snapshot_download, try_to_load_from_cache
 
-from dsv4recipe.checkpoint.header import Header, header_length, parse_header
-from dsv4recipe.checkpoint.safe_path import path_problem, unsafe
 from dsv4recipe.checkpoint.source import FolderSource, Origin, Source
-from dsv4recipe.checkpoint.strict_json import TooLargeError
 from dsv4recipe.errors import Diagnostic, RecipeError
+from dsv4recipe.headers.safe_path import path_problem, unsafe
+from dsv4recipe.headers.safetensors import Header, header_length, parse_header
+from dsv4recipe.headers.strict_json import TooLargeError
 from dsv4recipe.hub.address import SCHEME, Address
 from dsv4recipe.hub.error import HubError
 from dsv4recipe.hub.failures import refusal

@@ -16,13 +16,13 @@ from typing import Any
 
 from dsv4recipe.checkpoint.folder import MAX_CONFIG, Folder
 from dsv4recipe.checkpoint.graph import Checkpoint, detect_family, make_checkpoint
-from dsv4recipe.checkpoint.header import Header, TensorEntry
 from dsv4recipe.checkpoint.releases import RELEASES
 from dsv4recipe.checkpoint.source import Origin
-from dsv4recipe.checkpoint.strict_json import TooLargeError, object_from
 from dsv4recipe.checkpoint.synth import Piece, shard_pieces
 from dsv4recipe.checkpoint.synth_files import side_files
 from dsv4recipe.errors import RecipeError, did_you_mean
+from dsv4recipe.headers.safetensors import Header, TensorEntry
+from dsv4recipe.headers.strict_json import TooLargeError, object_from
 
 LAYOUTS = Path(__file__).with_name("layouts.json")
 """Release → shard file → [bytes before the data, sha256 of them]; tests make it again and compare."""

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from dsv4recipe.checkpoint.safe_path import path_problem
 from dsv4recipe.checkpoint.source import Source
-from dsv4recipe.checkpoint.strict_json import object_from, reason
 from dsv4recipe.errors import Problems, RecipeError, Where
+from dsv4recipe.headers.safe_path import path_problem
+from dsv4recipe.headers.strict_json import object_from, reason
 from dsv4recipe.hub.error import HubError
 
 INDEX = "model.safetensors.index.json"

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from dsv4recipe.checkpoint.header import Header, read_header
-from dsv4recipe.checkpoint.safe_path import safe_path
-from dsv4recipe.checkpoint.strict_json import TooLargeError, regular_size
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.headers.safe_path import safe_path
+from dsv4recipe.headers.safetensors import Header, read_header
+from dsv4recipe.headers.strict_json import TooLargeError, regular_size
 from dsv4recipe.hub.address import SCHEME, parse_address
 from dsv4recipe.paths import as_path, left_by_tools
 

@@ -18,13 +18,13 @@ from typing import Any, BinaryIO
 from dsv4recipe.checkpoint.dims import Dims
 from dsv4recipe.checkpoint.family import ExpectedTensor, Family
 from dsv4recipe.checkpoint.graph import detect_family
-from dsv4recipe.checkpoint.header import header_bytes
-from dsv4recipe.checkpoint.strict_json import reason
 from dsv4recipe.checkpoint.synth_config import synth_config
 from dsv4recipe.checkpoint.synth_files import side_files
 from dsv4recipe.checkpoint.synth_values import blocks
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.formats.base import ITEM_SIZE
+from dsv4recipe.headers.safetensors import header_bytes
+from dsv4recipe.headers.strict_json import reason
 from dsv4recipe.paths import as_path
 from dsv4recipe.units import human_size
 

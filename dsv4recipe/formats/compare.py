@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsv4recipe.formats.affine import Affine
+from dsv4recipe.formats.affine.spec import Affine
 from dsv4recipe.formats.base import Format, SourceTensor
-from dsv4recipe.formats.codebooks import block_scales, boundaries, codebook, hadamard_blocks, signs
 from dsv4recipe.formats.decode import Floats, decode_parts, widen
 from dsv4recipe.formats.encode import narrow
 from dsv4recipe.formats.kernels.compare import Gaps, affine_distance, distance, same_bytes
-from dsv4recipe.formats.kernels.mxtq_compare import mxtq_distance
-from dsv4recipe.formats.mxtq import Mxtq
+from dsv4recipe.formats.mxtq.codebooks import block_scales, boundaries, codebook, hadamard_blocks, signs
+from dsv4recipe.formats.mxtq.kernels.compare import mxtq_distance
+from dsv4recipe.formats.mxtq.spec import Mxtq
 
 
 def gaps(fmt: Format, source: SourceTensor, arrays: Sequence[NDArray[Any]], exact: Floats) -> tuple[Gaps, bool | None]:

@@ -12,17 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsv4recipe.formats.affine import Affine
+from dsv4recipe.formats.affine.kernels.unpack import affine_rows
+from dsv4recipe.formats.affine.spec import Affine
 from dsv4recipe.formats.base import BLOCKS, ITEM_SIZE, Format, SourceTensor
-from dsv4recipe.formats.codebooks import block_scales, codebook, hadamard_blocks, signs
-from dsv4recipe.formats.ggml import Ggml
-from dsv4recipe.formats.ggml_library import dequantize
-from dsv4recipe.formats.keep import Keep
-from dsv4recipe.formats.kernels import mxtq
+from dsv4recipe.formats.ggml.library import dequantize
+from dsv4recipe.formats.ggml.spec import Ggml
+from dsv4recipe.formats.keep.spec import Keep
 from dsv4recipe.formats.kernels import source as source_kernels
-from dsv4recipe.formats.kernels.unpack import affine_rows
-from dsv4recipe.formats.microscaling import Mxfp4, Mxfp8
-from dsv4recipe.formats.mxtq import Mxtq
+from dsv4recipe.formats.mxfp4.spec import Mxfp4
+from dsv4recipe.formats.mxfp8.spec import Mxfp8
+from dsv4recipe.formats.mxtq.codebooks import block_scales, codebook, hadamard_blocks, signs
+from dsv4recipe.formats.mxtq.kernels import codec as mxtq
+from dsv4recipe.formats.mxtq.spec import Mxtq
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]

@@ -12,18 +12,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsv4recipe.formats.affine import Affine
+from dsv4recipe.formats.affine.kernels import fit
+from dsv4recipe.formats.affine.kernels import quantize as affine
+from dsv4recipe.formats.affine.lattices import seeds
+from dsv4recipe.formats.affine.spec import Affine
 from dsv4recipe.formats.base import Format, SourceTensor, wants_importance, wants_moments
-from dsv4recipe.formats.codebooks import block_scales, boundaries, hadamard_blocks, signs
 from dsv4recipe.formats.columns import column_weights
 from dsv4recipe.formats.decode import INTEGERS, Bytes, Floats, decode_rows, raw, rows_of
-from dsv4recipe.formats.ggml import Ggml
-from dsv4recipe.formats.keep import Keep
-from dsv4recipe.formats.kernels import affine, casts, fit, mxtq
+from dsv4recipe.formats.ggml.spec import Ggml
+from dsv4recipe.formats.keep.spec import Keep
+from dsv4recipe.formats.kernels import casts
 from dsv4recipe.formats.kernels import source as source_kernels
-from dsv4recipe.formats.lattices import seeds
-from dsv4recipe.formats.microscaling import Mxfp4, Mxfp8
-from dsv4recipe.formats.mxtq import Mxtq
+from dsv4recipe.formats.mxfp4.spec import Mxfp4
+from dsv4recipe.formats.mxfp8.spec import Mxfp8
+from dsv4recipe.formats.mxtq.codebooks import block_scales, boundaries, hadamard_blocks, signs
+from dsv4recipe.formats.mxtq.kernels import codec as mxtq
+from dsv4recipe.formats.mxtq.spec import Mxtq
 
 ENCODER_VERSION = "2"
 """Changes whenever the bytes of any encoder could change. Recorded in the manifest."""
@@ -92,7 +96,7 @@ def encode(
         case Keep():
             return (keep(fmt, source, weight, scale, empty),)
         case Ggml():
-            from dsv4recipe.formats.ggml_encode import encode_ggml
+            from dsv4recipe.formats.ggml.encode import encode_ggml
 
             return (encode_ggml(fmt, source, weight, scale, empty, importance),)
     raise ValueError(f"no encoder for format {fmt.kind!r}")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from dsv4recipe.formats.affine import Affine
+from dsv4recipe.formats.affine.spec import Affine
 from dsv4recipe.formats.base import Format
-from dsv4recipe.formats.ggml import TYPE_IDS, Ggml
-from dsv4recipe.formats.keep import Keep
-from dsv4recipe.formats.microscaling import Mxfp4, Mxfp8
-from dsv4recipe.formats.mxtq import Mxtq
+from dsv4recipe.formats.ggml.spec import TYPE_IDS, Ggml
+from dsv4recipe.formats.keep.spec import Keep
+from dsv4recipe.formats.mxfp4.spec import Mxfp4
+from dsv4recipe.formats.mxfp8.spec import Mxfp8
+from dsv4recipe.formats.mxtq.spec import Mxtq
 
 
 def from_spec(spec: dict[str, Any]) -> Format:

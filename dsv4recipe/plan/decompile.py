@@ -9,7 +9,7 @@ from typing import Any
 from dsv4recipe.checkpoint.graph import Checkpoint, Group
 from dsv4recipe.errors import Problems, RecipeError, Where
 from dsv4recipe.formats import Affine, Format, Ggml
-from dsv4recipe.formats.ggml import UNKNOWN
+from dsv4recipe.formats.ggml.spec import UNKNOWN
 from dsv4recipe.plan.containers import container_of
 from dsv4recipe.plan.make import make_plan
 from dsv4recipe.plan.model import Plan, PlannedModule

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dsv4recipe.formats import Affine, Format, Ggml, Mxtq
-from dsv4recipe.formats.ggml import UNKNOWN
+from dsv4recipe.formats.ggml.spec import UNKNOWN
 from dsv4recipe.plan.diff_facts import Fact, facts
 from dsv4recipe.plan.ledger import label
 from dsv4recipe.plan.model import Plan, PlannedModule

@@ -12,9 +12,9 @@ from typing import Any
 from dsv4recipe.checkpoint.family import ExpectedTensor
 from dsv4recipe.checkpoint.folder import Folder
 from dsv4recipe.checkpoint.graph import Checkpoint, Group, Tensor, detect_family
-from dsv4recipe.checkpoint.header import TensorEntry
 from dsv4recipe.checkpoint.source import FolderSource
 from dsv4recipe.formats import SourceTensor
+from dsv4recipe.headers.safetensors import TensorEntry
 
 _DTYPES = {"fp4": "I8", "fp8": "F8_E4M3", "bf16": "BF16", "f16": "F16", "f32": "F32", "int": "I64"}
 _NOWHERE = TensorEntry("", "", (), 0, 0)

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dsv4recipe.checkpoint.gguf_header import Pair, gguf_header_bytes, padded
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import Problems
 from dsv4recipe.formats import Ggml
+from dsv4recipe.headers.gguf import Pair, gguf_header_bytes, padded
 from dsv4recipe.plan.model import PlannedModule, PlannedShard
 from dsv4recipe.plan.shards import PlacedTensor
 from dsv4recipe.runtimes import Target

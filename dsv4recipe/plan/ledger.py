@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsv4recipe.formats import Affine, Format, Ggml, Keep, Mxtq
-from dsv4recipe.formats.ggml import UNKNOWN
+from dsv4recipe.formats.ggml.spec import UNKNOWN
 from dsv4recipe.plan.model import PlannedModule
 
 

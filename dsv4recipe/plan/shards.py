@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from dsv4recipe.checkpoint.header import header_bytes
 from dsv4recipe.formats import Part
 from dsv4recipe.formats.base import ITEM_SIZE
+from dsv4recipe.headers.safetensors import header_bytes
 from dsv4recipe.plan.model import PlannedModule, PlannedShard
 
 METADATA = {"format": "mlx"}

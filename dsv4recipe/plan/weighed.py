@@ -93,9 +93,7 @@ def check_importance(
         more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
         noun = "module" if len(found) == 1 else "modules"
         if which:
-            message = (
-                f"the activation record lacks inputs of what is fitted by it ({len(found)} {noun})"
-            )
+            message = f"the activation record lacks inputs of what is fitted by it ({len(found)} {noun})"
             hint = "record them too (`dsv4recipe calibrate --modules …`), or give these modules a rule without a record"
             problems.error("K010", message, Where(importance.file), hint, [*found[:_SHOWN], *more])
             return

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from dsv4recipe.errors import Where
-from dsv4recipe.formats.ggml import WEIGHTED
+from dsv4recipe.formats.ggml.spec import WEIGHTED
 from dsv4recipe.recipe.layers import compact
 from dsv4recipe.recipe.model import Match, Recipe, Rule
 from dsv4recipe.recipe.scalars import resolve

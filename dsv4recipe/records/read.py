@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from dsv4recipe.checkpoint.header import read_header
-from dsv4recipe.checkpoint.safe_path import path_problem
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.headers.safe_path import path_problem
+from dsv4recipe.headers.safetensors import read_header
 from dsv4recipe.importance.model import Guide
 from dsv4recipe.importance.read import load_importance
 from dsv4recipe.records.model import Layer, Record

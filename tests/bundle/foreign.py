@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from dsv4recipe.checkpoint.graph import Checkpoint
-from dsv4recipe.checkpoint.header import header_bytes
 from dsv4recipe.formats.base import ITEM_SIZE
+from dsv4recipe.headers.safetensors import header_bytes
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.plan.shards import shard_modules, stored_tensors
 

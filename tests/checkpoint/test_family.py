@@ -12,11 +12,11 @@ import pytest
 
 from dsv4recipe import RecipeError, load_recipe, make_plan, open_checkpoint
 from dsv4recipe.checkpoint.graph import detect_family
-from dsv4recipe.checkpoint.header import header_bytes
 from dsv4recipe.checkpoint.releases import RELEASES, release_model
 from dsv4recipe.checkpoint.synth import Piece, shard_pieces, synthesize, synthesize_config
 from dsv4recipe.checkpoint.synth_config import synth_config
 from dsv4recipe.cli.main import run
+from dsv4recipe.headers.safetensors import header_bytes
 from dsv4recipe.plan.expected import expected_checkpoint
 from tests.checkpoints import headers_of
 

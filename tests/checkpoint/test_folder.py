@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from dsv4recipe.checkpoint.folder import Folder, open_folder
-from dsv4recipe.checkpoint.header import header_bytes
 from dsv4recipe.checkpoint.synth import synthesize
 from dsv4recipe.errors import RecipeError
+from dsv4recipe.headers.safetensors import header_bytes
 
 INDEX = "model.safetensors.index.json"
 SECOND = "model-00002-of-00007.safetensors"

@@ -18,8 +18,8 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsv4recipe.checkpoint.header import MAX_TENSORS, header_bytes, parse_header, read_header
 from dsv4recipe.errors import RecipeError
+from dsv4recipe.headers.safetensors import MAX_TENSORS, header_bytes, parse_header, read_header
 
 
 def framed(header: bytes | str, data: int = 0) -> bytes:
@@ -294,7 +294,7 @@ def bombs() -> Iterator[tuple[str, bytes, int, str]]:
 CHILD = """
 import sys, time
 from pathlib import Path
-from dsv4recipe.checkpoint.header import read_header
+from dsv4recipe.headers.safetensors import read_header
 from dsv4recipe.errors import RecipeError
 for path in sys.argv[1:]:
     start = time.process_time()

@@ -9,11 +9,11 @@ import pytest
 
 from dsv4recipe import RecipeError, load_recipe, make_plan
 from dsv4recipe.checkpoint.graph import Checkpoint, detect_family
-from dsv4recipe.checkpoint.header import header_bytes
 from dsv4recipe.checkpoint.layout import LAYOUTS, LayoutSource, open_release, release_of
 from dsv4recipe.checkpoint.releases import RELEASES
 from dsv4recipe.checkpoint.synth import shard_pieces
 from dsv4recipe.cli.main import run
+from dsv4recipe.headers.safetensors import header_bytes
 
 
 @pytest.mark.parametrize("name", RELEASES)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dsv4recipe.checkpoint.safe_path import path_problem, safe_path
 from dsv4recipe.errors import RecipeError
+from dsv4recipe.headers.safe_path import path_problem, safe_path
 
 UNSAFE = {
     "": "it is empty",

@@ -11,8 +11,8 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["dsv4recipe.checkpoint"]):
-    from dsv4recipe.checkpoint import header, header_json, strict_json  # noqa: F401 - to be instrumented
+with atheris.instrument_imports(include=["dsv4recipe.headers"]):
+    from dsv4recipe.headers import safetensors, safetensors_json, strict_json  # noqa: F401 - to be instrumented
 
 from tests.faults.fuzz_headers import check
 

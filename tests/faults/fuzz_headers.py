@@ -14,8 +14,8 @@ from pathlib import Path
 
 import safetensors
 
-from dsv4recipe.checkpoint.header import parse_header
 from dsv4recipe.errors import RecipeError
+from dsv4recipe.headers.safetensors import parse_header
 
 CORPUS = Path(__file__).parent.parent / "cases" / "headers"
 TOKENS = [

@@ -12,9 +12,9 @@ from dsv4recipe.formats import Ggml, SourceTensor, from_spec
 from dsv4recipe.formats.columns import column_weights
 from dsv4recipe.formats.decode import decode_parts, decode_source
 from dsv4recipe.formats.encode import BadValue, encode
-from dsv4recipe.formats.ggml import TYPE_IDS
-from dsv4recipe.formats.ggml_encode import encode_rows
-from dsv4recipe.formats.ggml_library import check_library, quantize
+from dsv4recipe.formats.ggml.encode import encode_rows
+from dsv4recipe.formats.ggml.library import check_library, quantize
+from dsv4recipe.formats.ggml.spec import TYPE_IDS
 from tests.gguf.stock import stock
 
 ROWS, COLUMNS = 64, 512

@@ -25,15 +25,15 @@ def test_a_compilation_is_told_once_and_a_compiled_kernel_never() -> None:
 
 
 def test_a_kernel_is_compiled_again_when_one_that_it_calls_has_changed(tmp_path: Path) -> None:
-    folder = tmp_path / "house"
-    folder.mkdir()
+    folder = tmp_path / "house" / "kernels"
+    folder.mkdir(parents=True)
     shutil.copy(jit.__file__, folder)
     leaf = "from .jit import kernel\n@kernel\ndef leaf(x):\n    return x + {}\n"
     (folder / "caller.py").write_text(
         "from .jit import kernel\nfrom .leaf import leaf\n@kernel\ndef call(x):\n    return leaf(x)\n", "utf-8"
     )
     program = (
-        "from house.caller import call\nfrom house.jit import compiling\ntold = []\n"
+        "from house.kernels.caller import call\nfrom house.kernels.jit import compiling\ntold = []\n"
         "with compiling(lambda: told.append('compiled')):\n    print(call(1), *told)"
     )
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from dsv4recipe.formats import Mxtq
-from dsv4recipe.formats.codebooks import boundaries, codebook, hadamard_blocks, lloyd_max, signs
 from dsv4recipe.formats.decode import decode_parts, decode_source
 from dsv4recipe.formats.encode import encode
+from dsv4recipe.formats.mxtq.codebooks import boundaries, codebook, hadamard_blocks, lloyd_max, signs
 
 from .samples import fp4, fp8, plain, weights
 

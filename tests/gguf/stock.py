@@ -11,7 +11,7 @@ import numpy as np
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.formats.base import BLOCKS
 from dsv4recipe.formats.decode import decode_source
-from dsv4recipe.formats.ggml import TYPE_IDS
+from dsv4recipe.formats.ggml.spec import TYPE_IDS
 
 
 def stock(type_: str, values: np.ndarray, importance: np.ndarray | None) -> np.ndarray:

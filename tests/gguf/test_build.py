@@ -20,9 +20,9 @@ from dsv4recipe import RecipeError, build, load_recipe, make_plan, open_checkpoi
 from dsv4recipe.builder import resumable, shard
 from dsv4recipe.builder.hollow import build_headers
 from dsv4recipe.bundle.manifest import manifest_path, read_manifest
-from dsv4recipe.checkpoint.gguf_header import read_gguf_header
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.synth import synthesize
+from dsv4recipe.headers.gguf import read_gguf_header
 from dsv4recipe.plan.canonical import dump_plan
 from dsv4recipe.plan.containers import header_of, placed
 from dsv4recipe.plan.model import Plan

@@ -17,10 +17,10 @@ from dsv4recipe.bundle.decompile import decompile_bundle
 from dsv4recipe.bundle.manifest import manifest_path
 from dsv4recipe.bundle.read import read_bundle
 from dsv4recipe.bundle.side import side_differences
-from dsv4recipe.checkpoint.gguf_header import Pair, gguf_header_bytes, read_gguf_header
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.cli.main import run
 from dsv4recipe.errors import Diagnostic
+from dsv4recipe.headers.gguf import Pair, gguf_header_bytes, read_gguf_header
 from dsv4recipe.recipe.load import parse_recipe
 from dsv4recipe.runtimes import get
 from dsv4recipe.verifier.contract.check import check_contract

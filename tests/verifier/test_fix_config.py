@@ -111,3 +111,35 @@ def test_a_stale_shard_is_no_matter_of_the_config(sound: dict[str, Path], tmp_pa
     with pytest.raises(RecipeError) as refused:
         mend_config(bundle)
     assert {finding.code for finding in refused.value.diagnostics} == {"V021", "V024"}
+
+
+@pytest.mark.parametrize("recipe", ["q4q8", "native"])
+def test_what_is_marked_unquantized_is_mended_and_only_what_changed_is_counted(
+    sound: dict[str, Path], tmp_path: Path, recipe: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = Path(shutil.copytree(sound[recipe], tmp_path / "bundle"))
+    file = bundle / "config.json"
+    original = json.loads(file.read_text())
+    section = original["quantization"]
+    entries = sorted(key for key, value in section.items() if isinstance(value, dict))
+    marked = {entries[0]: False, entries[-1]: False, "model.norm": False}
+    file.write_text(json.dumps(original | dict.fromkeys(("quantization", "quantization_config"), section | marked)))
+    found = [finding for finding in check_any(bundle).step.findings if finding.code == "V124"]
+    assert [finding.where.subject for finding in found]
+    assert "marked `false`" in found[0].message
+    assert run(["verify", str(bundle), "--fix-config", str(file), "--json"]) == 0
+    changed = json.loads(capsys.readouterr().out)["changed"]
+    assert [(each["key"], each["before"]) for each in changed] == [(entries[0], "false"), (entries[-1], "false")]
+    after = json.loads(file.read_text())
+    assert after["quantization"] == after["quantization_config"] == section | {"model.norm": False}
+    assert check_any(bundle).step.ok
+    assert mend_config(bundle).changed == ()
+
+
+def test_a_twin_that_differs_is_one_change(sound: dict[str, Path], tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(sound["q4q8"], tmp_path / "bundle"))
+    config = json.loads((bundle / "config.json").read_text())
+    (bundle / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "fp8"}}))
+    assert mend_config(bundle).changed == (("quantization_config", "different", "the same as quantization"),)
+    (bundle / "config.json").write_text(json.dumps({k: v for k, v in config.items() if k != "quantization_config"}))
+    assert mend_config(bundle).changed == (("quantization_config", "absent", "the same as quantization"),)

@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsv4recipe.formats.affine import Affine
+from dsv4recipe.formats.affine.kernels.fit import KINDS
+from dsv4recipe.formats.affine.spec import Affine
 from dsv4recipe.formats.base import Format, SourceTensor
 from dsv4recipe.formats.calibrated.moments import Moments
-from dsv4recipe.formats.codebooks import block_scales, boundaries, codebook, hadamard_blocks, signs
 from dsv4recipe.formats.decode import Bytes, Floats, raw
 from dsv4recipe.formats.encode import BadValue, Empty, blocks, fit_fp4, narrow
-from dsv4recipe.formats.kernels import mxtq as codec
 from dsv4recipe.formats.kernels.calibrated import affine, mxtq, settle
 from dsv4recipe.formats.kernels.calibrated.product import LANES
 from dsv4recipe.formats.kernels.calibrated.rows import groups_of, groups_to_lanes, to_lanes, words_of
-from dsv4recipe.formats.kernels.fit import KINDS
-from dsv4recipe.formats.mxtq import Mxtq
+from dsv4recipe.formats.mxtq.codebooks import block_scales, boundaries, codebook, hadamard_blocks, signs
+from dsv4recipe.formats.mxtq.kernels import codec
+from dsv4recipe.formats.mxtq.spec import Mxtq
 
 SWEEPS = 1
 """Times that each code is chosen once more, given all the others."""

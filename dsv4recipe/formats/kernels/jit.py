@@ -19,10 +19,10 @@ from numba.core import event
 def kernel(function: Callable[..., Any]) -> Any:
     """`function` compiled on first call; the machine code is kept on disk where a folder for it can be written.
 
-    numba takes machine code as fresh while the function's own file is what it was; a kernel here may call those of
-    other files, so all files of this folder must be. numba raises RuntimeError while decorating when neither the
-    package folder nor the user's cache is writable, and AttributeError where it keeps its stamp elsewhere; the kernel
-    is then compiled once per process.
+    numba reuses machine code as long as the function's own file has not changed. A kernel may call kernels of other
+    files, so here the files of every folder called kernels must be unchanged. numba raises RuntimeError while
+    decorating when neither the package folder nor the user's cache is writable, and AttributeError where it keeps its
+    stamp elsewhere; the kernel is then compiled once per process.
     """
     options: dict[str, Any] = {"nogil": True, "fastmath": False, "error_model": "numpy", "boundscheck": False}
     try:
@@ -36,8 +36,8 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 @cache
 def _sources() -> str:
-    """sha256 of all files of kernels."""
-    files = sorted(Path(__file__).parent.rglob("*.py"))
+    """sha256 of all files of kernels, the shared ones and those of each format."""
+    files = sorted(Path(__file__).parents[1].glob("**/kernels/**/*.py"))
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
 
 

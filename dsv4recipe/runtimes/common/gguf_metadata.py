@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dsv4recipe.checkpoint.dims import Dims
-from dsv4recipe.checkpoint.gguf_header import Pair
 from dsv4recipe.errors import Problems, RecipeError, Where
+from dsv4recipe.headers.gguf import Pair
 
 ARCHITECTURE = "deepseek4"
 _GATING = {"sqrtsoftplus": 4}

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import prod
 
-from dsv4recipe.checkpoint.header import header_bytes
 from dsv4recipe.formats import Format, Mxtq, SourceTensor
+from dsv4recipe.headers.safetensors import header_bytes
 
 NAME = "jangtq_runtime.safetensors"
 
@@ -40,7 +40,7 @@ def payload_bytes(asked: Iterable[Use]) -> int:
 
 def values(entry: Entry) -> bytes:
     """The little-endian float32 bytes of one tensor of the sidecar."""
-    from dsv4recipe.formats.codebooks import codebook, signs
+    from dsv4recipe.formats.mxtq.codebooks import codebook, signs
 
     kind, width, parameter = entry[0].split(".")
     make = {"codebook": codebook, "signs": signs}[kind]

@@ -12,7 +12,7 @@ from typing import Any
 from dsv4recipe.bundle.view import BundleView
 from dsv4recipe.checkpoint.dims import text_section
 from dsv4recipe.errors import Diagnostic, Where, did_you_mean
-from dsv4recipe.formats.affine import BITS, GROUP_SIZES
+from dsv4recipe.formats.affine.spec import BITS, GROUP_SIZES
 from dsv4recipe.runtimes import TARGETS, Target
 from dsv4recipe.verifier.contract.picture import Picture, SeenModule
 
@@ -32,6 +32,11 @@ def _overrides(view: BundleView) -> dict[str, Mapping[str, Any]]:
     """The per-module entries: keys that hold {bits, group_size, mode}. MXTQ's own notes are no entries."""
     notes = ("mxtq_bits", "routed_expert_bit_plan")
     return {k: v for k, v in _quantization(view).items() if isinstance(v, dict) and k not in notes}
+
+
+def _answers(view: BundleView) -> dict[str, Mapping[str, Any] | bool]:
+    """What the section answers for a module's key: an entry, or `true` (as the global one) or `false` (unquantized)."""
+    return _overrides(view) | {k: v for k, v in _quantization(view).items() if isinstance(v, bool)}
 
 
 def quantization_present(view: BundleView, picture: Picture, target: Target) -> Findings:
@@ -83,7 +88,7 @@ def every_width_right(view: BundleView, picture: Picture, target: Target) -> Fin
     """The rule of mlx-lm 0.31 (exact path, else the global entry) wraps every module at its stored width; an entry
     under a disk stem says the same. What passes here passes the rule of 0.32, which only repairs missing entries."""
     top = _quantization(view)
-    entries = _overrides(view)
+    entries = _answers(view)
     if not top:
         return
     for module in picture.modules.values():
@@ -93,7 +98,12 @@ def every_width_right(view: BundleView, picture: Picture, target: Target) -> Fin
         asked = [(key, entries.get(key, top)) for key in found]
         asked += [(stem, entries[stem]) for stem in module.stems if target.stem_overrides and stem in entries]
         for name, entry in asked:
-            problem = module.described(entry)
+            if entry is False:
+                message = f"{name} is marked `false`, not quantized, and its stored tensors are packed"
+                hint = "remove the entry, or let `verify BUNDLE --fix-config OUT.json` write the section"
+                yield Diagnostic("V124", message, _config(view, str(name)), hint)
+                break
+            problem = module.described(top if entry is True else entry)
             if problem:
                 how = "its entry" if name in entries else "the global entry, for want of one of its own"
                 message = f"{name} would be wrapped by {how}: {problem}"

@@ -6,8 +6,8 @@ keys are those of every runtime whose names the tensors have. What headers canno
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from dsv4recipe.errors import Diagnostic, Problems, Where
 from dsv4recipe.formats import Affine, Mxfp4, Mxfp8
 from dsv4recipe.plan.overrides import quantization
 from dsv4recipe.runtimes import running
+from dsv4recipe.verifier.contract.config_laws import every_override_hits, every_width_right, quantization_present
+from dsv4recipe.verifier.contract.picture import look
 
 _TWIN = "quantization_config"
 
@@ -35,7 +37,7 @@ def mend_config(bundle: Path) -> Mended:
     """The corrected config.json of a bundle whose tensors are right.
 
     Raises RecipeError V020 to V022 (no bundle, or one that cannot be opened), C010 or C011 (config.json of no known
-    family), V150 with every reason why the tensors do not decide.
+    family), V150 with every reason why the tensors do not decide, or why the new config would not be right.
     """
     view, findings = open_bundle(bundle)
     problems = Problems([f for f in findings if f.code in ("V021", "V022", "V024") or f.code.startswith("C")])
@@ -43,15 +45,29 @@ def mend_config(bundle: Path) -> Mended:
     seen = observe(view)
     problems.found += _undecided(view, seen)
     problems.raise_if_any()
-    section = _section(seen)
+    keys, section = _section(seen)
     config = dict(view.config)
-    notes = _notes(config.get("quantization"))
+    notes = _notes(config.get("quantization"), keys)
     if section or notes:
         config["quantization"] = config[_TWIN] = section | notes
     else:
         config.pop("quantization", None)
         config.pop(_TWIN, None)
-    return Mended(config, tuple(_changes(quantization_of(view.config), section)), seen.runtimes)
+    problems.found += _still_wrong(view, config, seen)
+    problems.raise_if_any()
+    return Mended(config, tuple(_changes(view.config, config)), seen.runtimes)
+
+
+def _still_wrong(view: BundleView, config: dict[str, Any], seen: Observed) -> Iterator[Diagnostic]:
+    """What the laws on entries would find in the new config, for every runtime whose keys it has."""
+    mended = replace(view, json={**view.json, "config.json": config})
+    targets = running(seen.checkpoint.family.name)
+    for target in (targets[name] for name in seen.runtimes):
+        picture = look(mended, seen.checkpoint.family, target)
+        for law in (quantization_present, every_override_hits, every_width_right):
+            for found in law(mended, picture, target):
+                message = f"for {target.name} the new config would still be wrong: {found.message}"
+                yield Diagnostic("V150", message, found.where, found.hint)
 
 
 def _undecided(view: BundleView, seen: Observed) -> Iterator[Diagnostic]:
@@ -70,31 +86,49 @@ def _undecided(view: BundleView, seen: Observed) -> Iterator[Diagnostic]:
         yield Diagnostic("V150", message, where, "rename the tensors, or build the bundle for one runtime")
 
 
-def _section(seen: Observed) -> dict[str, Any]:
-    """The entries of all runtimes whose names fit. They describe the same modules, so none contradicts another."""
+def _section(seen: Observed) -> tuple[frozenset[str], dict[str, Any]]:
+    """Every key and stem of a quantized module, and the entries of all runtimes whose names fit.
+
+    They describe the same modules, so none contradicts another.
+    """
     slots = {group.names: group.slot for group in seen.checkpoint.groups}
     quantized = [m for m in seen.plan.modules if isinstance(m.format, Affine | Mxfp4 | Mxfp8)]
     found: dict[str, Any] = {}
+    known = {stem for module in quantized for stem in module.stems}
     targets = running(seen.checkpoint.family.name)
     for target in (targets[name] for name in seen.runtimes):
         keys = {module.disk: target.keys(slots[module.sources]) for module in quantized}
+        known |= {key for group in keys.values() for key in group}
         found = quantization(target, quantized, keys) | found
-    return found
+    return frozenset(known), found
 
 
-def _notes(section: Any) -> dict[str, Any]:
-    """What a converter keeps in the section beside MLX's entries (MXTQ's widths)."""
+def _notes(section: Any, keys: Collection[str]) -> dict[str, Any]:
+    """What stays of the section: a converter's notes (MXTQ's widths), and `false` for what is not quantized."""
     if not isinstance(section, Mapping):
         return {}
     ours = quantization_of({"quantization": section})
     entry = {"bits", "group_size", "mode"}
-    return {k: v for k, v in section.items() if k not in ours and not (isinstance(v, dict) and entry & set(v))}
+    return {
+        key: value
+        for key, value in section.items()
+        if key not in ours and key not in keys and not (isinstance(value, dict) and entry & set(value))
+    }
 
 
-def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Every entry of the section that became another one, and the twin where it said something else."""
+    before, after = (_as_section(config.get("quantization")) for config in (old, new))
     for key in sorted({*before, *after}):
-        if before.get(key) != after.get(key):
+        if key not in before or key not in after or before[key] != after[key]:
             yield key, _words(before, key), _words(after, key)
+    if old.get(_TWIN) != new.get(_TWIN) and old.get(_TWIN) != old.get("quantization"):
+        said = "absent" if old.get(_TWIN) is None else "different"
+        yield _TWIN, said, "the same as quantization" if _TWIN in new else "absent"
+
+
+def _as_section(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _words(section: Mapping[str, Any], key: str) -> str:
@@ -102,5 +136,5 @@ def _words(section: Mapping[str, Any], key: str) -> str:
         return ""
     value = section[key]
     if not isinstance(value, Mapping):
-        return str(value)
+        return str(value).lower() if isinstance(value, bool) else str(value)
     return f"{value.get('mode', 'no mode')} {value.get('bits')}-bit g{value.get('group_size')}"

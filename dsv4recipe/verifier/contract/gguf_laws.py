@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from dsv4recipe.bundle.view import BundleView
 from dsv4recipe.checkpoint.dims import Dims
 from dsv4recipe.checkpoint.family import Family, Slot
-from dsv4recipe.checkpoint.gguf_header import Pair, read_gguf_header
-from dsv4recipe.checkpoint.header import TensorEntry
 from dsv4recipe.errors import Diagnostic, Where, did_you_mean
-from dsv4recipe.formats.ggml import TYPE_IDS
+from dsv4recipe.formats.ggml.spec import TYPE_IDS
+from dsv4recipe.headers.gguf import Pair, read_gguf_header
+from dsv4recipe.headers.safetensors import TensorEntry
 from dsv4recipe.runtimes import Target
 from dsv4recipe.runtimes.common.gguf_engine import Engine
 from dsv4recipe.runtimes.common.gguf_metadata import ARCHITECTURE, FROM_CONFIG

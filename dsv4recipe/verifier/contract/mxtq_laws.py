@@ -11,9 +11,9 @@ from math import prod
 from typing import Any
 
 from dsv4recipe.bundle.view import BundleView
-from dsv4recipe.checkpoint.header import TensorEntry, read_header
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
-from dsv4recipe.formats.mxtq import BITS
+from dsv4recipe.formats.mxtq.spec import BITS
+from dsv4recipe.headers.safetensors import TensorEntry, read_header
 from dsv4recipe.runtimes import Target
 from dsv4recipe.runtimes.vmlx import sidecar as vmlx_sidecar
 from dsv4recipe.verifier.contract.picture import Picture, SeenModule

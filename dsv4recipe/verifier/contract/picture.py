@@ -11,7 +11,7 @@ from typing import Any
 
 from dsv4recipe.bundle.view import BundleView
 from dsv4recipe.checkpoint.family import Family, Slot
-from dsv4recipe.checkpoint.header import TensorEntry
+from dsv4recipe.headers.safetensors import TensorEntry
 from dsv4recipe.runtimes import Target
 
 Parts = Mapping[str, TensorEntry]

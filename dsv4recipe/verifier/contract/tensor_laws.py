@@ -10,8 +10,8 @@ from math import prod
 
 from dsv4recipe.bundle.view import BundleView
 from dsv4recipe.checkpoint.dims import text_section
-from dsv4recipe.checkpoint.header import TensorEntry
 from dsv4recipe.errors import Diagnostic, Where
+from dsv4recipe.headers.safetensors import TensorEntry
 from dsv4recipe.paths import left_by_tools
 from dsv4recipe.runtimes import Target
 from dsv4recipe.runtimes.vmlx import sidecar as vmlx_sidecar

@@ -25,8 +25,8 @@ from dsv4recipe.formats.compare import gaps
 from dsv4recipe.formats.decode import INTEGERS, decode_rows, decode_source
 from dsv4recipe.formats.decode import raw as checked
 from dsv4recipe.formats.encode import encode
-from dsv4recipe.formats.ggml import WEIGHTED
-from dsv4recipe.formats.ggml_encode import encode_rows
+from dsv4recipe.formats.ggml.encode import encode_rows
+from dsv4recipe.formats.ggml.spec import WEIGHTED
 from dsv4recipe.formats.kernels.compare import same_bytes
 from dsv4recipe.importance.model import Guide
 from dsv4recipe.plan.pieces import Piece, Span, columns_of

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsv4recipe.formats import Affine, Format, Mxfp4, Mxfp8, Mxtq, SourceTensor
-from dsv4recipe.formats.codebooks import codebook, hadamard_blocks, signs
 from dsv4recipe.formats.decode import decode_parts, widen
+from dsv4recipe.formats.mxtq.codebooks import codebook, hadamard_blocks, signs
 
 Arrays = Sequence[NDArray[Any]]
 _ULPS = 2.0**-20

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from dsv4recipe.formats.affine.kernels.fit.numbers import ROUND, ZERO, stored
 from dsv4recipe.formats.kernels.calibrated.feedback import STRIP, feed, feed_column
 from dsv4recipe.formats.kernels.calibrated.product import LANES
-from dsv4recipe.formats.kernels.fit.numbers import ROUND, ZERO, stored
 from dsv4recipe.formats.kernels.jit import kernel
 
 SEEDS = np.array([0.0, 0.1, 0.2, 0.3, 0.45], np.float32)

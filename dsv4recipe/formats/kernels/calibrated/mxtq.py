@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from dsv4recipe.formats.affine.kernels.fit.numbers import ZERO, to_float16
 from dsv4recipe.formats.kernels.calibrated.feedback import STRIP, feed, feed_column
 from dsv4recipe.formats.kernels.calibrated.product import LANES
-from dsv4recipe.formats.kernels.fit.numbers import ZERO, to_float16
 from dsv4recipe.formats.kernels.jit import kernel
 
 _ONE = np.float32(1.0)

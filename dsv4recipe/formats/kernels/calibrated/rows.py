@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dsv4recipe.formats.kernels.affine import pack_words
+from dsv4recipe.formats.affine.kernels.quantize import pack_words
 from dsv4recipe.formats.kernels.calibrated.product import LANES
 from dsv4recipe.formats.kernels.jit import kernel
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from dsv4recipe.formats.affine.kernels.fit.numbers import ROUND, ZERO, stored, to_float16
 from dsv4recipe.formats.kernels.calibrated.feedback import STRIP, feed
 from dsv4recipe.formats.kernels.calibrated.product import LANES
-from dsv4recipe.formats.kernels.fit.numbers import ROUND, ZERO, stored, to_float16
 from dsv4recipe.formats.kernels.jit import kernel
 
 _TINY = np.float32(2.0**-100)

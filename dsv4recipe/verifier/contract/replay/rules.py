@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dsv4recipe.checkpoint.header import TensorEntry
-from dsv4recipe.formats.affine import BITS, GROUP_SIZES
+from dsv4recipe.formats.affine.spec import BITS, GROUP_SIZES
+from dsv4recipe.headers.safetensors import TensorEntry
 from dsv4recipe.runtimes.common.names import PROJECTION_OF
 from dsv4recipe.verifier.contract.replay.model import Entry, Given, Linear
 

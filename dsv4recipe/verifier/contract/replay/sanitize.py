@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 from dsv4recipe.bundle.view import split_name
-from dsv4recipe.checkpoint.header import TensorEntry
+from dsv4recipe.headers.safetensors import TensorEntry
 from dsv4recipe.runtimes.common.names import PROJECTION_OF
 from dsv4recipe.verifier.contract.replay.model import Given, Stored
 

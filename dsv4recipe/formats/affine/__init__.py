@@ -1,0 +1,1 @@
+"""Floor 1, formats. MLX affine quantization: codes with a scale and a bias per group of columns."""

@@ -1,0 +1,1 @@
+"""Floor 1, formats. The tensor types of GGUF files."""

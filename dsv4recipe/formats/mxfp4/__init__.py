@@ -1,0 +1,1 @@
+"""Floor 1, formats. Copies of FP4 source bits."""

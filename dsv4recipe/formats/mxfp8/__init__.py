@@ -1,0 +1,1 @@
+"""Floor 1, formats. Copies of FP8 source bits."""

@@ -1,0 +1,127 @@
+"""Floor 4, forward. Memory for what all tokens carry from layer to layer: RAM, or files beyond a limit.
+
+States that a killed run shall find again are kept as whole files with a journal; the last kept layer counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_JOURNAL = "forward.json"
+
+
+class Room:
+    """Float32 arrays by name. The first `limit` bytes are RAM; what is asked for beyond lies in files of `folder` (or
+    of a temporary folder that `close` removes), which the system writes out when memory is short."""
+
+    def __init__(self, limit: int, folder: Path | None = None) -> None:
+        self.limit = limit
+        self.taken = 0
+        self._folder = folder
+        self._own: str | None = None
+        self._held: dict[str, NDArray[np.float32]] = {}
+
+    def array(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """The array of that name, made on first use; its content is whatever the last user left."""
+        found = self._held.get(name)
+        if found is None or found.shape != shape:
+            found = self._held[name] = self._make(name, shape)
+        return found
+
+    def _make(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        size = int(np.prod(shape)) * 4
+        if self.taken + size <= self.limit or not size:
+            self.taken += size
+            return np.empty(shape, np.float32)
+        return np.memmap(self._place() / f"{name}.states", np.float32, "w+", shape=shape)
+
+    def _place(self) -> Path:
+        if self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            return self._folder
+        if self._own is None:
+            self._own = tempfile.mkdtemp(prefix="dsv4recipe-states-")
+        return Path(self._own)
+
+    def close(self) -> None:
+        """Lets go of everything and removes the files."""
+        self._held.clear()
+        if self._own is not None:
+            shutil.rmtree(self._own, ignore_errors=True)
+        elif self._folder is not None:
+            for path in self._folder.glob("*.states"):
+                path.unlink(missing_ok=True)
+
+
+@dataclass
+class Kept:
+    """States of a run that may be killed. `identity` names everything that decides them: a run with another identity
+    starts anew. They are written after a layer if `every` seconds have passed since the last time."""
+
+    folder: Path
+    identity: str
+    every: float = 30.0
+    _since: float = field(default_factory=time.monotonic)
+
+    @property
+    def layer(self) -> int:
+        """The layer that comes next; 0 where nothing is kept."""
+        try:
+            said = json.loads((self.folder / _JOURNAL).read_text(encoding="utf-8"))
+            if said["identity"] != self.identity or not (self.folder / said["file"]).is_file():
+                return 0
+            return int(said["next"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
+
+    def load(self, into: NDArray[np.float32]) -> int:
+        """Reads the kept states; returns the layer that comes next, 0 where there are none of that shape."""
+        layer = self.layer
+        if layer:
+            held = np.load(self._file(layer), mmap_mode="r")
+            if held.shape != into.shape:
+                return 0
+            into[...] = held
+        return layer
+
+    def save(self, layer: int, states: NDArray[np.float32], last: bool = False) -> bool:
+        """Keeps the states before `layer` where it is time; tells whether it did."""
+        if last or time.monotonic() - self._since < self.every:
+            return False
+        self.folder.mkdir(parents=True, exist_ok=True)
+        before = self.layer
+        _write(self._file(layer), lambda stream: np.save(stream, states))
+        said = json.dumps({"identity": self.identity, "next": layer, "file": self._file(layer).name}) + "\n"
+        _write(self.folder / _JOURNAL, lambda stream: stream.write(said.encode()))
+        if before and before != layer:
+            self._file(before).unlink(missing_ok=True)
+        self._since = time.monotonic()
+        return True
+
+    def clear(self) -> None:
+        """Removes what was kept."""
+        for path in (*self.folder.glob("layer-*.npy"), self.folder / _JOURNAL):
+            path.unlink(missing_ok=True)
+
+    def _file(self, layer: int) -> Path:
+        return self.folder / f"layer-{layer}.npy"
+
+
+def _write(path: Path, write: Any) -> None:
+    """A file whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as stream:
+        write(stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)

@@ -1,0 +1,72 @@
+"""Floor 1, headers. The one gate for file names out of an index, a listing or a recipe. Reads links only.
+
+A name passes if it is a plain relative path on every system (POSIX and Windows rules at once) and leads to a place
+inside its folder, through symbolic links too. Source of the rules: fact sheet reliability.md section 3, Paths.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from dsv4recipe.errors import RecipeError, Where
+
+MAX_SEGMENT = 255
+MAX_NAME = 4096
+_DRIVE = re.compile(r"[A-Za-z]:")
+
+
+def path_problem(name: str) -> str:
+    """Why `name` is no safe relative path, "" if it is one. Looks at the text alone."""
+    segments = name.split("/")
+    rules = (
+        (not name, "it is empty"),
+        (not name.isprintable(), "it holds a character that cannot be printed"),
+        ("\\" in name, "it holds a backslash"),
+        (name.startswith("/"), "it is an absolute path"),
+        (_DRIVE.match(name), "it names a drive"),
+        (":" in name, "it holds a colon"),
+        (".." in segments, 'it climbs with ".."'),
+        ("" in segments or "." in segments, "it holds an empty segment"),
+        (len(name) > MAX_NAME, f"it is longer than {MAX_NAME:,} characters"),
+        (
+            any(len(s.encode(errors="replace")) > MAX_SEGMENT for s in segments),
+            f"a part of it is over {MAX_SEGMENT} bytes",
+        ),
+        (any(s.endswith((".", " ")) for s in segments), "a part of it ends in a dot or a space"),
+    )
+    return next((text for broken, text in rules if broken), "")
+
+
+def safe_path(root: Path, name: str, named_by: str) -> Path:
+    """`root`/`name`, if the name is safe and leads to a place inside `root`; nothing is opened.
+
+    `named_by` is the file that the name stands in, for the message. A link into the blob store that a hub cache
+    keeps beside its snapshots counts as inside. Raises RecipeError C005.
+    """
+    problem = path_problem(name)
+    path = root / name
+    if not problem:
+        try:
+            real = path.resolve()
+        except (OSError, RuntimeError):  # a link that leads to itself
+            problem = "it is a link that leads nowhere"
+        else:
+            if not any(real.is_relative_to(allowed) for allowed in _roots(root.resolve())):
+                problem = "it is a link that leads out of the folder"
+    if problem:
+        raise unsafe(name, problem, named_by)
+    return path
+
+
+def unsafe(name: str, problem: str, named_by: str) -> RecipeError:
+    """The refusal C005 of a name that stands in the file `named_by`."""
+    return RecipeError("C005", f"the file name {name!r:.300} is refused: {problem}", Where(named_by))
+
+
+def _roots(root: Path) -> tuple[Path, ...]:
+    """The folder itself; for a snapshot in a hub cache (models--X/snapshots/REVISION) also models--X/blobs."""
+    repository = root.parent.parent
+    if root.parent.name == "snapshots" and repository.name.startswith("models--"):
+        return (root, repository / "blobs")
+    return (root,)

@@ -1,0 +1,118 @@
+"""Floor 1, headers. JSON from strangers: size first, then UTF-8, no duplicate keys, no NaN, bounded. Reads files.
+
+Python's `json` keeps the last of two equal keys and takes NaN and 1e999; safetensors and mlx do the former too
+(fact sheet reliability.md section 2). Here each of these is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dsv4recipe.errors import RecipeError, Where
+
+MAX_VALUES = 1_500_000
+"""Upper bound of values in one document, counted before parsing: it bounds memory, which size alone does not."""
+
+
+class StrictJSONError(ValueError):
+    """Text that `json` would take, and we do not. The message is a sentence without a place."""
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys are all different."""
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        seen: set[str] = set()
+        again = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise StrictJSONError(f"the key {again!r:.200} stands twice in one object")
+    return result
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise StrictJSONError(f"the number {text:.40} is too large")
+    return value
+
+
+def no_constant(text: str) -> Any:
+    raise StrictJSONError(f"{text} is not JSON")
+
+
+def parse_json(raw: bytes) -> Any:
+    """The value of a JSON document. Raises StrictJSONError with one sentence for everything that is not strict."""
+    if raw.count(b",") + raw.count(b"[") + raw.count(b"{") > MAX_VALUES:
+        raise StrictJSONError(f"it holds more than {MAX_VALUES:,} values")
+    try:
+        return json.loads(
+            raw.decode("utf-8"), object_pairs_hook=unique, parse_float=_finite, parse_constant=no_constant
+        )
+    except StrictJSONError:
+        raise
+    except UnicodeDecodeError as error:
+        raise StrictJSONError(f"it is not UTF-8: byte {error.start:,}") from None
+    except json.JSONDecodeError as error:
+        raise StrictJSONError(f"line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except RecursionError:
+        raise StrictJSONError("it is nested too deeply") from None
+    except ValueError:  # an integer of thousands of digits
+        raise StrictJSONError("it holds a number of absurd length") from None
+
+
+class TooLargeError(OSError):
+    """A file that is larger than a file of its kind may be."""
+
+    def __init__(self, limit: int):
+        super().__init__(f"larger than {limit:,} bytes")
+
+
+def regular_size(path: Path) -> int:
+    """Size in bytes of a regular file (links followed); OSError otherwise. A pipe or device is never opened."""
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError("it is not a regular file")
+    return status.st_size
+
+
+def reason(error: OSError) -> str:
+    """The operating system's words without errno and path."""
+    return (error.strerror or str(error)).lower()
+
+
+def read_object(path: Path, limit: int, file: str, code: str, hint: str = "") -> tuple[dict[str, Any], str]:
+    """The JSON object in `path` and the sha256 (hex) of its bytes. Raises RecipeError `code` with one sentence."""
+
+    def read() -> bytes:
+        if regular_size(path) > limit:
+            raise TooLargeError(limit)
+        with path.open("rb") as stream:
+            return stream.read(limit)
+
+    return object_from(read, file, code, hint)
+
+
+def object_from(read: Callable[[], bytes], file: str, code: str, hint: str = "") -> tuple[dict[str, Any], str]:
+    """The JSON object in the bytes that `read` gives, and their sha256 (hex). Raises RecipeError `code`."""
+    where = Where(file)
+    try:
+        raw = read()
+    except TooLargeError as error:
+        raise RecipeError(code, f"{file} is {error}", where, hint) from None
+    except FileNotFoundError:
+        raise RecipeError(code, f"{file} is missing", where, hint) from None
+    except OSError as error:
+        raise RecipeError(code, f"{file} cannot be read: {reason(error)}", where, hint) from None
+    try:
+        value = parse_json(raw)
+    except StrictJSONError as error:
+        raise RecipeError(code, f"{file} is not valid: {error}", where, hint) from None
+    if not isinstance(value, dict):
+        raise RecipeError(code, f"{file} must hold a JSON object", where, hint)
+    return value, hashlib.sha256(raw).hexdigest()
