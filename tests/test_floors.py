@@ -17,7 +17,7 @@ FLOOR = {
     "formats": 1, "headers": 1, "hub": 1, "recipe": 1, "checkpoint": 1, "importance": 1, "records": 1,
     "runtimes": 2,
     "plan": 3, "bundle": 3, "allocation": 3, "advice": 3,
-    "files": 4, "forward": 4, "calibration": 4, "builder": 4, "verifier": 4, "reports": 4,
+    "files": 4, "forward": 4, "guidance": 4, "calibration": 4, "builder": 4, "verifier": 4, "reports": 4,
     "api": 5,
     "cli": 6,
 }  # fmt: skip
@@ -27,7 +27,8 @@ SAME_FLOOR = {
     ("recipe", "formats"), ("checkpoint", "formats"), ("recipe", "hub"), ("checkpoint", "hub"), ("bundle", "plan"),
     ("allocation", "plan"), ("advice", "plan"), ("advice", "allocation"),
     ("builder", "files"), ("verifier", "files"), ("records", "importance"), ("records", "headers"),
-    ("builder", "calibration"), ("verifier", "calibration"), ("calibration", "files"), ("calibration", "forward"),
+    ("builder", "guidance"), ("verifier", "guidance"), ("forward", "guidance"), ("calibration", "files"),
+    ("calibration", "forward"),
 }  # fmt: skip
 """Neighbours that may be called: formats are the vocabulary of headers, recipe and checkpoint; recipes and
 checkpoints may both lie on the hub, and whoever reads a file reads its header; a manifest names a plan, and a plan

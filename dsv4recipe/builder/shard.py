@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dsv4recipe.builder import journal
-from dsv4recipe.calibration.encode import encode_guided
+from dsv4recipe.guidance.encode import encode_guided
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.files import disk
 from dsv4recipe.files.arena import Arena

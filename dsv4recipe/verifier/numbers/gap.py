@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsv4recipe.bundle.manifest import shard_path
-from dsv4recipe.calibration.encode import encode_guided, first_rows, output_errors
+from dsv4recipe.guidance.encode import encode_guided, first_rows, output_errors
 from dsv4recipe.files.arena import Arena
 from dsv4recipe.files.sources import Reader, read_span
 from dsv4recipe.formats import Ggml, Mxfp4, Mxfp8, Mxtq, Part

@@ -1,7 +1,7 @@
 """Floor 1, formats, kernels, calibrated. The one product that all heavy sums are made of: a tile of 4 by 16.
 
 `tile` spells out its registers in LLVM's portable vector types, because a compiler finds neither them nor their order
-in a loop. Each step is `llvm.fma` without flags: one IEEE 754-2008 rounding, on every machine, and terms are added in the
+in a loop. Each step is `llvm.fma` without flags: one IEEE 754-2008 rounding, on every machine, and terms add up in the
 order of k. A processor without the instruction computes the same bits slowly.
 """
 

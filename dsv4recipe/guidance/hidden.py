@@ -1,4 +1,4 @@
-"""Floor 4, calibration. The inputs of an expert's down projection, from those of its gate and up. Reads the source."""
+"""Floor 4, guidance. The inputs of an expert's down projection, from those of its gate and up. Reads the source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 4, calibration. The moments of what a piece multiplies, from the record and the source. Reads both.
+"""Floor 4, guidance. The moments of what a piece multiplies, from the record and the source. Reads both.
 
 Moments are large (128 MiB for 4,096 columns) and used by few pieces: gate and up of an expert, the parts of a matrix.
 So the last few are kept, and who asks for some that another thread is computing waits for them.
@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dsv4recipe.calibration.hidden import Read, hidden
 from dsv4recipe.formats.base import Format
 from dsv4recipe.formats.calibrated.encode import rotated, rotation, rounding_group
 from dsv4recipe.formats.calibrated.moments import Moments, Pool, moments, pooled
 from dsv4recipe.formats.kernels.calibrated.product import DEPTH
+from dsv4recipe.guidance.hidden import Read, hidden
 from dsv4recipe.plan.pieces import Piece
 from dsv4recipe.records.model import Layer, Record
 from dsv4recipe.records.names import DOWN, EXPERTS, inputs_of
@@ -70,11 +70,11 @@ class _Workshop:
         inputs, fmt, size = inputs_of(piece.tensor), piece.format, piece.source.shape[-1]
         assert inputs is not None
         if inputs.expert is None:
-            which = _even(layer.count(inputs.entry), ROWS)
+            which = even(layer.count(inputs.entry), ROWS)
             rows = _blocks(fmt, lambda part: layer.rows(inputs.entry, which[part]), len(which))
             return moments(rows, len(which), size, rounding_group(fmt), None)
         tokens, weights = layer.tokens(inputs.expert)
-        which = _even(len(tokens), ROWS)
+        which = even(len(tokens), ROWS)
         tokens, weights = tokens[which], weights[which]
         pool: Pool = self._pools.get(
             (inputs.layer, inputs.entry, rotation(fmt)), lambda: _pool(fmt, layer, inputs.entry, size)
@@ -90,11 +90,11 @@ class _Workshop:
 
 
 def _pool(fmt: Format, layer: Layer, entry: str, size: int) -> Pool:
-    which = _even(layer.count(entry), POOLED)
+    which = even(layer.count(entry), POOLED)
     return pooled(_blocks(fmt, lambda part: layer.rows(entry, which[part]), len(which)), size)
 
 
-def _even(count: int, most: int) -> NDArray[np.int64]:
+def even(count: int, most: int) -> NDArray[np.int64]:
     """At most `most` of `count` places, evenly spaced."""
     kept = min(count, most)
     return np.arange(kept, dtype=np.int64) * count // max(1, kept)

@@ -1,4 +1,4 @@
-"""Floor 4, calibration. A piece encoded by whatever its format is guided by; and what is gained by it. Reads both."""
+"""Floor 4, guidance. A piece encoded by whatever its format is guided by; and what is gained by it. Reads both."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsv4recipe.calibration.hidden import Read
-from dsv4recipe.calibration.pieces import moments_of
 from dsv4recipe.formats.base import Format, wants_moments
 from dsv4recipe.formats.calibrated.encode import encode_calibrated, rotated
 from dsv4recipe.formats.decode import decode_parts, decode_source, stored_sizes
 from dsv4recipe.formats.encode import Empty, encode
+from dsv4recipe.guidance.hidden import Read
+from dsv4recipe.guidance.pieces import moments_of
 from dsv4recipe.importance.model import Guide
 from dsv4recipe.plan.pieces import Piece, columns_of
 from dsv4recipe.records.model import Record
