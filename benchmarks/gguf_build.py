@@ -69,7 +69,7 @@ def build_seconds(plan: Plan, checkpoint: Checkpoint, work: Path, workers: int) 
 
     with TemporaryDirectory(dir=work) as folder:
         begin, used = time.perf_counter(), time.process_time()
-        build(plan, checkpoint, Path(folder) / "out.gguf", workers, on_event)
+        build(plan, checkpoint, Path(folder) / "out.gguf", workers=workers, on_event=on_event)
         return time.perf_counter() - begin, time.process_time() - used, said[0]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -141,13 +142,22 @@ def test_every_module_imports_alone_without_a_warning() -> None:
 
 
 def test_the_public_names_are_there_and_documented() -> None:
-    assert set(dsv4recipe.__all__) == {
-        "RecipeError", "__version__", "build", "diff", "load_recipe", "make_plan", "open_checkpoint", "verify",
-    }  # fmt: skip
+    assert {
+        "RecipeError", "__version__", "allocate", "build", "check", "decompile", "diff", "explain", "inspect",
+        "load_recipe", "lock", "make_plan", "open_checkpoint", "report", "verify",
+    } <= set(dsv4recipe.__all__)  # fmt: skip
+    assert dir(dsv4recipe) == sorted(dsv4recipe.__all__)
     for name in dsv4recipe.__all__:
         value = getattr(dsv4recipe, name)
         assert isinstance(value, str) or value.__doc__
         assert not isinstance(value, type(ast))
+
+
+def test_public_functions_take_keywords_after_the_first_two() -> None:
+    for name in sorted(set(dsv4recipe.__all__) - {"RecipeError", "__version__"}):
+        kinds = [p.kind for p in inspect.signature(getattr(dsv4recipe, name)).parameters.values()]
+        places = kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        assert places <= (3 if name == "build" else 2), name  # build: plan, checkpoint, out
 
 
 def test_light_commands_load_nothing_heavy() -> None:

@@ -41,7 +41,7 @@ def overhead(
     cpus: dict[str, list[float]] = defaultdict(list, before.get("processor", {}))
     with tempfile.TemporaryDirectory(dir=work) as folder, _cluster() as address:
         for engine_of in list(_engines(address).values())[:-1]:
-            build(plan, checkpoint, Path(folder) / "first", CORES, engine=engine_of(lambda event: None))
+            build(plan, checkpoint, Path(folder) / "first", workers=CORES, engine=engine_of(lambda event: None))
             shutil.rmtree(Path(folder) / "first")
         for number in range(rounds):
             for kind, engine_of in _engines(address).items():
@@ -53,7 +53,7 @@ def overhead(
 
                 os.sync()  # what the build before left to the disk
                 used, begin = _processor(), time.perf_counter()
-                build(plan, checkpoint, out, CORES, told, engine=engine_of(told))
+                build(plan, checkpoint, out, workers=CORES, on_event=told, engine=engine_of(told))
                 walls[kind].append(round(time.perf_counter() - begin, 3))
                 cpus[kind].append(round(_processor() - used, 3))
                 start[kind].append(round(marks["shard_started"] - begin, 3))

@@ -1,4 +1,4 @@
-"""Floor 5, api. What `lock` and `build --locked` share: where a lock lies, what it would say now, what moved."""
+"""Floor 5, api. `lock`: the text that pins what decides a bundle; and the plan of a recipe that a lock holds to."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dsv4recipe.api.subjects import AnyCheckpoint, as_checkpoint, as_importance
 from dsv4recipe.builder.encoders import encoders_of
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError, Where
@@ -35,11 +36,13 @@ def lock_path(recipe: str) -> Path:
     return Path(recipe).with_suffix(".lock") if is_file_reference(recipe) else Path(f"{recipe}.lock")
 
 
-def lock_now(recipe: str, checkpoint: Checkpoint, importance: Guide | None) -> Locked:
-    """What locking `recipe` against `checkpoint` writes; `importance` as for `make_plan`."""
-    loaded, parents = load_with_parents(recipe, content_digest)
-    plan = make_plan(loaded, checkpoint, importance)
-    return Locked(plan, lock_text(plan, checkpoint, parents, encoders_of(plan, machine=False)))
+def lock(recipe: str | Path, checkpoint: AnyCheckpoint, *, importance: Importance | str | Path | None = None) -> Locked:
+    """Pins what decides the tensors that a build of `recipe` (a file or a shipped name) writes: source, parents,
+    tool, encoders and plan. Reads headers, never weights. `importance` is as in `make_plan`, whose errors it raises."""
+    loaded, parents = load_with_parents(str(recipe), content_digest)
+    source = as_checkpoint(checkpoint)
+    plan = make_plan(loaded, source, as_importance(importance))
+    return Locked(plan, lock_text(plan, source, parents, encoders_of(plan, machine=False)))
 
 
 def locked_text(path: Path) -> str:
@@ -56,7 +59,7 @@ def held_to(recipe: str, checkpoint: Checkpoint, path: Path, importance: Guide |
     if recipe.endswith(".json") or Path(recipe).is_dir():
         message = "a plan and a bundle pin themselves: only a recipe has a lock"
         raise RecipeError("P053", message, Where(recipe), "leave out --locked, or name the recipe")
-    now = lock_now(recipe, checkpoint, importance)
+    now = lock(recipe, checkpoint, importance=importance)
     if not path.is_file():
         message = f"there is no lock at {path}"
         raise RecipeError("P052", message, Where(recipe), f"dsv4recipe lock {recipe} --source SRC")

@@ -5,23 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
+from dsv4recipe.api.subjects import AnyCheckpoint, as_checkpoint, as_importance, as_recipe
 from dsv4recipe.bundle.manifest import is_one_file
 from dsv4recipe.bundle.read import read_bundle
-from dsv4recipe.checkpoint.graph import Checkpoint, open_checkpoint
+from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.layout import open_release, release_of
 from dsv4recipe.checkpoint.releases import RELEASES
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.paths import as_path
 from dsv4recipe.plan.canonical import load_plan
 from dsv4recipe.plan.make import make_plan
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.plan.weighed import uses_importance
-from dsv4recipe.recipe.load import load_recipe
 from dsv4recipe.recipe.model import Recipe
 
 if TYPE_CHECKING:
     from dsv4recipe.importance.model import Guide
+
+
+AnyPlan = Plan | Recipe | str | Path
+"""A plan, a recipe to plan, or the path of a recipe, a plan file or a bundle, or the name of a shipped recipe."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +49,20 @@ class Planner:
     Without a source, plans are made against the layout of the `release`, or of the one that the recipe pins.
     """
 
-    def __init__(self, source: str | None, importance_file: Path | None = None, release: str | None = None):
+    def __init__(
+        self,
+        source: AnyCheckpoint | None = None,
+        importance: Importance | str | Path | None = None,
+        release: str | None = None,
+    ):
         self.source = source
-        self.importance_file = importance_file
+        self.importance_file = importance
         self.release = release
 
     @cached_property
     def importance(self) -> Guide | None:
         """What the importance file says, where one is named."""
-        if self.importance_file is None:
-            return None
-        from dsv4recipe.records.read import load_guide
-
-        return load_guide(self.importance_file)
+        return as_importance(self.importance_file)
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
@@ -64,7 +70,7 @@ class Planner:
         if self.source is None:
             hint = f"add --source SRC, or --release NAME for a layout without weights: {', '.join(RELEASES)}"
             raise RecipeError("U004", "a recipe is planned against a checkpoint, and none was named", hint=hint)
-        return open_checkpoint(self.source)
+        return as_checkpoint(self.source)
 
     def checkpoint_for(self, recipe: Recipe) -> Checkpoint:
         """The source; without one, the layout of the release that was named or that the recipe pins.
@@ -85,34 +91,39 @@ class Planner:
         """Releases that were opened without their files."""
         return {}
 
-    def plan(self, name: str) -> Plan:
+    def plan(self, name: AnyPlan) -> Plan:
         """The plan to build that `name` means. Raises RecipeError P022 for a bundle without a plan to build from."""
-        path = Path(name)
-        if not is_bundle(path):
+        if not _names_bundle(name):
             return self.side(name).plan
-        found = read_bundle(path)
+        found = read_bundle(as_path(name))
         if not found.built:
             message = "only a bundle that dsv4recipe built, and nobody changed, holds a plan to build from"
-            raise RecipeError("P022", message, Where(name), "decompile it, and build the recipe", found.notes)
+            raise RecipeError("P022", message, Where(str(name)), "decompile it, and build the recipe", found.notes)
         return found.plan
 
-    def side(self, name: str, prefer: str = "", other: bool = False) -> Side:
+    def side(self, name: AnyPlan, prefer: str = "", other: bool = False) -> Side:
         """One side of a comparison; a bundle may be anyone's. `prefer` is the runtime where its names fit several. With
         an `other` side, the importance file may be for that one alone."""
-        path = Path(name)
-        if is_bundle(path):
-            found = read_bundle(path, prefer)
-            return Side(found.plan, path, found.notes)
-        if path.suffix == ".json":
-            return Side(load_plan(path.read_text(encoding="utf-8", errors="replace"), str(path)), None, ())
-        recipe = load_recipe(name)
+        if isinstance(name, Plan):
+            return Side(name, None, ())
+        if _names_bundle(name):
+            found = read_bundle(as_path(name), prefer)
+            return Side(found.plan, as_path(name), found.notes)
+        if not isinstance(name, Recipe) and Path(name).suffix == ".json":
+            text = as_path(name).read_text(encoding="utf-8", errors="replace")
+            return Side(load_plan(text, str(name)), None, ())
+        recipe = as_recipe(name)
         given = None if other and not uses_importance(recipe) else self.importance
         return Side(make_plan(recipe, self.checkpoint_for(recipe), given), None, ())
 
-    def sides(self, before: str, after: str) -> tuple[Side, Side]:
+    def sides(self, before: AnyPlan, after: AnyPlan) -> tuple[Side, Side]:
         """Both sides; the runtime of one that is known helps to read the other."""
-        if is_bundle(Path(before)) and not is_bundle(Path(after)):
+        if _names_bundle(before) and not _names_bundle(after):
             known = self.side(after, other=True)
             return self.side(before, known.plan.target["runtime"], other=True), known
         known = self.side(before, other=True)
         return known, self.side(after, known.plan.target["runtime"], other=True)
+
+
+def _names_bundle(name: AnyPlan) -> TypeGuard[str | Path]:
+    return isinstance(name, str | Path) and is_bundle(as_path(name))

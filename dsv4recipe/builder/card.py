@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from dsv4recipe.builder.front_matter import front_matter
+from dsv4recipe.hub.licenses import license_fields
 from dsv4recipe.plan.ledger import ledger
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.units import counted, human_size
 from dsv4recipe.version import VERSION
 
+_HUB = "https://huggingface.co"
 
-def card(plan: Plan, library: str, recipe_text: str) -> str:
-    """README.md of the bundle. Says nothing that was not computed or measured."""
+
+def card(plan: Plan, library: str, recipe_text: str, files: Collection[str] = ()) -> str:
+    """README.md of the bundle, which has `files` beside it. Says nothing that was not computed or measured."""
     recipe, source = plan.recipe, plan.source
-    front = [
-        "---",
-        f"license: {recipe['license']}",
-        f"library_name: {library}",
-        f"base_model: {source.model}",
-        "base_model_relation: quantized",
-        "pipeline_tag: text-generation",
-        "tags:",
-        *(f"- {tag}" for tag in (library, "quantized", "dsv4recipe", recipe["name"])),
-        "---",
-    ]
+    link = next((name for name in ("LICENSE", "LICENSE.txt") if name in files), f"{_HUB}/{source.model}")
+    front = front_matter(
+        license_fields(recipe["license"], link)
+        | {
+            "library_name": library,
+            "base_model": source.model,
+            "base_model_relation": "quantized",
+            "pipeline_tag": "text-generation",
+            "tags": [library, "quantized", "dsv4recipe", recipe["name"]],
+        }
+    )
     rows = [
         f"| {row.role} | {row.format}{' (exact)' if row.lossless else ''} | {row.modules:,} | {row.bytes:,} "
         f"| {row.bits_per_weight:.3f} |"
@@ -30,13 +36,13 @@ def card(plan: Plan, library: str, recipe_text: str) -> str:
     revision = f" at revision `{source.revision}`" if source.revision else ""
     return "\n".join(
         [
-            *front,
+            front,
             "",
             f"# {source.model.rsplit('/', 1)[-1]}: {recipe['name']}",
             "",
             recipe["summary"],
             "",
-            f"* Source: [{source.model}](https://huggingface.co/{source.model}){revision}.",
+            f"* Source: [{source.model}]({_HUB}/{source.model}){revision}.",
             f"* Runtime: {plan.target['runtime']}; experts {plan.target['experts']}; MTP {plan.target['mtp']}.",
             f"* Tensors: {human_size(plan.tensor_bytes)}, {plan.bits_per_weight} bits per weight, in "
             f"{counted(len(plan.shards), 'shard')} (computed before the build, and exactly what the files hold).",

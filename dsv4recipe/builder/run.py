@@ -7,20 +7,19 @@ the folder gets its name. Every state an interrupted build can leave is continue
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from dsv4recipe.builder import journal, lease
 from dsv4recipe.builder.books import Books
 from dsv4recipe.builder.encoders import check_encoders, encoders_of
-from dsv4recipe.builder.engine import Engine, Work
+from dsv4recipe.builder.engine import Work
 from dsv4recipe.builder.found import adopt, is_complete, is_finished
 from dsv4recipe.builder.interrupt import interruptible
 from dsv4recipe.builder.lease import Lease
-from dsv4recipe.builder.local import run_shards
+from dsv4recipe.builder.options import BuildOptions
 from dsv4recipe.builder.pace import measure
 from dsv4recipe.builder.preflight import check_memory, check_names, check_room, check_source, memory_needed
 from dsv4recipe.builder.publish import check_name, publish_file, publish_folder, tidy
@@ -36,7 +35,6 @@ from dsv4recipe.files.readback import hash_of
 from dsv4recipe.files.streamed import open_sources
 from dsv4recipe.formats.kernels.jit import compiling
 from dsv4recipe.hub.scratch import Scratch, scratch_for
-from dsv4recipe.importance.model import Guide
 from dsv4recipe.paths import as_path
 from dsv4recipe.plan.containers import container_of
 from dsv4recipe.plan.model import Plan
@@ -46,28 +44,14 @@ from dsv4recipe.plan.weighed import check_same_importance
 Event = dict[str, Any]
 
 
-def build(
-    plan: Plan,
-    checkpoint: Checkpoint,
-    out: str | Path,
-    workers: int | None = None,
-    on_event: Callable[[Event], None] = lambda event: None,
-    source_sha256: Mapping[str, str] | None = None,
-    importance: Guide | None = None,
-    scratch: int | None = None,
-    scratch_dir: str | Path | None = None,
-    engine: Engine = run_shards,
-) -> Path:
+def build(plan: Plan, checkpoint: Checkpoint, out: str | Path, options: BuildOptions | None = None) -> Path:
     """Builds the bundle of a plan at `out` and returns its path. Run again, it continues; finished, it does nothing.
 
-    `workers` threads encode (default: one per core). `on_event` gets plain dicts: plan_loaded, resumed, shard_started,
-    compiling (the first time on a machine), downloaded, written, shard_done, done; `work` in them is what a bar should
-    count, and adds up to that of plan_loaded. `source_sha256` maps source files to the digests they must have.
-    `importance` is the file the plan was made with, where it was made with one. Of a source on the hub at most
-    `scratch` bytes (default: 20 GiB) lie in `scratch_dir` (default: beside `out`) at a time. `engine` makes the shards:
-    threads here, or a `cluster.engine.DaskEngine`. Raises RecipeError (B0xx, F00x, H0xx, I020); KeyboardInterrupt,
-    which SIGTERM raises too, leaves a folder that can be continued, with either engine.
+    Raises RecipeError (B0xx, F00x, H0xx, I020). KeyboardInterrupt, which SIGTERM raises too, leaves a folder that the
+    next build continues, with either engine.
     """
+    asked = options or BuildOptions()
+    on_event = asked.on_event
     out = as_path(out)
     one_file = container_of(plan).one_file
     check_name(out, one_file)
@@ -78,13 +62,12 @@ def build(
                 tidy(partial, plan.shards[0].file, mine)
         on_event({"event": "done", "out": str(out), "already": True, "bytes": plan.tensor_bytes})
         return out
-    workers = workers or os.cpu_count() or 1
     check_encoders(plan)
     check_source(plan, checkpoint)
-    check_same_importance(plan, importance)
+    check_same_importance(plan, asked.importance)
     made = side_files(plan, checkpoint)
     check_names(plan, made, out)
-    check_memory(plan, workers)
+    check_memory(plan, asked.threads)
     disk.make_folder(partial)
     told = compiling(lambda: on_event({"event": "compiling"}))
     with interruptible(), told, lease.held(partial) as mine:
@@ -96,9 +79,8 @@ def build(
         else:
             adopt(partial, plan, made[PLAN_NAME])
             if not is_complete(partial, plan):
-                room = scratch_for(out, scratch, scratch_dir)
-                tell = _in_turn(on_event)
-                _write(plan, checkpoint, partial, made, workers, tell, source_sha256, importance, room, mine, engine)
+                room = scratch_for(out, asked.scratch, asked.scratch_dir)
+                _write(plan, checkpoint, partial, made, asked, room, mine)
             mine.check()
             if one_file:
                 publish_file(partial, out, plan.shards[0].file, mine, lambda: is_finished(out, plan))
@@ -113,15 +95,12 @@ def _write(
     checkpoint: Checkpoint,
     partial: Path,
     made: dict[str, bytes],
-    workers: int,
-    on_event: Callable[[Event], None],
-    source_sha256: Mapping[str, str] | None,
-    importance: Guide | None,
+    asked: BuildOptions,
     scratch: Scratch,
     mine: Lease,
-    engine: Engine,
 ) -> None:
     """Writes every shard that the journal does not hold yet, then the commit."""
+    on_event = _in_turn(asked.on_event)
     entries = journal.finished(partial, {shard.file: task_digest(plan, shard) for shard in plan.shards})
     with disk.named_errors(partial, "removing unfinished shards"):
         for shard in plan.shards:
@@ -144,13 +123,13 @@ def _write(
         checkpoint.folder.source,
         unread,
         scratch,
-        source_sha256,
+        asked.source_sha256,
         downloaded=lambda file, size: on_event({"event": "downloaded", "file": file, "bytes": size}),
         in_order=one_file,
     )
     check_room(plan, made, partial, entries, (scratch.folder, sources.room))
     total = sum(shard.file_bytes for shard in plan.shards)
-    pace = measure(plan, workers)
+    pace = measure(plan, asked.threads)
     on_event(
         {
             "event": "plan_loaded",
@@ -158,7 +137,7 @@ def _write(
             "shards": len(plan.shards),
             "bytes": total,
             "work": pace.total if pace else total,
-            "memory": memory_needed(plan, workers),
+            "memory": memory_needed(plan, asked.threads),
             "seconds": pace.expected if pace else None,
             "slowest": pace.slowest if pace else "",
             **sources.facts,
@@ -170,8 +149,8 @@ def _write(
 
     opened = ResumableShard if one_file else OpenShard
     with sources:
-        work = Work(tasks(sources.by_source), partial, sources, importance, workers, opened)
-        engine(work, Books(partial, mine, entries, pace, on_event))
+        work = Work(tasks(sources.by_source), partial, sources, asked.importance, asked.threads, opened)
+        asked.engine(work, Books(partial, mine, entries, pace, on_event))
         sources.check_unchanged()
     mine.check()
     _commit(partial, plan, made, entries)

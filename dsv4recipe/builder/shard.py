@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from dsv4recipe.builder import journal
-from dsv4recipe.guidance.encode import encode_guided
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.files import disk
 from dsv4recipe.files.arena import Arena
 from dsv4recipe.files.readback import DamagedError, ReadBack, Span, Written, span
 from dsv4recipe.files.sources import Reader, read_span
 from dsv4recipe.formats.encode import BadValue, NotExact
+from dsv4recipe.guidance.encode import encode_guided
 from dsv4recipe.importance.model import Guide
 from dsv4recipe.plan.pieces import Piece
 from dsv4recipe.plan.pieces import Span as SourceSpan

@@ -46,7 +46,7 @@ def side_files(plan: Plan, checkpoint: Checkpoint) -> dict[str, bytes]:
         file.name: _read(source, file.copy_of) if file.copy_of else file.content for file in target.side_files(side)
     }
     return made | {
-        "README.md": card(plan, target.library, recipe_text).encode(),
+        "README.md": card(plan, target.library, recipe_text, made).encode(),
         "recipe.yaml": recipe_text.encode(),
         PLAN_NAME: dump_plan(plan).encode(),
         INDEX_NAME: index_text(plan).encode(),

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dsv4recipe.headers.strict_json import regular_size
+from dsv4recipe.headers.strict_json import parse_json, regular_size
 from dsv4recipe.plan.canonical import plan_data
 from dsv4recipe.plan.containers import container_of
 from dsv4recipe.plan.gguf_file import SUFFIX as GGUF_SUFFIX
@@ -98,7 +98,7 @@ def read_manifest(bundle: Path) -> dict[str, Any] | None:
     try:
         if regular_size(path) > MAX_MANIFEST:
             return None
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return None
     return data if isinstance(data, dict) else None

@@ -15,6 +15,7 @@ from typing import Any
 
 from dsv4recipe.bundle.gguf_view import metadata_differences
 from dsv4recipe.bundle.manifest import INDEX_NAME, NAME, PLAN_NAME, is_one_file
+from dsv4recipe.headers.strict_json import parse_json
 from dsv4recipe.paths import left_by_tools
 
 _OURS = {NAME, PLAN_NAME, INDEX_NAME, "recipe.yaml", "README.md"}
@@ -82,7 +83,7 @@ def _object(path: Path) -> dict[str, Any] | None:
     if path.suffix != ".json" or path.stat().st_size > _LIMIT:
         return None
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(path.read_bytes())
     except (ValueError, RecursionError):
         return None
     return data if isinstance(data, dict) else None

@@ -13,8 +13,8 @@ from dsv4recipe.errors import Diagnostic, RecipeError, Where
 from dsv4recipe.headers.safetensors import Header, TensorEntry, read_header
 from dsv4recipe.headers.strict_json import read_object
 from dsv4recipe.paths import left_by_tools
+from dsv4recipe.runtimes.common.names import split_name
 
-_SUFFIXES = (".weight", ".scales", ".biases", ".tq_packed", ".tq_norms", ".tq_bits")
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors|model\.safetensors")
 _JSON_LIMIT = 64 << 20
 
@@ -35,14 +35,6 @@ class BundleView:
     @property
     def config(self) -> Mapping[str, Any]:
         return self.json["config.json"]
-
-
-def split_name(name: str) -> tuple[str, str]:
-    """("layers.0.attn.wq_a", ".scales") of a stored tensor's name; the suffix is "" for a bare parameter."""
-    for suffix in _SUFFIXES:
-        if name.endswith(suffix):
-            return name.removesuffix(suffix), suffix
-    return name, ""
 
 
 def open_bundle(root: Path) -> tuple[BundleView, list[Diagnostic]]:
@@ -81,6 +73,11 @@ def open_bundle(root: Path) -> tuple[BundleView, list[Diagnostic]]:
             if path.name == "config.json":
                 raise
             found += error.diagnostics
+    weight_map = files.get(INDEX_NAME, {}).get("weight_map", {})
+    if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
+        message = f"{INDEX_NAME} must hold weight_map, an object of tensor → file name"
+        found.append(Diagnostic("V022", message, Where(str(root / INDEX_NAME)), "copy the file again"))
+        del files[INDEX_NAME]
     view = BundleView(root, tuple(headers), tensors, shard_of, files)
     return view, found + _numbering(view) + _index(view)
 

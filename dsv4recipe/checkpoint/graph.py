@@ -22,6 +22,7 @@ from dsv4recipe.checkpoint.folder import Folder, open_folder
 from dsv4recipe.errors import Problems, RecipeError, Where
 from dsv4recipe.formats.base import SourceTensor, Stored
 from dsv4recipe.headers.safetensors import TensorEntry
+from dsv4recipe.units import counted
 
 FAMILIES = (DEEPSEEK_V4, DEEPSEEK_V41)
 
@@ -79,6 +80,13 @@ class Checkpoint:
     family: Family
     dims: Dims
     groups: tuple[Group, ...]
+
+    def __repr__(self) -> str:
+        """One line: where it is and how large."""
+        return (
+            f"<Checkpoint {self.folder.place}: {self.family.name}, {self.folder.tensors:,} tensors in "
+            f"{counted(len(self.folder.files), 'file')}, {self.folder.bytes:,} bytes>"
+        )
 
     @property
     def config(self) -> dict[str, Any]:

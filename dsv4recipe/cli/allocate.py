@@ -111,17 +111,12 @@ def command(
 
     RECIPE gives source, target and the rules for everything that is not allocated (control tensors, norms, routers).
     """
-    from dsv4recipe import load_recipe, open_checkpoint
-    from dsv4recipe.allocation import error_table
-    from dsv4recipe.allocation.budget import fitting, per_weight, sized
-    from dsv4recipe.allocation.machine import room
-    from dsv4recipe.allocation.outcome import allocation_data
-    from dsv4recipe.allocation.run import Wishes, prepare
-    from dsv4recipe.allocation.write import write
+    from dsv4recipe import allocate, load_recipe
+    from dsv4recipe.allocation.error_table import errors_text
+    from dsv4recipe.allocation.problem import Problem
     from dsv4recipe.cli.allocate_view import measuring, print_allocation
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.files.outputs import ERRORS, RECIPE, check_output, write_output
-    from dsv4recipe.recipe.naming import recipe_name
 
     given = [value for value in (budget, bits_per_weight, fits) if value is not None]
     if len(given) > 1 or not (given or dry_run):
@@ -132,32 +127,43 @@ def command(
         check_output(output, RECIPE, force)
     if write_errors is not None:
         check_output(write_errors, ERRORS, force)
-    base, checkpoint = load_recipe(recipe), open_checkpoint(source)
-    left = None if fits is None else room(fits, checkpoint, context, reserve, wired)
-    wishes = Wishes(kinds, per_layer, errors, sensitivity, priors, seed, sample, workers)
+
+    def keep(problem: Problem) -> None:
+        if write_errors is not None:
+            write_output(write_errors, errors_text(problem.table), ERRORS, force)
+
+    base = load_recipe(recipe)
     with measuring(as_json) as told:
-        problem = prepare(base, checkpoint, wishes, told)
-    if write_errors is not None:
-        write_output(write_errors, error_table.errors_text(problem.table), ERRORS, force)
-    wanted = None
-    if budget is not None:
-        wanted = sized(problem, budget)
-    elif bits_per_weight is not None:
-        wanted = per_weight(problem, bits_per_weight)
-    elif left is not None:
-        wanted = fitting(problem, left)
-    spent = None if wanted is None else problem.spend(wanted.bytes)
-    written = None
-    if wanted is not None and spent is not None:
-        name = recipe_name(output.stem if output else "", "allocated")
-        written = write(problem, spent, name, wanted.purpose, _said(ctx, base.source.model, output), schema)
-    if output is not None and written is not None and not dry_run:
-        write_output(output, written.text, RECIPE, force)
-    data = allocation_data(problem, wanted, spent, written, dry_run or as_json)
+        found = allocate(
+            base,
+            source,
+            budget=budget,
+            bits_per_weight=bits_per_weight,
+            fits=fits,
+            context=context,
+            wired=wired,
+            reserve=reserve,
+            formats=kinds,
+            per_layer=per_layer,
+            errors=errors,
+            sensitivity=sensitivity,
+            priors=priors,
+            seed=seed,
+            sample=sample,
+            workers=workers,
+            name=output.stem if output else "",
+            command=_said(ctx, base.source.model, output),
+            schema=schema,
+            on_progress=told,
+            on_measured=keep,
+        )
+    if output is not None and found.text and not dry_run:
+        write_output(output, found.text, RECIPE, force)
+    data = found.data(curve=dry_run or as_json)
     if as_json:
         print_json(data)
     else:
-        print_allocation(data, problem.recipe.target.runtime, str(output) if output and not dry_run else "", dry_run)
+        print_allocation(data, base.target.runtime, str(output) if output and not dry_run else "", dry_run)
 
 
 def _said(ctx: click.Context, model: str, output: Path | None) -> str:

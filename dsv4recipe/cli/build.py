@@ -60,18 +60,14 @@ def command(
     checkpoint on the hub, no more than the scratch is kept on the disk at any time.
     """
     from dsv4recipe import build
+    from dsv4recipe.api.build import plan_to_build
     from dsv4recipe.api.named import Planner
     from dsv4recipe.cli.engines import engine_of
     from dsv4recipe.cli.progress import watching
 
     made_by = engine_of(engine, scheduler, workers)
     planner = Planner(source, importance_file)
-    if locked:
-        from dsv4recipe.api.lock import held_to, lock_path
-
-        plan = held_to(recipe, planner.checkpoint, lock_path(recipe), planner.importance)
-    else:
-        plan = planner.plan(recipe)
+    plan = plan_to_build(recipe, planner, locked)
     if headers_only:
         from dsv4recipe.builder.hollow import build_headers
         from dsv4recipe.cli.progress import told_hollow
@@ -88,11 +84,11 @@ def command(
             plan,
             planner.checkpoint,
             output,
-            workers,
-            on_event,
-            wanted,
-            planner.importance,
-            scratch,
-            scratch_dir,
-            made_by(on_event),
+            workers=workers,
+            on_event=on_event,
+            source_sha256=wanted,
+            importance=planner.importance,
+            scratch=scratch,
+            scratch_dir=scratch_dir,
+            engine=made_by(on_event),
         )

@@ -24,24 +24,17 @@ def command(
 
     Reads headers and small files, never weights. The recipe is planned again and compared before it is written.
     """
-    from dsv4recipe.bundle.decompile import decompile_bundle
+    from dsv4recipe import decompile
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.files.outputs import RECIPE, check_output, write_output
-    from dsv4recipe.recipe.load import parse_recipe
 
     check_output(output, RECIPE, force)
-    text, notes = decompile_bundle(bundle, output.stem, model, runtime)
-    if source is not None:
-        from dsv4recipe import make_plan, open_checkpoint
-        from dsv4recipe.bundle.decompile import check_against
-
-        notes += check_against(bundle, make_plan(parse_recipe(text, str(output)), open_checkpoint(source)))
-    write_output(output, text, RECIPE, force)
-    for note in notes:
+    made = decompile(bundle, name=output.stem, model=model, runtime=runtime, checkpoint=source, file=str(output))
+    write_output(output, made.text, RECIPE, force)
+    for note in made.notes:
         click.echo(f"note: {note}", err=True)
     if as_json:
-        recipe = parse_recipe(text, str(output))
-        ids = [rule.id for rule in recipe.rules]
-        print_json({"format_version": 1, "recipe": str(output), "rules": ids, "notes": list(notes)})
+        ids = [rule.id for rule in made.recipe.rules]
+        print_json({"format_version": 1, "recipe": str(output), "rules": ids, "notes": list(made.notes)})
     else:
         click.echo(f"wrote {output}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -35,18 +34,17 @@ def command(
     Of a bundle only headers and small files are read. Between two bundles, side files are compared too.
     """
     from dsv4recipe import diff
-    from dsv4recipe.api.named import Planner
-    from dsv4recipe.bundle.side import side_differences
     from dsv4recipe.cli.diff_view import print_diff
     from dsv4recipe.cli.output import print_json
 
-    old, new = Planner(source, importance_file, release).sides(before, after)
-    found = diff(old.plan, new.plan)
-    if old.folder and new.folder:
-        found = replace(found, facts=found.facts + side_differences(old.folder, new.folder))
-    for name, side in ((before, old), (after, new)):
-        for note in side.notes:
-            click.echo(f"note: {name}: {note}", err=True)
+    found = diff(
+        before,
+        after,
+        checkpoint=source,
+        release=release,
+        importance=importance_file,
+        on_note=lambda note: click.echo(f"note: {note}", err=True),
+    )
     if as_json:
         print_json(found.data())
     else:

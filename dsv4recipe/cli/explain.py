@@ -29,15 +29,11 @@ def command(
 
     NAME is a source tensor, a module path or a name on disk, in any runtime's dialect.
     """
-    from dsv4recipe import load_recipe
-    from dsv4recipe.api.named import Planner
+    from dsv4recipe import explain
     from dsv4recipe.cli.explain_view import print_explanation
     from dsv4recipe.cli.output import print_json
-    from dsv4recipe.plan.explain import explain
 
-    planner = Planner(source, importance_file, release)
-    loaded = load_recipe(recipe)
-    found = explain(loaded, planner.checkpoint_for(loaded), name, planner.importance)
+    found = explain(recipe, name, checkpoint=source, release=release, importance=importance_file)
     if as_json:
         print_json(found.data())
     else:

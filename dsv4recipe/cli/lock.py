@@ -37,7 +37,8 @@ def command(
 
     Reads headers, never weights: that the weights behind them are the same is for `verify --source` to prove.
     """
-    from dsv4recipe.api.lock import held_to, lock_now, lock_path, locked_text
+    from dsv4recipe import lock
+    from dsv4recipe.api.lock import held_to, lock_path, locked_text
     from dsv4recipe.api.named import Planner
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.files.outputs import LOCK, check_output, write_output
@@ -50,7 +51,7 @@ def command(
     if check:
         digest, word = held_to(recipe, checkpoint, path, importance).digest, "unchanged"
     else:
-        now = lock_now(recipe, checkpoint, importance)
+        now = lock(recipe, checkpoint, importance=importance)
         same = path.is_file() and locked_text(path) == now.text
         digest, word = now.plan.digest, "unchanged" if same else "written"
         if not same:

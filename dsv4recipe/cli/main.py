@@ -34,7 +34,6 @@ COMMANDS = {
     "explain": "Say which rule won a tensor, why others lost, and its names everywhere.",
     "lock": "Pin source, parents, encoders and plan; `build --locked` holds to it.",
     "allocate": "Spend a byte budget over the formats that the runtime runs.",
-    "calibrate": "Record what goes into a model's matrices, for calibrated formats.",
     "decompile": "Write a recipe that plans to the same bundle.",
     "build": "Build the bundle; run again, it continues.",
     "verify": "Prove a bundle.",

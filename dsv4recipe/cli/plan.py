@@ -58,7 +58,7 @@ def command(
     planner = Planner(source, importance_file, release)
     loaded = load_recipe(recipe)
     checkpoint = planner.checkpoint_for(loaded)
-    plan = make_plan(loaded, checkpoint, planner.importance)
+    plan = make_plan(loaded, checkpoint, importance=planner.importance)
     advice = advise(loaded, plan, checkpoint)
     machine = fits or machine_said(loaded)
     fitting = fit(plan, checkpoint, machine, context, wired=wired) if machine else None

@@ -35,28 +35,14 @@ def command(
 
     The page needs no network and holds no time, host or path: same inputs, same bytes.
     """
-    from dsv4recipe.api.named import Planner
+    from dsv4recipe import report
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.files.outputs import PAGE, check_output, write_output
-    from dsv4recipe.reports.curve import read_allocation
-    from dsv4recipe.reports.numbers import read_numbers
-    from dsv4recipe.reports.page import render_page
-    from dsv4recipe.runtimes import get
-    from dsv4recipe.verifier.contract.check import check_contract
 
     check_output(output, PAGE, force)
-    side = Planner(source, importance_file).side(plan)
-    measured = None
-    if numbers is not None:
-        measured = read_numbers(numbers.read_text(encoding="utf-8"), str(numbers), side.plan)
-    target = get(side.plan.target["runtime"], side.plan.source.family)
-    findings = () if side.folder is None else check_contract(side.folder, target).findings
-    curve = None
-    if allocation is not None:
-        curve = read_allocation(allocation.read_text(encoding="utf-8"), str(allocation), side.plan)
-    page = render_page(side.plan, measured, findings, side.notes, curve)
-    write_output(output, page, PAGE, force)
+    made = report(plan, numbers=numbers, allocation=allocation, checkpoint=source, importance=importance_file)
+    write_output(output, made.html, PAGE, force)
     if as_json:
-        print_json({"format_version": 1, "file": str(output), "plan": side.plan.digest, "findings": len(findings)})
+        print_json({"format_version": 1, "file": str(output), "plan": made.plan.digest, "findings": len(made.findings)})
     else:
-        click.echo(f"wrote {output}: {len(page.encode()):,} B, plan {side.plan.digest[:12]}")
+        click.echo(f"wrote {output}: {len(made.html.encode()):,} B, plan {made.plan.digest[:12]}")

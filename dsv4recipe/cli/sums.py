@@ -16,7 +16,7 @@ def read_sums(file: Path, known: frozenset[str]) -> dict[str, str]:
     Raises RecipeError U014 for every line that is none of `sha256sum`'s, names no shard, or contradicts another.
     """
     problems, sums = Problems(), dict[str, str]()
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         where = Where(str(file), number, 1, max(1, len(line)), line)
         match = _LINE.fullmatch(line)
         if match is None:

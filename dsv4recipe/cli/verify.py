@@ -99,7 +99,7 @@ def command(
     found = verify(
         bundle,
         source,
-        run,
+        runtime=run,
         sample=sample,
         seed=seed,
         importance=importance,

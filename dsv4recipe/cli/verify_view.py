@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from dsv4recipe.cli.output import console, table
-from dsv4recipe.verifier.contract.replay.model import LOADS, REFUSED, SEES, Outlook
+from dsv4recipe.verifier.contract.replay.outlook import LOADS, REFUSED, SEES, Outlook
 from dsv4recipe.verifier.result import Verification
 
 _ENTRIES = {"V120", "V122", "V123", "V124"}

@@ -75,6 +75,8 @@ def refusal(error: Exception, address: Address, doing: str) -> HubError:
         case errors.OfflineModeIsEnabled():
             hint = "unset HF_HUB_OFFLINE, or `hf download` the repository while there is a network"
             return HubError("H003", "the hub is not asked in offline mode (HF_HUB_OFFLINE)", where, hint)
+        case errors.LocalEntryNotFoundError() if not constants.is_offline_mode() and error.__cause__ is not None:
+            return HubError("H002", f"{constants.ENDPOINT} stopped answering while {doing}", where, NETWORK)
         case errors.LocalEntryNotFoundError():
             hint = "unset HF_HUB_OFFLINE, or `hf download` the repository while there is a network"
             return HubError("H003", "offline, and the cache does not hold the repository", where, hint)
@@ -94,10 +96,11 @@ def refusal(error: Exception, address: Address, doing: str) -> HubError:
             return HubError("H009", f"the hub gave wrong bytes while {doing}: {error}", where, PROXY)
         case TransportError():
             message = f"{constants.ENDPOINT} cannot be reached ({type(error).__name__}) while {doing}"
-            return HubError("H002", message, where, "look at network and proxy, then run the same command again")
+            return HubError("H002", message, where, NETWORK)
     return HubError("H009", f"{type(error).__name__} while {doing}", where, PROXY)
 
 
+NETWORK = "look at network and proxy, then run the same command again; HF_HUB_OFFLINE=1 uses what the cache holds"
 CHANGED = "somebody changed the repository: run the command again, or pin another commit"
 PROXY = "look at HF_ENDPOINT and at proxies on the way, then run the same command again"
 

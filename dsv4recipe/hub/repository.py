@@ -14,7 +14,16 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from httpx2 import HTTPError, Response
-from huggingface_hub import HfApi, HfFileMetadata, constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub import (
+    HfApi,
+    HfFileMetadata,
+    ModelInfo,
+    constants,
+    get_hf_file_metadata,
+    hf_hub_download,
+    hf_hub_url,
+    try_to_load_from_cache,
+)
 from huggingface_hub.utils import build_hf_headers, disable_progress_bars, get_session, hf_raise_for_status
 
 from dsv4recipe.errors import Where
@@ -25,6 +34,7 @@ from dsv4recipe.version import VERSION
 
 FEW_TRIES, MANY_TRIES = 5, 10
 """At the first contact, where somebody looks on; and later: builds of hours outlast three minutes without a network."""
+_STRANGER = "an answer without commit or digest, which no hub gives"
 _EXPIRED = (401, 403, 404, 410)
 Wait = Callable[[float], object]
 """Called with seconds. Whoever wants to be interruptible gives one that raises."""
@@ -149,6 +159,8 @@ class Repository:
         return known
 
     def _check_listed(self, file: RemoteFile, found: HfFileMetadata) -> None:
+        if found.commit_hash is None or found.etag is None:
+            raise WrongBytesError(_STRANGER)
         if found.commit_hash != self.commit:
             raise self._changed(file.name, f"it is of commit {found.commit_hash}")
         if found.size not in (None, file.size):
@@ -161,12 +173,23 @@ class Repository:
 
 
 def cached_file(address: Address, name: str) -> Path:
-    """A small file of a commit in the hub's own cache, fetched if it is not there. Raises HubError H002-H009."""
+    """A small file of a commit in the hub's own cache, fetched if it is not there. Raises HubError H002-H009.
+
+    The hub is asked here first, as the client's own downloads hide why they fail behind retries of half a minute.
+    """
+    cached = try_to_load_from_cache(address.repo, name, revision=address.revision)
+    if isinstance(cached, str):
+        return Path(cached)
+    patience = Patience(address, f"reading {name}", FEW_TRIES, time.sleep)
     disable_progress_bars()
-    try:
-        return Path(hf_hub_download(address.repo, name, revision=address.revision))
-    except (HTTPError, OSError) as error:
-        raise refusal(error, address, f"reading {name}") from None
+    while True:
+        try:
+            url = hf_hub_url(address.repo, name, revision=address.revision, endpoint=constants.ENDPOINT)
+            if get_hf_file_metadata(url, library_name="dsv4recipe", library_version=VERSION).commit_hash is None:
+                raise WrongBytesError(_STRANGER)
+            return Path(hf_hub_download(address.repo, name, revision=address.revision))
+        except (HTTPError, OSError, WrongBytesError) as error:
+            patience.after(error)
 
 
 def open_repository(address: Address) -> Repository:
@@ -184,13 +207,31 @@ def open_repository(address: Address) -> Repository:
             )
         except (HTTPError, OSError) as error:
             patience.after(error)
-    if not info.sha or info.siblings is None or any(f.size is None or not f.blob_id for f in info.siblings):
-        raise refusal(WrongBytesError("no commit, or files without size and id"), address, patience.doing)
-    files = [
-        RemoteFile(each.rfilename, each.size or 0, each.blob_id or "", each.lfs.sha256 if each.lfs else "")
-        for each in info.siblings
-    ]
-    return Repository(Address(address.repo, info.sha), info.sha, {file.name: file for file in files})
+        except _NO_ANSWER:
+            patience.after(WrongBytesError("an answer that is not the hub's description of a repository"))
+    try:
+        files = _files_of(info)
+    except _NO_ANSWER:
+        raise refusal(WrongBytesError("no commit, or files without size and id"), address, patience.doing) from None
+    return Repository(Address(address.repo, str(info.sha)), str(info.sha), files)
+
+
+_NO_ANSWER = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What the client raises where the answer is a page, nothing, or JSON of another shape."""
+
+
+def _files_of(info: ModelInfo) -> dict[str, RemoteFile]:
+    """The files that the hub lists, each of them checked. Raises one of `_NO_ANSWER` for anything else."""
+    files = {}
+    for each in info.siblings or ():
+        file = RemoteFile(each.rfilename, each.size, each.blob_id, each.lfs.sha256 if each.lfs else "")  # type: ignore[arg-type]
+        good = isinstance(file.name, str) and type(file.size) is int and file.size >= 0
+        if not (good and isinstance(file.blob, str) and file.blob and isinstance(file.sha256, str)):
+            raise ValueError
+        files[file.name] = file
+    if not isinstance(info.sha, str) or not info.sha or info.siblings is None:
+        raise ValueError
+    return files
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:

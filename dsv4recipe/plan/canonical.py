@@ -8,6 +8,7 @@ from typing import Any
 
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.formats import Part, SourceTensor, from_spec
+from dsv4recipe.headers.strict_json import parse_json
 from dsv4recipe.importance.planned import PlannedImportance
 from dsv4recipe.plan.ledger import ledger
 from dsv4recipe.plan.model import FORMAT_VERSION, Plan, PlannedModule, PlannedShard, PlannedSource
@@ -35,7 +36,7 @@ def dump_plan(plan: Plan) -> str:
 def load_plan(text: str, file: str) -> Plan:
     """A plan from its file. Raises RecipeError P020 if it is no plan, P021 if its digest does not match its content."""
     try:
-        data = json.loads(text)
+        data = parse_json(text.encode())
         version = data["format_version"]
         if version != FORMAT_VERSION:
             message = f"plan format {version}, this version reads {FORMAT_VERSION}"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from html import escape
+from typing import Any, Protocol
 
 from dsv4recipe.formats import Affine, Format, Ggml, Keep, Mxtq
 from dsv4recipe.formats.ggml.spec import UNKNOWN
-from dsv4recipe.plan.model import PlannedModule
 
 
 def label(fmt: Format) -> str:
@@ -22,6 +22,23 @@ def label(fmt: Format) -> str:
     if isinstance(fmt, Ggml):
         return fmt.type if fmt.importance in ("none", UNKNOWN) else f"{fmt.type} {fmt.importance}"
     return fmt.dtype if isinstance(fmt, Keep) else fmt.kind
+
+
+class Counted(Protocol):
+    """What the ledger needs of a planned module."""
+
+    @property
+    def role(self) -> str: ...
+    @property
+    def format(self) -> Format: ...
+    @property
+    def experts(self) -> int: ...
+    @property
+    def weights(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def lossless(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +61,7 @@ class LedgerRow:
         return {name: getattr(self, name) for name in self.__slots__} | {"bits_per_weight": self.bits_per_weight}
 
 
-def ledger(modules: Iterable[PlannedModule]) -> tuple[LedgerRow, ...]:
+def ledger(modules: Iterable[Counted]) -> tuple[LedgerRow, ...]:
     """One row per role × format, largest first."""
     rows: dict[tuple[str, str], LedgerRow] = {}
     for module in modules:
@@ -59,3 +76,16 @@ def ledger(modules: Iterable[PlannedModule]) -> tuple[LedgerRow, ...]:
             old.lossless and module.lossless,
         )
     return tuple(sorted(rows.values(), key=lambda row: (-row.bytes, row.role, row.format)))
+
+
+def ledger_html(rows: Iterable[LedgerRow]) -> str:
+    """The ledger as an HTML table, for notebooks. Everything that comes from a recipe is escaped."""
+    heads = ("role", "format", "modules", "weights", "bytes", "bits per weight")
+    body = (
+        (row.role, row.format, f"{row.modules:,}", f"{row.weights:,}", f"{row.bytes:,}", f"{row.bits_per_weight:.3f}")
+        for row in rows
+    )
+    lines = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>" for cells in body)
+    return (
+        f"<table><thead><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr></thead><tbody>{lines}</tbody></table>"
+    )

@@ -13,6 +13,7 @@ from typing import Any
 
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.headers.strict_json import parse_json
 from dsv4recipe.plan.canonical import canonical_json
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.version import VERSION
@@ -55,7 +56,7 @@ def content_digest(data: Any) -> str:
 def read_lock(text: str, file: str) -> dict[str, Any]:
     """The lock in `text`. Raises RecipeError P051 if it is none, or of another version."""
     try:
-        data = json.loads(text)
+        data = parse_json(text.encode())
         version = data["lock"]
         if not isinstance(data["recipe"]["rules"], list) or not isinstance(data["source"]["files"], dict):
             raise TypeError

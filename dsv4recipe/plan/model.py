@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from math import prod
 from typing import Any
 
 from dsv4recipe.formats import Format, Part, SourceTensor
 from dsv4recipe.importance.planned import PlannedImportance
+from dsv4recipe.plan.ledger import label, ledger, ledger_html
+from dsv4recipe.units import counted
 
 FORMAT_VERSION = 1
 
@@ -112,6 +115,42 @@ class Plan:
     def bits_per_weight(self) -> float:
         """8 × tensor bytes / elements of every stored logical tensor, to four decimals."""
         return round(self.tensor_bytes * 8 / self.weights, 4) if self.weights else 0.0
+
+    def __repr__(self) -> str:
+        """One line: what it is for, how large it is, and the start of its digest."""
+        size = f"{self.tensor_bytes:,} bytes, {self.bits_per_weight} bits per weight"
+        parts = f"{len(self.modules):,} modules in {counted(len(self.shards), 'shard')}"
+        return f"<Plan {self.recipe['name']} for {self.target['runtime']}: {parts}, {size}, {self.digest[:12]}>"
+
+    def _repr_html_(self) -> str:
+        """The ledger, as notebooks show it."""
+        return f"<p>{escape(repr(self)[1:-1])}</p>{ledger_html(ledger(self.modules))}"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One record per module, for a data frame: names, role, format, bytes, bits per weight, rule and shard."""
+        shards = {disk: shard.file for shard in self.shards for disk in shard.modules}
+        return [
+            {
+                "module": module.path,
+                "disk": module.disk,
+                "source": module.sources,
+                "role": module.role,
+                "projection": module.projection,
+                "block": module.block,
+                "layer": module.layer,
+                "experts": module.experts,
+                "shape": module.shape,
+                "stored": module.source.stored,
+                "format": label(module.format),
+                "lossless": module.lossless,
+                "weights": module.weights,
+                "bytes": module.bytes,
+                "bits_per_weight": round(module.bytes * 8 / module.weights, 4) if module.weights else 0.0,
+                "rule": module.rule,
+                "shard": shards[module.disk],
+            }
+            for module in self.modules
+        ]
 
     @cached_property
     def by_disk(self) -> dict[str, PlannedModule]:

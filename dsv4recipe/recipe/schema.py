@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dsv4recipe.errors import Problems, Where, did_you_mean
 from dsv4recipe.recipe.layers import parse_layer
 from dsv4recipe.recipe.nodes import MAX_ERRORS, Items, Node, Scalar, Table, find, plain, short
+from dsv4recipe.recipe.runtimes import with_added
 from dsv4recipe.recipe.shipped import schema_text
 
 if TYPE_CHECKING:
@@ -273,8 +274,7 @@ def _properties(schema: Any) -> dict[str, Any]:
 
 @cache
 def _document() -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(schema_text("recipe"))
-    return document
+    return with_added(json.loads(schema_text("recipe")))
 
 
 def _example(schema: Any, key: str) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.headers.strict_json import parse_json
 from dsv4recipe.plan.model import Plan
 
 WIDTH, HEIGHT = 1000, 300
@@ -31,7 +31,7 @@ def read_allocation(text: str, file: str, plan: Plan) -> Curve:
     Raises RecipeError U015 if the text is no such document or was made for another bundle.
     """
     try:
-        data = json.loads(text)
+        data = parse_json(text.encode())
         points = tuple(
             (int(p["bytes"]), float(p["bits_per_weight"]), float(p["error"]), float(p["bound"])) for p in data["curve"]
         )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from typing import Any
 
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
+from dsv4recipe.headers.strict_json import parse_json
 from dsv4recipe.plan.ledger import label
 from dsv4recipe.plan.model import Plan
 
@@ -42,7 +42,7 @@ def read_numbers(text: str, file: str, plan: Plan) -> Measured:
     Raises RecipeError U010 if the text is no such document or holds no numbers, U011 if they are of another bundle.
     """
     try:
-        document = json.loads(text)
+        document = parse_json(text.encode())
         rows = [
             (str(r["module"]), str(r["format"]), int(r["weights"]), float(r["rel_rmse"])) for r in document["numbers"]
         ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsv4recipe.errors import Diagnostic
-from dsv4recipe.verifier.contract.replay.model import Outlook
+from dsv4recipe.verifier.contract.replay.outlook import Outlook
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,7 @@ def test_one_and_two_workers_and_a_shuffled_folder_give_the_same_bytes(
     checkpoint = open_checkpoint(shuffled)
     plan = make_plan(load_recipe("q4q8"), checkpoint)
     for workers in (1, 2):
-        out = build(plan, checkpoint, tmp_path / f"w{workers}", workers)
+        out = build(plan, checkpoint, tmp_path / f"w{workers}", workers=workers)
         assert digests(out) == digests(q4q8_bundle)
 
 
@@ -117,7 +117,7 @@ def test_a_killed_build_is_continued_to_the_same_bytes(tiny: Checkpoint, tmp_pat
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build(plan, tiny, tmp_path / "out", 1, stop_after_three)
+        build(plan, tiny, tmp_path / "out", workers=1, on_event=stop_after_three)
     assert not (tmp_path / "out").exists()
     assert not list((tmp_path / "out.partial").glob(".*.tmp"))
     again: list[str] = []
@@ -125,8 +125,8 @@ def test_a_killed_build_is_continued_to_the_same_bytes(tiny: Checkpoint, tmp_pat
         plan,
         tiny,
         tmp_path / "out",
-        2,
-        lambda e: again.append(str(e.get("file"))) if e["event"] == "shard_done" else None,
+        workers=2,
+        on_event=lambda e: again.append(str(e.get("file"))) if e["event"] == "shard_done" else None,
     )
     assert len(again) == len(plan.shards) - 3
     assert not set(again) & set(done)
@@ -143,7 +143,7 @@ def test_a_damaged_journaled_shard_is_built_again(tiny: Checkpoint, tmp_path: Pa
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build(plan, tiny, tmp_path / "out", 1, stop)
+        build(plan, tiny, tmp_path / "out", workers=1, on_event=stop)
     shard = next((tmp_path / "out.partial").glob("model-*.safetensors"))
     data = bytearray(shard.read_bytes())
     data[-1] ^= 1
@@ -179,7 +179,7 @@ def test_leftovers_of_another_plan_are_refused(tiny: Checkpoint, tmp_path: Path)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build(make_plan(load_recipe("q4q8"), tiny), tiny, tmp_path / "out", 1, stop)
+        build(make_plan(load_recipe("q4q8"), tiny), tiny, tmp_path / "out", workers=1, on_event=stop)
     before = digests(tmp_path / "out.partial")
     assert "another plan" in refused("B003", make_plan(load_recipe("q4q8-per-expert"), tiny), tiny, tmp_path / "out")
     assert digests(tmp_path / "out.partial") == before

@@ -39,9 +39,9 @@ def test_the_sizes_still_to_be_written_are_exact(tiny: Checkpoint, tmp_path: Pat
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(preflight, "bytes_to_write", listen)
         with pytest.raises(KeyboardInterrupt):
-            build(plan, tiny, tmp_path / "out", 1, stop_after_three)
+            build(plan, tiny, tmp_path / "out", workers=1, on_event=stop_after_three)
         journaled = (tmp_path / "out.partial" / "journal.jsonl").stat().st_size
-        out = build(plan, tiny, tmp_path / "out", 1)
+        out = build(plan, tiny, tmp_path / "out", workers=1)
     sizes = {p.relative_to(out).as_posix(): p.stat().st_size for p in out.rglob("*") if p.is_file()}
     del sizes["dsv4recipe.plan.json"]
     line = journaled // 3
@@ -140,7 +140,7 @@ def test_more_workers_than_memory_holds_are_refused(
 ) -> None:
     plan = make_plan(load_recipe("q4q8"), tiny)
     monkeypatch.setattr(preflight, "_memory", lambda: 1 << 30)
-    build(plan, tiny, tmp_path / "fits", 1)
+    build(plan, tiny, tmp_path / "fits", workers=1)
     message = refused("B008", plan, tiny, tmp_path / "out", 1_000)
     assert "1000 workers need up to" in message
     assert "--workers 1" in message
@@ -162,7 +162,7 @@ def test_a_locked_source_builds_and_one_other_byte_is_refused_at_its_file(
     data[-1] ^= 1
     victim.write_bytes(data)
     with pytest.raises(RecipeError) as caught:
-        build(plan, open_checkpoint(source_copy), tmp_path / "out", 1, source_sha256=locked)
+        build(plan, open_checkpoint(source_copy), tmp_path / "out", workers=1, source_sha256=locked)
     (found,) = caught.value.diagnostics
     assert found.code == "B006"
     assert found.message.startswith("model-00003-of-00007.safetensors is not the file that was locked: sha256 ")

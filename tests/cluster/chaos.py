@@ -48,7 +48,7 @@ class Wide:
         begin = time.monotonic()
         whole = folder / "whole"
         shutil.rmtree(whole, ignore_errors=True)
-        build(self.plan, self.checkpoint, whole, 2)
+        build(self.plan, self.checkpoint, whole, workers=2)
         self.seconds = time.monotonic() - begin
         self.digests = digests(whole)
 
@@ -79,7 +79,7 @@ class Told:
 
 def make(world: Wide, out: Path, scheduler: str, told: Told) -> float:
     begin = time.monotonic()
-    build(world.plan, world.checkpoint, out, 1, told, engine=DaskEngine(scheduler, told))
+    build(world.plan, world.checkpoint, out, workers=1, on_event=told, engine=DaskEngine(scheduler, told))
     return time.monotonic() - begin
 
 
@@ -137,7 +137,7 @@ def scheduler(world: Wide, options: argparse.Namespace) -> str:
         except RecipeError as error:
             code = error.diagnostics[0].code
         again = Told()
-        build(world.plan, world.checkpoint, out, 2, again)
+        build(world.plan, world.checkpoint, out, workers=2, on_event=again)
         world.check(out)
     shutil.rmtree(out)
     made = again.counts["shard_done"]

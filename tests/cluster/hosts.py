@@ -120,7 +120,7 @@ def same_on(world: Wide, count: int) -> None:
             pool.add(host=f"{NET}.{number + 2}", before=on(name))
         told = Told(lambda number: cut(names[-1]) if cutting and number == 5 else None)
         begin = time.monotonic()
-        build(world.plan, world.checkpoint, out, 1, told, engine=DaskEngine(pool.address, told))
+        build(world.plan, world.checkpoint, out, workers=1, on_event=told, engine=DaskEngine(pool.address, told))
         seconds = time.monotonic() - begin
         world.check(out)
     shutil.rmtree(out)
@@ -138,7 +138,7 @@ def refused(world: Wide) -> None:
         with Client(pool.address, set_as_default=False) as client:
             client.wait_for_workers(2, timeout=60)
         try:
-            build(world.plan, world.checkpoint, shared / "out", 1, engine=DaskEngine(pool.address))
+            build(world.plan, world.checkpoint, shared / "out", workers=1, engine=DaskEngine(pool.address))
         except RecipeError as error:
             codes = [each.code for each in error.diagnostics]
             print(f"refused: {error}", flush=True)

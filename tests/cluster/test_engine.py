@@ -56,7 +56,7 @@ class Told:
 def build_with(world: World, out: Path, scheduler: str, told: Told, patience: Patience | None = None) -> Path:
     with world.in_small():
         engine = DaskEngine(scheduler, told, patience or Patience(workers=20))
-        return build(world.plan, world.checkpoint, out, 1, told, engine=engine)
+        return build(world.plan, world.checkpoint, out, workers=1, on_event=told, engine=engine)
 
 
 def interrupt() -> None:
@@ -86,12 +86,12 @@ def test_an_interrupted_build_is_continued_by_the_other_engine(
         told = Told(_5=interrupt)
         engine = DaskEngine(three_workers, told) if first == "dask" else run_shards
         with pytest.raises(KeyboardInterrupt):
-            build(world.plan, world.checkpoint, out, 1, told, engine=engine)
+            build(world.plan, world.checkpoint, out, workers=1, on_event=told, engine=engine)
         assert journal.lines(partial(out)) == 5
         assert not list(partial(out).glob(".*"))
         again = Told()
         if first == "dask":
-            build(world.plan, world.checkpoint, out, 1, again)
+            build(world.plan, world.checkpoint, out, workers=1, on_event=again)
         else:
             build_with(world, out, three_workers, again)
         assert again.of("resumed")[0]["shards"] == 5
@@ -119,15 +119,15 @@ def test_an_importance_file_is_read_by_the_workers_and_must_be_the_same_there(
 ) -> None:
     weighed = changed("bits: 4, group-size: 32", "bits: 4, group-size: 32, fit: mse, importance: file")
     importance = load_importance(write_dat(tmp_path / "good.dat", stacks(tiny)))
-    plan = make_plan(parse_recipe(weighed, "recipe.yaml"), tiny, importance)
-    here = build(plan, tiny, tmp_path / "here", 1, importance=importance)
+    plan = make_plan(parse_recipe(weighed, "recipe.yaml"), tiny, importance=importance)
+    here = build(plan, tiny, tmp_path / "here", workers=1, importance=importance)
     engine = DaskEngine(three_workers)
-    there = build(plan, tiny, tmp_path / "there", 1, importance=importance, engine=engine)
+    there = build(plan, tiny, tmp_path / "there", workers=1, importance=importance, engine=engine)
     assert digests(there) == digests(here)
 
     write_dat(tmp_path / "good.dat", stacks(tiny, seed=1))
     with pytest.raises(RecipeError) as refused:
-        build(plan, tiny, tmp_path / "never", 1, importance=importance, engine=engine)
+        build(plan, tiny, tmp_path / "never", workers=1, importance=importance, engine=engine)
     assert len(refused.value.diagnostics) == 3
     for found in refused.value.diagnostics:
         assert found.code == "B053"
@@ -180,7 +180,7 @@ def test_storage_that_stays_away_is_a_clear_error_and_what_is_done_stays(
     assert refused.value.diagnostics[0].code == "B056"
     assert "with either engine" in refused.value.diagnostics[0].hint
     told = Told()
-    build(world.plan, world.checkpoint, tmp_path / "out", 1, told)
+    build(world.plan, world.checkpoint, tmp_path / "out", workers=1, on_event=told)
     assert told.of("resumed")[0]["shards"] >= 3
     world.check_finished(tmp_path / "out")
 
@@ -207,7 +207,9 @@ def test_what_is_wrong_with_the_source_is_said_with_the_workers_name(
         stream.write(b"\xff\x7f")
     told = Told()
     with pytest.raises(RecipeError) as refused:
-        build(world.plan, checkpoint, tmp_path / "out", 1, told, engine=DaskEngine(three_workers, told))
+        build(
+            world.plan, checkpoint, tmp_path / "out", workers=1, on_event=told, engine=DaskEngine(three_workers, told)
+        )
     (found,) = refused.value.diagnostics
     assert found.code == "B020"
     assert tensor.name in found.message
@@ -223,7 +225,9 @@ def test_a_source_that_changes_during_the_build_is_noticed_by_the_client(
     name = checkpoint.folder.files[0].file
     told = Told(_5=lambda: os.utime(source / name, ns=(1, 1)))
     with pytest.raises(RecipeError) as refused:
-        build(world.plan, checkpoint, tmp_path / "out", 1, told, engine=DaskEngine(three_workers, told))
+        build(
+            world.plan, checkpoint, tmp_path / "out", workers=1, on_event=told, engine=DaskEngine(three_workers, told)
+        )
     assert refused.value.diagnostics[0].code == "B005"
     assert name in refused.value.diagnostics[0].message
 

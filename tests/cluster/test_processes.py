@@ -44,7 +44,7 @@ def test_a_killed_worker_costs_one_shard_and_a_killed_scheduler_the_rest_of_the_
         assert refused.value.diagnostics[0].code == "B051"
         assert "--engine local" in refused.value.diagnostics[0].hint
     told = Told()
-    build(world.plan, world.checkpoint, tmp_path / "again", 1, told)
+    build(world.plan, world.checkpoint, tmp_path / "again", workers=1, on_event=told)
     assert told.of("resumed")[0]["shards"] >= 5
     world.check_finished(tmp_path / "again")
 
@@ -126,7 +126,7 @@ def test_the_command_starts_workers_of_its_own_and_ends_them_when_it_is_interrup
     assert child.returncode == 130, error.decode()
     assert b"Traceback" not in error
     assert not _group(child.pid)
-    build(world.plan, world.checkpoint, out, 1)
+    build(world.plan, world.checkpoint, out, workers=1)
     world.check_finished(out)
 
 
@@ -142,5 +142,5 @@ def _group(leader: int) -> bool:
 
 
 def test_an_engine_needs_no_cluster_when_nothing_is_left_to_do(world: World, tmp_path: Path) -> None:
-    build(world.plan, world.checkpoint, tmp_path / "out", 1)
-    build(world.plan, world.checkpoint, tmp_path / "out", 1, engine=DaskEngine("tcp://127.0.0.1:1"))
+    build(world.plan, world.checkpoint, tmp_path / "out", workers=1)
+    build(world.plan, world.checkpoint, tmp_path / "out", workers=1, engine=DaskEngine("tcp://127.0.0.1:1"))

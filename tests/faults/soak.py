@@ -55,13 +55,13 @@ def soak(world: World, folder: Path, builds: int, seed: int) -> Soaked:
     rng = random.Random(seed)
     out = folder / "out"
     events: list[Any] = []
-    build(world.plan, world.checkpoint, folder / "count", 2, events.append)
+    build(world.plan, world.checkpoint, folder / "count", workers=2, on_event=events.append)
     interrupted = temporaries = 0
     before = (0, 0, 0)
     for number in range(builds):
         for _ in range(rng.randint(0, 3)):
             try:
-                build(world.plan, world.checkpoint, out, 2, interrupting(rng.randint(1, len(events))))
+                build(world.plan, world.checkpoint, out, workers=2, on_event=interrupting(rng.randint(1, len(events))))
             except KeyboardInterrupt:
                 interrupted += 1
             temporaries += sum(1 for path in folder.rglob(".*") if path.is_file())

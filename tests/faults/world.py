@@ -32,7 +32,7 @@ class World:
 
     def build(self, out: Path, workers: int = 1) -> Path:
         with self.in_small():
-            return build(self.plan, self.checkpoint, out, workers)
+            return build(self.plan, self.checkpoint, out, workers=workers)
 
     @contextlib.contextmanager
     def in_small(self) -> Iterator[None]:
@@ -86,7 +86,7 @@ def make_world(folder: Path, shard_size: str, layers: int = 2, experts: int | No
     synthesize(folder / "source", layers=layers, experts=experts)
     checkpoint = open_checkpoint(folder / "source")
     plan = make_plan(parse_recipe(changed("5GiB", shard_size), "recipe.yaml"), checkpoint)
-    whole = build(plan, checkpoint, folder / "whole", 1)
+    whole = build(plan, checkpoint, folder / "whole", workers=1)
     return World(plan, checkpoint, dump_plan(plan), whole, digests(whole))
 
 

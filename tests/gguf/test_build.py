@@ -119,7 +119,7 @@ def test_one_and_two_workers_give_the_same_file(
     fast_built: Path, fast: Plan, tiny_256: Checkpoint, tmp_path: Path
 ) -> None:
     for workers in (1, 2):
-        out = build(fast, tiny_256, tmp_path / f"{workers}.gguf", workers)
+        out = build(fast, tiny_256, tmp_path / f"{workers}.gguf", workers=workers)
         assert sha256(out) == sha256(fast_built)
         assert read_manifest(out) == read_manifest(fast_built)
 
@@ -139,13 +139,13 @@ def broken_off(plan: Plan, checkpoint: Checkpoint, out: Path, after: int, **more
             raise Stop
 
     with pytest.raises(Stop):
-        build(plan, checkpoint, out, 1, on_event, **more)
+        build(plan, checkpoint, out, workers=1, on_event=on_event, **more)
 
 
 def continued(plan: Plan, checkpoint: Checkpoint, out: Path, **more: Any) -> tuple[int, int]:
     """(bytes that were there, pieces that were written) of the build that goes on."""
     events: list[dict[str, Any]] = []
-    build(plan, checkpoint, out, 2, events.append, **more)
+    build(plan, checkpoint, out, workers=2, on_event=events.append, **more)
     there = sum(event["bytes"] for event in events if event["event"] == "resumed")
     total = next(event["work"] for event in events if event["event"] == "plan_loaded")
     work = sum(event["work"] for event in events if event["event"] in ("resumed", "written"))
@@ -239,7 +239,7 @@ def test_a_build_that_dies_at_any_call_is_finished_by_the_next(tmp_path: Path, m
     small = open_checkpoint(synthesize(tmp_path / "small", preset="tiny-256", layers=1, experts=2).root)
     plan = make_plan(parse_recipe(FAST, "r.yaml", read_parent), small)
     with instead_of_os(quick()) as calls:
-        whole = build(plan, small, tmp_path / "whole.gguf", 1)
+        whole = build(plan, small, tmp_path / "whole.gguf", workers=1)
     digest = sha256(whole)
     out = tmp_path / "dead" / "q2.gguf"
     out.parent.mkdir()
@@ -248,13 +248,13 @@ def test_a_build_that_dies_at_any_call_is_finished_by_the_next(tmp_path: Path, m
         child = os.fork()
         if not child:
             with instead_of_os(dies_at(place)):
-                build(plan, small, out, 1)
+                build(plan, small, out, workers=1)
             os._exit(0)
         os.waitpid(child, 0)
         if out.exists():
             assert sha256(out) == digest, place
         with instead_of_os(quick()):
-            build(plan, small, out, 1)
+            build(plan, small, out, workers=1)
         assert sha256(out) == digest, place
         assert sorted(path.name for path in out.parent.iterdir()) == ["q2.gguf", "q2.gguf.manifest.json"], place
         assert read_manifest(out) == read_manifest(whole)

@@ -62,7 +62,7 @@ def test_every_expert_is_found_with_its_own_columns(
     other = write_gguf(tmp_path / "i.gguf", {name: vectors * 4 for name, vectors in experts.items()}, counts)
     for path in (dat, other):
         given = load_importance(path)
-        plan = make_plan(parse_recipe(WEIGHED, "r.yaml", read_parent), small, given)
+        plan = make_plan(parse_recipe(WEIGHED, "r.yaml", read_parent), small, importance=given)
         out = build(plan, small, tmp_path / f"{path.suffix[1:]}.gguf", importance=given)
         tensors = {tensor.name: tensor for tensor in GGUFReader(out).tensors}
         for name, (stem, type_) in EXPERTS.items():
@@ -109,7 +109,7 @@ def test_a_file_that_would_spoil_blocks_is_refused_at_plan(  # type: ignore[no-u
         spoiled[name] = spoil(experts[name]).astype(np.float32)
     given = load_importance(write_dat(tmp_path / "i.dat", spoiled))
     with pytest.raises(RecipeError) as caught:
-        make_plan(parse_recipe(WEIGHED, "r.yaml", read_parent), small, given)
+        make_plan(parse_recipe(WEIGHED, "r.yaml", read_parent), small, importance=given)
     (found,) = caught.value.diagnostics
     assert found.code == "I010"
     assert said in found.notes[0]

@@ -15,8 +15,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dsv4recipe.targets import known, running
-
 from dsv4recipe import RecipeError, build, load_recipe, make_plan, open_checkpoint
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.releases import RELEASES
@@ -26,6 +24,7 @@ from dsv4recipe.plan.canonical import dump_plan
 from dsv4recipe.plan.lock import lock_text
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.shipped import shipped_recipes
+from dsv4recipe.runtimes import known, running
 from dsv4recipe.version import VERSION
 from tests.recipes import ALLOCATED
 

@@ -69,7 +69,8 @@ class Asked:
 @dataclass
 class Faults:
     """What goes wrong: every n-th request for bytes is throttled, reset in mid-body, shortened, or shifted by a byte; a
-    signed address is good for so many requests. 0: never."""
+    signed address is good for so many requests. 0: never. `page` is what a proxy answers, with
+    status 200, to everything."""
 
     throttle: int = 0
     reset: int = 0
@@ -78,6 +79,7 @@ class Faults:
     expire: int = 0
     ignore_ranges: bool = False
     down: bool = False
+    page: bytes | None = None
     asked: int = 0
     happened: Counter[str] = field(default_factory=Counter)
 
@@ -198,6 +200,8 @@ class _Answer:
         path = unquote(self.address.path)
         if self.hub.faults.down:
             self.head(503, {}, b"overloaded")
+        elif self.hub.faults.page is not None:
+            self.head(200, {"Content-Type": "text/html"}, self.hub.faults.page)
         elif self.storage:
             self.stored()
         elif path.startswith("/api/models/"):

@@ -95,7 +95,7 @@ def test_a_streamed_build_is_the_local_build_and_keeps_to_its_scratch(
     hub.faults = Faults(throttle=11, reset=4, shorten=13, shift=17, expire=2 if limit == WHOLE else 25)
     plan = make_plan(load_recipe("q4q8"), checkpoint)
     with watched(scratch) as seen:
-        out = build(plan, checkpoint, tmp_path / "out", 2, scratch=limit, scratch_dir=scratch)
+        out = build(plan, checkpoint, tmp_path / "out", workers=2, scratch=limit, scratch_dir=scratch)
     assert digests(out) == digests(q4q8_bundle)
     assert 0 < max(seen) <= limit
     assert list(scratch.iterdir()) == []
@@ -164,8 +164,8 @@ def test_a_build_whose_hub_goes_away_continues_with_the_same_command(
         plan,
         checkpoint,
         tmp_path / "out",
-        2,
-        lambda event: again.append(str(event.get("file"))) if event["event"] == "shard_done" else None,
+        workers=2,
+        on_event=lambda event: again.append(str(event.get("file"))) if event["event"] == "shard_done" else None,
         scratch=RANGES,
         scratch_dir=scratch,
     )
@@ -188,7 +188,7 @@ def test_an_interrupted_build_does_not_wait_for_its_downloads(
 
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        build(plan, checkpoint, tmp_path / "out", 2, interrupt, scratch=RANGES, scratch_dir=scratch)
+        build(plan, checkpoint, tmp_path / "out", workers=2, on_event=interrupt, scratch=RANGES, scratch_dir=scratch)
     assert time.monotonic() - began < 30
     assert [thread.name for thread in threading.enumerate() if thread.name == "download"] == []
 
@@ -264,7 +264,7 @@ def test_verify_compares_with_the_hub_and_a_sample_reads_little(
     assert verify(q4q8_bundle, ADDRESS, sample=3, scratch_dir=scratch).ok
     assert hub.bytes_of(".safetensors") < tiny.folder.bytes / 10
     with pytest.raises(RecipeError) as caught:
-        verify(q4q8_bundle, ADDRESS, "jang-strict")
+        verify(q4q8_bundle, ADDRESS, runtime="jang-strict")
     assert [found.code for found in caught.value.diagnostics] == ["H012"]
 
 

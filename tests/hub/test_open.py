@@ -161,3 +161,45 @@ def test_offline_reads_the_cache_and_says_what_it_lacks(
         assert checkpoint.folder.header_digest == tiny.folder.header_digest
         assert make_plan(load_recipe("q4q8"), checkpoint).source.revision == COMMIT
     assert [each.path for each in hub.asked if "agent" not in each.path] == [f"/api/models/{REPO}?blobs=true"]
+
+
+FILE = b'{"rfilename": "config.json", "size": 5, "blobId": "aa"}'
+PAGES = (
+    b"",
+    b"<html><body>Sign in to the network</body></html>",
+    b"{}",
+    b"[]",
+    b"null",
+    b"[" * 5000,
+    b"\xff\xfe",
+    b'{"id": "a/b", "sha": "x"}',
+    b'{"id": "a/b", "sha": 7, "siblings": [%s]}' % FILE,
+    b'{"id": "a/b", "sha": "x", "siblings": [3]}',
+    b'{"id": "a/b", "sha": "x", "siblings": [{"rfilename": "config.json"}]}',
+    b'{"id": "a/b", "sha": "x", "siblings": [%s]}' % FILE.replace(b"5", b'"5"'),
+    b'{"id": "a/b", "sha": "x", "siblings": [%s]}' % FILE.replace(b"5", b"-5"),
+    b'{"id": "a/b", "sha": "x", "siblings": [%s]}' % FILE.replace(b'"config.json"', b"null"),
+    b'{"id": "a/b", "sha": "x", "siblings": [%s]}' % FILE.replace(b'"aa"', b'"aa", "lfs": 4'),
+)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_an_endpoint_that_answers_with_something_else_is_refused_in_our_words(hub: Hub, page: bytes) -> None:
+    hub.faults.page = page
+    code, text = refused(ADDRESS)
+    assert code == "H009"
+    assert "the hub gave wrong bytes while looking up the repository" in text
+    assert "look at HF_ENDPOINT and at proxies" in text
+
+
+def test_a_page_in_place_of_a_file_is_refused(hub: Hub, tiny_source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.add(REPO, tiny_source)
+    source = open_checkpoint(ADDRESS).folder.source
+    source.repository.tries, source.repository.wait = 3, lambda _: None  # type: ignore[attr-defined]
+    source.repository._places.clear()  # type: ignore[attr-defined]
+    hub.faults.page = b"<html>"
+    with pytest.raises(RecipeError) as caught:
+        source.small("config.json", 1 << 20)
+    (found,) = caught.value.diagnostics
+    assert found.code == "H009"
+    assert "which no hub gives" in found.message

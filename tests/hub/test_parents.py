@@ -54,3 +54,35 @@ def test_a_parent_that_is_not_there_or_not_for_us(hub: Hub, tmp_path: Path) -> N
         (found,) = error.value.diagnostics
         assert (found.code, found.where.file, found.where.line) == ("R040", str(path), 3)
         assert words in found.message
+
+
+def test_a_network_that_is_down_is_told_at_once_and_a_cached_parent_does_not_need_it(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, "hub/base.yaml", base("a"))
+    write(tmp_path, "hub/other.yaml", base("b"))
+    hub.add("org/repo", tmp_path / "hub")
+    recipe = load_recipe(child(tmp_path, "base.yaml"))
+    hub.forget()
+    assert load_recipe(child(tmp_path, "base.yaml")) == recipe
+    assert hub.asked == []
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(hub.endpoint, "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    assert load_recipe(child(tmp_path, "base.yaml")) == recipe
+    capfd.readouterr()
+    with pytest.raises(RecipeError) as error:
+        load_recipe(child(tmp_path, "other.yaml"))
+    (found,) = error.value.diagnostics
+    assert found.code == "R040"
+    assert "http://127.0.0.1:9 cannot be reached" in found.message
+    assert found.hint.startswith("look at network and proxy")
+    assert "unset" not in found.hint
+    assert capfd.readouterr().err == ""
+
+
+def test_a_page_in_place_of_a_parent_is_refused(hub: Hub, tmp_path: Path) -> None:
+    hub.faults.page = b"<html>"
+    with pytest.raises(RecipeError) as error:
+        load_recipe(child(tmp_path, "base.yaml"))
+    assert "which no hub gives" in error.value.diagnostics[0].message

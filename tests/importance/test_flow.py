@@ -51,12 +51,12 @@ def good(files: Path) -> Importance:
 
 @pytest.fixture(scope="module")
 def bundle(tiny: Checkpoint, files: Path, good: Importance) -> Path:
-    plan = make_plan(parse_recipe(WEIGHED, "recipe.yaml"), tiny, good)
+    plan = make_plan(parse_recipe(WEIGHED, "recipe.yaml"), tiny, importance=good)
     return build(plan, tiny, files / "bundle", importance=good)
 
 
 def test_the_plan_records_the_file_only_where_one_is_used(tiny: Checkpoint, good: Importance) -> None:
-    plan = make_plan(parse_recipe(WEIGHED, "recipe.yaml"), tiny, good)
+    plan = make_plan(parse_recipe(WEIGHED, "recipe.yaml"), tiny, importance=good)
     data = json.loads(dump_plan(plan))
     assert data["importance"] == {"sha256": good.sha256, "format": "imatrix-dat", "unseen": 0}
     assert load_plan(dump_plan(plan), "plan.json") == plan
@@ -109,7 +109,7 @@ def test_a_file_and_a_recipe_go_together(
 
 
 def test_a_build_takes_no_other_file(tiny: Checkpoint, good: Importance, files: Path) -> None:
-    plan = make_plan(parse_recipe(WEIGHED, "recipe.yaml"), tiny, good)
+    plan = make_plan(parse_recipe(WEIGHED, "recipe.yaml"), tiny, importance=good)
     plain = make_plan(parse_recipe(PLAIN, "plain.yaml"), tiny)
     for which, given in ((plan, None), (plan, load_importance(files / "other.dat")), (plain, good)):
         with pytest.raises(RecipeError) as caught:
@@ -125,7 +125,7 @@ def test_a_file_that_lacks_matrices_is_refused_by_name(tiny: Checkpoint, tmp_pat
     lacking["blk.2.ffn_gate_exps.weight"] = whole["blk.2.ffn_gate_exps.weight"][1:]
     given = load_importance(write_dat(tmp_path / "i.dat", lacking))
     with pytest.raises(RecipeError) as caught:
-        make_plan(parse_recipe(WEIGHED, "recipe.yaml"), tiny, given)
+        make_plan(parse_recipe(WEIGHED, "recipe.yaml"), tiny, importance=given)
     (found,) = caught.value.diagnostics
     assert found.code == "I010"
     assert "3 modules" in found.message
@@ -166,7 +166,9 @@ def test_both_formats_of_one_calibration_give_the_same_bundle(
     counts = {name: np.full(len(values), 4, np.float32) for name, values in means.items()}
     other = load_importance(write_gguf(tmp_path / "i.gguf", {n: v * 4 for n, v in means.items()}, counts))
     assert other.format == "imatrix-gguf"
-    out = build(make_plan(parse_recipe(WEIGHED, "recipe.yaml"), tiny, other), tiny, tmp_path / "b", importance=other)
+    out = build(
+        make_plan(parse_recipe(WEIGHED, "recipe.yaml"), tiny, importance=other), tiny, tmp_path / "b", importance=other
+    )
     for path in bundle.glob("*.safetensors"):
         assert (out / path.name).read_bytes() == path.read_bytes()
 

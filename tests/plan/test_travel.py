@@ -12,7 +12,7 @@ from dsv4recipe import RecipeError, load_recipe, make_plan
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.releases import RELEASES
 from dsv4recipe.plan.expected import expected_checkpoint
-from dsv4recipe.runtimes import TARGETS, known, running
+from dsv4recipe.runtimes import known, running, targets
 from tests.checkpoint.test_family import PUBLISHED
 from tests.recipes import WRITTEN
 from tests.targets.bundles import MLX_RECIPES
@@ -85,4 +85,4 @@ def test_every_family_is_run_by_some_runtime_and_every_target_names_its_own() ->
         "deepseek_v41": ["mlx-lm", "mlx-vlm"],
         "deepseek_v5": [],
     }
-    assert len({(target.name, family) for target in TARGETS for family in target.families}) == len(TARGETS)
+    assert len({(target.name, family) for target in targets() for family in target.families}) == len(targets())

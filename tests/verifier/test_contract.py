@@ -15,9 +15,8 @@ from dsv4recipe import build, load_recipe, make_plan, verify
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError
 from dsv4recipe.plan.model import Plan
-from dsv4recipe.runtimes import get, running
+from dsv4recipe.runtimes import get, loaders, running
 from dsv4recipe.verifier.contract.check import check_any, check_contract
-from dsv4recipe.verifier.contract.replay.known import LOADERS
 from dsv4recipe.verifier.sees import SEES
 from tests.bundle import foreign
 from tests.recipes import ALLOCATED, WRITTEN
@@ -63,7 +62,9 @@ def test_no_shipped_recipe_raises_an_alarm_in_any_target(tiny_for: Callable[[str
             assert found.step.findings == (), (recipe, target, mtp, signed)
             assert target in found.runtimes
             verdicts = {outlook.loader: outlook.verdict for outlook in found.outlooks}
-            serving = {verdicts[e.name] for e in LOADERS if target in e.serves} if verdicts else {"loads"}
+            serving = (
+                {verdicts[e.name] for e in loaders("deepseek_v4") if target in e.serves} if verdicts else {"loads"}
+            )
             assert serving == {"loads"}, (recipe, target, mtp)
             assert bool(verdicts) == (checkpoint.family.name == "deepseek_v4")
             (bundle / "dsv4recipe.manifest.json").unlink(missing_ok=True)

@@ -21,8 +21,8 @@ from dsv4recipe import load_recipe, make_plan
 from dsv4recipe.bundle.view import open_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint, detect_family
 from dsv4recipe.recipe.load import parse_recipe
+from dsv4recipe.runtimes.vmlx.section import vmlx_section
 from dsv4recipe.verifier.contract.replay.replay import outlooks
-from dsv4recipe.verifier.contract.replay.rules import vmlx_section
 from tests.bundle import foreign
 from tests.recipes import WRITTEN, changed
 from tests.targets.bundles import MLX_RECIPES

@@ -14,7 +14,7 @@ import pytest
 from dsv4recipe import build, load_recipe, make_plan
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError
-from dsv4recipe.runtimes import TARGETS
+from dsv4recipe.runtimes import targets
 from dsv4recipe.verifier.runtime.child import REFERENCE, Limits, probe_runtime
 from dsv4recipe.verifier.runtime.choose import ALL, RUNTIMES, Asked, choose, interpreters
 from dsv4recipe.verifier.runtime.findings import runtime_findings
@@ -38,7 +38,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def test_every_target_of_a_runtime_is_a_target() -> None:
-    known = {target.name for target in TARGETS}
+    known = {target.name for target in targets()}
     assert {target for runtime in RUNTIMES.values() for target in runtime.targets} <= known
 
 

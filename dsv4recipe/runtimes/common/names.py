@@ -62,3 +62,13 @@ def rename(name: str, table: dict[str, str]) -> str:
 
 PROJECTION_OF = {"w1": "gate_proj", "w2": "down_proj", "w3": "up_proj"}
 """DeepSeek's expert matrices under their MLX names (fact sheet checkpoint.md 4: w1 = gate, w2 = down, w3 = up)."""
+
+_SUFFIXES = (".weight", ".scales", ".biases", ".tq_packed", ".tq_norms", ".tq_bits")
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """("layers.0.attn.wq_a", ".scales") of a stored tensor's name; the suffix is "" for a bare parameter."""
+    for suffix in _SUFFIXES:
+        if name.endswith(suffix):
+            return name.removesuffix(suffix), suffix
+    return name, ""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.headers.strict_json import parse_json
 from dsv4recipe.runtimes.common.target import SideFile, SideInput
 
 EOS_TOKENS = ("<｜end▁of▁sentence｜>", "<｜User｜>")
@@ -35,7 +36,7 @@ def dump(data: Mapping[str, Any]) -> bytes:
 def load(side: SideInput, name: str) -> dict[str, Any]:
     """A JSON side file of the source. Raises RecipeError T020 if it is missing or not an object."""
     try:
-        data = json.loads(side.texts[name])
+        data = parse_json(side.texts[name].encode())
     except KeyError:
         raise RecipeError("T020", f"the source has no {name}", Where(name), "download the whole repository") from None
     except ValueError as error:

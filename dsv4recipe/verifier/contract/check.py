@@ -16,13 +16,12 @@ from dsv4recipe.bundle.view import BundleView, open_bundle
 from dsv4recipe.checkpoint.family import Family
 from dsv4recipe.checkpoint.graph import detect_family
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
-from dsv4recipe.runtimes import TARGETS, Target, get
+from dsv4recipe.runtimes import Target, get, loaders, targets
 from dsv4recipe.units import counted
 from dsv4recipe.verifier.contract import config_laws, jang_laws, label_laws, mxtq_laws, tensor_laws
 from dsv4recipe.verifier.contract.gguf_laws import gguf_findings, look_at_gguf
 from dsv4recipe.verifier.contract.picture import Picture, look
-from dsv4recipe.verifier.contract.replay.known import LOADERS
-from dsv4recipe.verifier.contract.replay.model import LOADS, UNKNOWN, Outlook
+from dsv4recipe.verifier.contract.replay.outlook import LOADS, UNKNOWN, Outlook
 from dsv4recipe.verifier.contract.replay.replay import outlooks
 from dsv4recipe.verifier.result import Contract, Step
 from dsv4recipe.verifier.sees import told
@@ -102,7 +101,7 @@ def _runtimes(view: BundleView) -> tuple[tuple[str, ...], tuple[str, ...]]:
     recipe = (read_manifest(view.root) or {}).get("recipe")
     target = recipe.get("target") if isinstance(recipe, dict) else None
     named = str(target.get("runtime")) if isinstance(target, dict) else ""
-    if named in {target.name for target in TARGETS}:
+    if named in {target.name for target in targets()}:
         return (named,), ()
     seen = observe(view)
     words = " and ".join(filter(None, (", ".join(seen.runtimes[:-1]), seen.runtimes[-1])))
@@ -128,7 +127,7 @@ def _held(
     for law in (*LAWS, *(law for name in target.laws for law in MORE_LAWS[name])):
         findings += law(view, picture, target)
     if not any(finding.severity == "error" for finding in findings):
-        findings += _unloadable(view, seen, target)
+        findings += _unloadable(view, family, seen, target)
     quantized = sum(module.quantized for module in picture.modules.values())
     facts = (
         f"{len(view.shard_of):,} tensors in {counted(len(view.shards), 'shard')} over {len(picture.modules):,} modules "
@@ -137,9 +136,9 @@ def _held(
     return Step("contract", tuple(_grouped(list(told(findings)))), facts)
 
 
-def _unloadable(view: BundleView, seen: tuple[Outlook, ...], target: Target) -> Iterator[Diagnostic]:
+def _unloadable(view: BundleView, family: Family, seen: tuple[Outlook, ...], target: Target) -> Iterator[Diagnostic]:
     """A loader of the bundle's own runtime that would fail although no law is broken."""
-    serving = {(loader.name, loader.version) for loader in LOADERS if target.name in loader.serves}
+    serving = {(loader.name, loader.version) for loader in loaders(family.name) if target.name in loader.serves}
     for outlook in seen:
         if (outlook.loader, outlook.version) in serving and outlook.verdict not in (LOADS, UNKNOWN):
             message = f"{outlook.loader} ({outlook.version}): {outlook.verdict}: {'; '.join(outlook.why)}"

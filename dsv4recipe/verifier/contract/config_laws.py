@@ -13,7 +13,7 @@ from dsv4recipe.bundle.view import BundleView
 from dsv4recipe.checkpoint.dims import text_section
 from dsv4recipe.errors import Diagnostic, Where, did_you_mean
 from dsv4recipe.formats.affine.spec import BITS, GROUP_SIZES
-from dsv4recipe.runtimes import TARGETS, Target
+from dsv4recipe.runtimes import Target, targets
 from dsv4recipe.verifier.contract.picture import Picture, SeenModule
 
 Findings = Iterator[Diagnostic]
@@ -73,7 +73,7 @@ def every_override_hits(view: BundleView, picture: Picture, target: Target) -> F
     another known runtime do no harm: it is how one config serves several."""
     quantized = [module for module in picture.modules.values() if module.quantized]
     paths = {key for module in quantized for keys in module.lookups for key in keys}
-    dialects = [other for other in TARGETS if set(other.families) & set(target.families)]
+    dialects = [other for other in targets() if set(other.families) & set(target.families)]
     others = {key for module in quantized for other in dialects for key in other.keys(module.slot)}
     stems = {stem for module in quantized for stem in module.stems} if target.stem_overrides else set()
     for key in _overrides(view):

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsv4recipe.bundle.manifest import shard_path
-from dsv4recipe.guidance.encode import encode_guided, first_rows, output_errors
 from dsv4recipe.files.arena import Arena
 from dsv4recipe.files.sources import Reader, read_span
 from dsv4recipe.formats import Ggml, Mxfp4, Mxfp8, Mxtq, Part
@@ -28,6 +27,7 @@ from dsv4recipe.formats.encode import encode
 from dsv4recipe.formats.ggml.encode import encode_rows
 from dsv4recipe.formats.ggml.spec import WEIGHTED
 from dsv4recipe.formats.kernels.compare import same_bytes
+from dsv4recipe.guidance.encode import encode_guided, first_rows, output_errors
 from dsv4recipe.importance.model import Guide
 from dsv4recipe.plan.pieces import Piece, Span, columns_of
 from dsv4recipe.records.model import Record

@@ -6,7 +6,6 @@ only in the folder `probe`, on the child's side. What the result means to a user
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from dsv4recipe.errors import Diagnostic, RecipeError, Where, did_you_mean
+from dsv4recipe.headers.strict_json import parse_json
 from dsv4recipe.verifier.runtime.choose import RUNTIMES
 from dsv4recipe.verifier.runtime.probe_result import Ended, ProbeResult, read_document
 
@@ -173,7 +173,7 @@ def _run(python: Path | None, arguments: list[str], timeout: float) -> _Child:
         number = -done.returncode if done.returncode < 0 else done.returncode - 128
         return end(Ended.KILLED, f"{_signal_name(number)}; last output: {_tail(done.stderr) or 'none'}")
     try:
-        document = json.loads(done.stdout.decode("utf-8"))
+        document = parse_json(done.stdout)
     except ValueError:
         document = None
     if done.returncode or not isinstance(document, dict) or document.get("protocol") != _PROTOCOL:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsv4recipe.errors import Diagnostic, Where
+from dsv4recipe.errors import Diagnostic, RecipeError, Where
+from dsv4recipe.headers.strict_json import read_object
 from dsv4recipe.runtimes.vmlx import sidecar as vmlx_sidecar
 from dsv4recipe.verifier.result import Step
 from dsv4recipe.verifier.runtime.child import USUAL, Limits, Question, probe_runtime
@@ -66,8 +66,8 @@ def _nothing_ran(root: Path, chosen: tuple[Chosen, ...]) -> Diagnostic:
 
 def _model_type(root: Path) -> str:
     try:
-        config = json.loads((root / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        config = read_object(root / "config.json", 64 << 20, "config.json", "V022")[0]
+    except RecipeError:
         return ""
-    found = config.get("model_type") if isinstance(config, dict) else None
+    found = config.get("model_type")
     return found if isinstance(found, str) else ""

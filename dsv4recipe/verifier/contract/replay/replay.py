@@ -10,12 +10,15 @@ from typing import Any
 from dsv4recipe.bundle.view import BundleView
 from dsv4recipe.checkpoint.dims import Dims
 from dsv4recipe.checkpoint.family import Family
+from dsv4recipe.runtimes import loaders
+from dsv4recipe.runtimes.common import rules
+from dsv4recipe.runtimes.common.loader import Given, Linear, Loader, Stored
+from dsv4recipe.runtimes.common.predicate import whole
+from dsv4recipe.runtimes.vmlx.target import VMLX
 from dsv4recipe.units import counted
 from dsv4recipe.verifier.contract.picture import Picture, SeenModule, look
-from dsv4recipe.verifier.contract.replay import rules, sanitize
-from dsv4recipe.verifier.contract.replay.audit import audit, indexed, jang_group
-from dsv4recipe.verifier.contract.replay.known import LOADERS, TARGETS
-from dsv4recipe.verifier.contract.replay.model import (
+from dsv4recipe.verifier.contract.replay.audit import UNMARKED, audit, jang_group
+from dsv4recipe.verifier.contract.replay.outlook import (
     GARBAGE,
     LOADS,
     RANDOM,
@@ -24,13 +27,10 @@ from dsv4recipe.verifier.contract.replay.model import (
     STRICT,
     UNKNOWN,
     UNSUPPORTED,
-    Given,
-    Linear,
-    Loader,
     Outlook,
-    Stored,
     Wrapped,
 )
+from dsv4recipe.verifier.contract.replay.tensors import collapse, indexed, stack
 
 MATRIX = (
     "routed-expert", "attention", "compressor", "indexer", "shared-expert", "embedding", "lm-head", "mtp-projection",
@@ -42,13 +42,13 @@ _MXTQ = (".tq_packed", ".tq_norms", ".tq_bits")
 
 
 def outlooks(view: BundleView, family: Family) -> tuple[Outlook, ...]:
-    """What would happen in every known loader, and in stock mlx-lm; () for a family that none of them is known for."""
-    if family.name not in TARGETS["vmlx"].families:
+    """What would happen in every loader that is known for the family; () for a family without one."""
+    known = loaders(family.name)
+    if not known:
         return ()
     dims = family.dims_of(dict(view.config), str(view.root / "config.json"))
-    disk, picture = sanitize.collapse(view.tensors), look(view, family, TARGETS["vmlx"])
-    no_class = Outlook("mlx-lm 0.31, 0.32", "", UNSUPPORTED, ("a class for V4.1 alone",))
-    return (*(_Replay(loader, view, picture, dims, disk).outlook() for loader in LOADERS), no_class)
+    disk, picture = collapse(view.tensors), look(view, family, VMLX)
+    return tuple(_Replay(loader, view, picture, dims, disk).outlook() for loader in known)
 
 
 @dataclass
@@ -67,9 +67,11 @@ class _Replay:
     nan: list[str] = field(default_factory=list)
 
     def outlook(self) -> Outlook:
+        if self.loader.unsupported:
+            return self._end(UNSUPPORTED, (self.loader.unsupported,))
         twice = self._stored_twice()
         self.refused += audit(self.loader, self.view, self.disk)
-        if "unmarked" in self.refused:
+        if UNMARKED in self.refused:
             return self._end(UNKNOWN, ("jang_config.json does not mark it as a JANG bundle: taken for stock MLX",))
         given = self._given()
         wanted = self._wanted(given)
@@ -132,13 +134,13 @@ class _Replay:
                 renamed[new] = tensor
         if self.loader.mxtq:
             renamed = self._hydrated(renamed)
-        found, problem = sanitize.stack(renamed, self.loader.stacks, self.dims.experts)
+        found, problem = stack(renamed, self.loader.stacks, self.dims.experts)
         self.problems += [problem] if problem else []
         self._split_rows(found)
         if self.loader.by_shard:
             self._experts_over_shards()
         if self.loader.target.names.wrapper:
-            found = {sanitize.wrapped(name): tensor for name, tensor in found.items()}
+            found = {self._wrapped_name(name): tensor for name, tensor in found.items()}
         return found
 
     @property
@@ -147,7 +149,12 @@ class _Replay:
         return self.dims.stage in self.loader.target.mtp_paths and bool(self.view.config.get("dspark_num_layers"))
 
     def _renamed(self, name: str) -> str | None:
-        return sanitize.stage(name) if self._drafts and name.startswith("mtp.") else self.loader.rename(name)
+        stage = self.loader.rename_stage
+        return stage(name) if stage and self._drafts and name.startswith("mtp.") else self.loader.rename(name)
+
+    def _wrapped_name(self, name: str) -> str:
+        """The name inside the wrapper, which a class gives after it has stacked experts."""
+        return self.loader.target.names.wrapper + name if name.startswith(("model.", "lm_head.")) else name
 
     def _hydrated(self, renamed: Given) -> Given:
         """MXTQ groups become the plain weight of their module: jang and vMLX put a module of their own in its place."""
@@ -220,8 +227,8 @@ class _Replay:
         if type(section.get("bits")) is not int or type(section.get("group_size")) is not int:
             self.problems.append("KeyError: `quantization` has no global bits and group_size")
             return None
-        if self.loader.repairs and not any(".tq_packed" in name for name in self.disk):
-            return rules.vmlx_section(section, self.view.tensors, jang_group(self.view))
+        if self.loader.repair and not any(".tq_packed" in name for name in self.disk):
+            return self.loader.repair(section, self.view.tensors, jang_group(self.view))
         return self.loader.section(section)
 
     def _linear(self, module: SeenModule, path: str) -> Linear:
@@ -239,15 +246,8 @@ class _Replay:
         if entry is None:
             yield f"{linear.path}.weight", (*outer, linear.width)
             return
-        if (
-            "problem" not in entry
-            and self.loader.mends_by_shape
-            and weight
-            and scales
-            and weight.shape
-            and scales.shape
-        ):
-            entry = rules.mended(entry, weight.shape[-1], scales.shape[-1], scales.dtype)
+        if "problem" not in entry and self.loader.correct and weight and scales and weight.shape and scales.shape:
+            entry = self.loader.correct(entry, weight.shape[-1], scales.shape[-1], scales.dtype)
         problem = rules.unmakeable(linear, entry)
         if problem:
             self.problems.append(f"{linear.path}: {problem}")
@@ -269,7 +269,7 @@ class _Replay:
         blocks += [f"mtp.{stage}" for stage in range(self.dims.stages)]
         for block in blocks:
             gate, up = (f"{block}.ffn.switch_mlp.{p}_proj" for p in ("gate", "up"))
-            if rules.whole(section.get(gate) or section) != rules.whole(section.get(up) or section):
+            if whole(section.get(gate) or section) != whole(section.get(up) or section):
                 continue
             for suffix in (".weight", ".scales", ".biases"):
                 if gate + suffix in wanted and wanted.pop(up + suffix, None) is not None:

@@ -1,7 +1,4 @@
-"""Floor 4, verifier. The class predicates: how a loader decides bits, group size and mode of a module. Pure.
-
-Source: fact sheets mlx.md 1.2 (mlx-lm 0.31.3 and 0.32.2, mlx-vlm 0.7.10) and vmlx.md 6.4 (jang, vMLX).
-"""
+"""Floor 2, runtimes. How vMLX 1.6.81 and jang 2.5.50 rewrite quantization entries from the shapes of tensors. Pure."""
 
 from __future__ import annotations
 
@@ -12,68 +9,12 @@ from typing import Any
 from dsv4recipe.formats.affine.spec import BITS, GROUP_SIZES
 from dsv4recipe.headers.safetensors import TensorEntry
 from dsv4recipe.runtimes.common.names import PROJECTION_OF
-from dsv4recipe.verifier.contract.replay.model import Entry, Given, Linear
+from dsv4recipe.runtimes.common.predicate import DEFAULTS, Entry
 
-DEFAULTS = {"affine": (64, 4), "mxfp4": (32, 4), "nvfp4": (16, 4), "mxfp8": (32, 8)}
-"""(group size, bits) where an entry does not say them, by mode."""
-_MODE_OF = {(4, 16): "nvfp4", (4, 32): "mxfp4", (8, 32): "mxfp8"}
 _SIZES = (16, 32, 64, 96, 128, 256)
 
 
-def whole(entry: Entry) -> dict[str, Any]:
-    """The entry with what `to_quantized` takes for what it does not say."""
-    mode = entry.get("mode", "affine")
-    group, bits = DEFAULTS.get(mode, (None, None)) if isinstance(mode, str) else (None, None)
-    return {"group_size": entry.get("group_size") or group, "bits": entry.get("bits") or bits, "mode": mode}
-
-
-def unmakeable(module: Linear, entry: Entry) -> str:
-    """Why MLX cannot make the module with this entry; "" if it can."""
-    if "problem" in entry:
-        return str(entry["problem"])
-    bits, group, mode = entry["bits"], entry["group_size"], entry["mode"]
-    if mode not in DEFAULTS or type(bits) is not int or type(group) is not int:
-        return f"bits {bits!r}, group_size {group!r}, mode {mode!r} are no quantization"
-    legal = bits in BITS and group in GROUP_SIZES if mode == "affine" else (group, bits) == DEFAULTS[mode]
-    if not legal or module.width % group:
-        return f"no {mode} of {bits} bits in groups of {group} over {module.width} inputs"
-    return ""
-
-
-def else_global(module: Linear, section: Mapping[str, Any], given: Given) -> Entry | None:
-    """mlx-lm 0.31, mlx-vlm: the entry under the first key that has one, else the global one where there are scales."""
-    for key in module.lookups:
-        if key in section and not _top(section[key], key):
-            return _entry(section[key], section)
-    return whole(section) if f"{module.path}.scales" in given else None
-
-
-def else_inferred(module: Linear, section: Mapping[str, Any], given: Given) -> Entry | None:
-    """mlx-lm 0.32: the entry, else what the shapes say."""
-    for key in module.lookups:
-        if key in section and not _top(section[key], key):
-            return _entry(section[key], section)
-    scales, weight = given.get(f"{module.path}.scales"), given.get(f"{module.path}.weight")
-    if scales is None:
-        return None
-    if weight is None or not scales.shape or not weight.shape or not scales.shape[-1]:
-        return {"problem": f"KeyError: {module.path}.weight"}
-    group, bits = module.width // scales.shape[-1], weight.shape[-1] * 32 // module.width
-    mode = "affine" if scales.dtype != "U8" else _MODE_OF.get((bits, group), "of no known mode")
-    return {"group_size": group, "bits": bits, "mode": mode}
-
-
-def _top(value: Any, key: str) -> bool:
-    return key in ("bits", "group_size", "mode") or not isinstance(value, (dict, bool))
-
-
-def _entry(value: Any, section: Mapping[str, Any]) -> Entry | None:
-    if isinstance(value, dict):
-        return whole(value) if value else None
-    return whole(section) if value else None
-
-
-def mended(entry: Entry, weight: int, scales: int, dtype: str) -> Entry:
+def corrected(entry: Entry, weight: int, scales: int, dtype: str) -> Entry:
     """jang's `_fix_quantized_bits`: from the columns of weight and scales; the group size asked for is tried first."""
     if dtype == "U8":
         mode = {8: "mxfp4", 4: "mxfp8"}.get(scales * 32 // weight if weight and scales * 32 % weight == 0 else 0)
@@ -87,21 +28,6 @@ def mended(entry: Entry, weight: int, scales: int, dtype: str) -> Entry:
         ):
             return {"group_size": group, "bits": weight * 32 // (scales * group), "mode": entry["mode"]}
     return entry
-
-
-def rapid_section(section: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Rapid-MLX rewrites keys of the source's style before mlx-lm looks at them; the later of two wins."""
-    found: dict[str, Any] = {}
-    for key, value in section.items():
-        name = (
-            f"model.{key}"
-            if key.startswith("layers.")
-            else {"embed": "model.embed_tokens", "head": "lm_head"}.get(key, key)
-        )
-        for short, long in PROJECTION_OF.items():
-            name = name.replace(f".ffn.shared_experts.{short}", f".ffn.shared_experts.{long}")
-        found[name] = value
-    return found
 
 
 def vmlx_section(

@@ -1,0 +1,67 @@
+"""Floor 5, api. `build`: a plan and its checkpoint → a finished bundle, or nothing under its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dsv4recipe.api.lock import held_to, lock_path
+from dsv4recipe.api.named import AnyPlan, Planner
+from dsv4recipe.api.subjects import AnyCheckpoint
+from dsv4recipe.builder import run
+from dsv4recipe.builder.engine import Engine
+from dsv4recipe.builder.local import run_shards
+from dsv4recipe.builder.options import BuildOptions
+from dsv4recipe.plan.model import Plan
+
+if TYPE_CHECKING:
+    from dsv4recipe.importance.model import Guide
+
+
+def build(
+    plan: AnyPlan,
+    checkpoint: AnyCheckpoint,
+    out: str | Path,
+    *,
+    workers: int | None = None,
+    on_event: Callable[[dict[str, Any]], None] = lambda event: None,
+    source_sha256: Mapping[str, str] | None = None,
+    importance: Guide | str | Path | None = None,
+    scratch: int | None = None,
+    scratch_dir: str | Path | None = None,
+    engine: Engine = run_shards,
+    locked: bool = False,
+) -> Path:
+    """Builds a bundle at `out` and returns its path. Run again, it continues; finished, it does nothing.
+
+    `plan` is a plan, or a recipe or file that is planned against `checkpoint`; with `locked`, a recipe must have a lock
+    that says what is there now. `workers` threads encode (default: one per core). `on_event` gets the events of the
+    build as plain dicts, as `build --json` prints them (schema: `dsv4recipe schema events`); `work` in them is what a
+    bar should count, and adds up to that of plan_loaded. `source_sha256` maps source files to the digests that they
+    must have. `importance` is the file that the plan was made with. Of a source on the hub at most `scratch` bytes
+    (default: 20 GiB) lie in `scratch_dir` (default: beside `out`) at a time. `engine` makes the shards: threads here,
+    or a `builder.cluster.engine.DaskEngine`.
+
+    Raises RecipeError (B0xx, F00x, H0xx, I020, with `locked` P05x), and what planning raises. KeyboardInterrupt, which
+    SIGTERM raises too, leaves a folder that the next build continues, with either engine.
+    """
+    planner = Planner(checkpoint, importance)
+    options = BuildOptions(
+        workers=workers,
+        on_event=on_event,
+        source_sha256=source_sha256 or {},
+        importance=planner.importance,
+        scratch=scratch,
+        scratch_dir=scratch_dir,
+        engine=engine,
+    )
+    return run.build(plan_to_build(plan, planner, locked), planner.checkpoint, out, options)
+
+
+def plan_to_build(plan: AnyPlan, planner: Planner, locked: bool = False) -> Plan:
+    """What is to be built. Raises RecipeError P050 to P053 where it must be `locked` and is not, P022 for a bundle that
+    holds no plan."""
+    if locked:
+        return held_to(str(plan), planner.checkpoint, lock_path(str(plan)), planner.importance)
+    return planner.plan(plan)

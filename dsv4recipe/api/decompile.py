@@ -1,0 +1,47 @@
+"""Floor 5, api. `decompile`: a bundle, whoever built it → a readable recipe that plans to the same bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dsv4recipe.api.subjects import AnyCheckpoint, as_checkpoint
+from dsv4recipe.bundle.decompile import check_against, decompile_bundle
+from dsv4recipe.paths import as_path
+from dsv4recipe.plan.make import make_plan
+from dsv4recipe.recipe.load import parse_recipe
+from dsv4recipe.recipe.model import Recipe
+
+
+@dataclass(frozen=True)
+class Decompiled:
+    """The text of a recipe, the recipe that it says, and notes on what the bundle does not show."""
+
+    text: str
+    recipe: Recipe
+    notes: tuple[str, ...]
+
+
+def decompile(
+    bundle: str | Path,
+    *,
+    name: str = "",
+    model: str = "",
+    runtime: str = "",
+    checkpoint: AnyCheckpoint | None = None,
+    file: str = "",
+) -> Decompiled:
+    """A recipe that plans to the same modules, formats and bytes as the bundle. Reads headers, never weights.
+
+    `name` is the recipe's (default: the bundle's), `model` the ORG/NAME of its checkpoint where the bundle does not say
+    it, and `runtime` chooses where the tensor names match several. With a `checkpoint` the recipe is planned against it
+    and compared; differences become notes. `file` is the name that places in the recipe have. Raises RecipeError T001,
+    P030 to P033, and what `open_bundle` raises.
+    """
+    root = as_path(bundle)
+    name = name or root.name
+    text, notes = decompile_bundle(root, name, model, runtime)
+    recipe = parse_recipe(text, file or f"{name}.yaml")
+    if checkpoint is not None:
+        notes += check_against(root, make_plan(recipe, as_checkpoint(checkpoint)))
+    return Decompiled(text, recipe, notes)

@@ -1,0 +1,62 @@
+"""Floor 5, api. `report`: one self-contained HTML page about a plan, a recipe or a bundle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dsv4recipe.api.named import AnyPlan, Planner
+from dsv4recipe.api.subjects import AnyCheckpoint
+from dsv4recipe.errors import Diagnostic
+from dsv4recipe.paths import as_path
+from dsv4recipe.plan.model import Plan
+from dsv4recipe.reports.curve import read_allocation
+from dsv4recipe.reports.numbers import read_numbers
+from dsv4recipe.reports.page import render_page
+from dsv4recipe.runtimes import get
+from dsv4recipe.verifier.contract.check import check_contract
+from dsv4recipe.verifier.result import Verification
+
+if TYPE_CHECKING:
+    from dsv4recipe.importance.model import Guide
+
+
+@dataclass(frozen=True)
+class Report:
+    """The page as HTML, the plan it shows, and what the contract says of it where it is a bundle."""
+
+    html: str
+    plan: Plan
+    findings: Sequence[Diagnostic]
+
+
+def report(
+    plan: AnyPlan,
+    *,
+    numbers: Verification | str | Path | None = None,
+    allocation: str | Path | None = None,
+    checkpoint: AnyCheckpoint | None = None,
+    importance: Guide | str | Path | None = None,
+) -> Report:
+    """A page about a plan, a recipe (planned against `checkpoint`), a plan file or a bundle. It needs no network and
+    holds no time, host or path: same inputs, same bytes.
+
+    `numbers` is what `verify` with a source returned, or a file of what `verify --json` printed; `allocation` a file of
+    what `allocate --json` printed. Raises RecipeError R0xx where these are of another plan, U012 without jinja2.
+    """
+    side = Planner(checkpoint, importance).side(plan)
+    measured = curve = None
+    if isinstance(numbers, Verification):
+        measured = read_numbers(json.dumps(numbers.data()), numbers.bundle, side.plan)
+    elif numbers is not None:
+        measured = read_numbers(as_path(numbers).read_text(encoding="utf-8", errors="replace"), str(numbers), side.plan)
+    target = get(side.plan.target["runtime"], side.plan.source.family)
+    findings = () if side.folder is None else check_contract(side.folder, target).findings
+    if allocation is not None:
+        curve = read_allocation(
+            as_path(allocation).read_text(encoding="utf-8", errors="replace"), str(allocation), side.plan
+        )
+    return Report(render_page(side.plan, measured, findings, side.notes, curve), side.plan, findings)

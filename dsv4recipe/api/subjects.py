@@ -1,0 +1,38 @@
+"""Floor 5, api. What public functions accept: an opened object, or the path or name to open. Opens what is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dsv4recipe.checkpoint.graph import Checkpoint, open_checkpoint
+from dsv4recipe.paths import as_path
+from dsv4recipe.recipe.load import load_recipe
+from dsv4recipe.recipe.model import Recipe
+
+if TYPE_CHECKING:
+    from dsv4recipe.importance.model import Guide
+
+AnyRecipe = Recipe | str | Path
+"""A recipe, the path of one, or the name of a shipped one."""
+AnyCheckpoint = Checkpoint | str | Path
+"""An opened checkpoint, the path of its folder, or hf://org/repo@revision."""
+
+
+def as_recipe(recipe: AnyRecipe) -> Recipe:
+    """The recipe itself, loaded where it was named. Raises RecipeError as `load_recipe` does."""
+    return recipe if isinstance(recipe, Recipe) else load_recipe(str(recipe))
+
+
+def as_checkpoint(checkpoint: AnyCheckpoint) -> Checkpoint:
+    """The checkpoint itself, opened where it was named. Raises RecipeError as `open_checkpoint` does."""
+    return checkpoint if isinstance(checkpoint, Checkpoint) else open_checkpoint(checkpoint)
+
+
+def as_importance(importance: Guide | str | Path | None) -> Guide | None:
+    """An importance file or an activation record (a folder), read where a path was given. Raises RecipeError I0xx, K0xx."""
+    if importance is None or not isinstance(importance, str | Path):
+        return importance
+    from dsv4recipe.records.read import load_guide
+
+    return load_guide(as_path(importance))

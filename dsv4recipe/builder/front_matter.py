@@ -1,0 +1,42 @@
+"""Floor 4, builder. The front matter of a card, in YAML that every reader takes for the same text. Pure.
+
+The hub reads YAML 1.1 or 1.2, depending on the place: what either of them would take for a number, a date, a truth
+value or nothing is put in quotes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from dsv4recipe.recipe.scalars import resolve
+
+_TRUTHS_OF_1_1 = {"y", "n"}
+"""PyYAML leaves these two bare, which YAML 1.1 counts among its truth values."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML quotes what YAML 1.1 would misread; here, also what YAML 1.2 would."""
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    style = '"' if not value.isprintable() else None if _same_in_1_2(value) else "'"
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+def _same_in_1_2(value: str) -> bool:
+    try:
+        return value.lower() not in _TRUTHS_OF_1_1 and resolve(value) == value
+    except ValueError:
+        return False
+
+
+_Dumper.add_representer(str, _text)
+
+
+def front_matter(fields: Mapping[str, Any]) -> str:
+    """The lines from --- to ---, without a final newline. Keys keep their order."""
+    text = yaml.dump(dict(fields), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1 << 20)
+    return f"---\n{text}---"

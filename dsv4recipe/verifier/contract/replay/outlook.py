@@ -1,0 +1,69 @@
+"""Floor 4, verifier. What comes out of a replay: the verdict on a bundle in one loader, and the reasons. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+LOADS = "loads"
+STRICT = "strict load error"
+REFUSED = "refused"
+RANDOM = "random weights"
+SHAPES = "fails at the first token"
+GARBAGE = "garbage text"
+UNSUPPORTED = "not supported"
+UNKNOWN = "unknown"
+
+SEES: Mapping[str, str] = {
+    LOADS: "runs as it was built",
+    STRICT: "an error at load",
+    REFUSED: "an error before the load",
+    RANDOM: "no error: fluent nonsense, or BOS over and over",
+    SHAPES: "no error at load, a shape error at the first token",
+    GARBAGE: "no error: garbage text (NaN)",
+    UNSUPPORTED: "an error at load",
+    UNKNOWN: "not established: run it",
+}
+"""What a user of the runtime sees, by verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapped:
+    """A module that would be wrapped at another width than its tensors have; both as people say it."""
+
+    module: str
+    asked: str
+    stored: str
+
+    def __str__(self) -> str:
+        return f"{self.module} wrapped as {self.asked}, stored as {self.stored}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What would happen in a loader. `ignored` are tensors that no module takes, `random` modules or parameters that
+    would keep their initial values, `wrapped` modules at a wrong width; `why` says it in sentences."""
+
+    loader: str
+    version: str
+    verdict: str
+    why: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    random: tuple[str, ...] = ()
+    wrapped: tuple[Wrapped, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    def data(self, shown: int = 20) -> dict[str, Any]:
+        """For `verify --json`: whole counts, and at most `shown` names of each kind."""
+        return {
+            "loader": self.loader,
+            "version": self.version,
+            "verdict": self.verdict,
+            "sees": SEES[self.verdict],
+            "why": list(self.why),
+            "counts": dict(self.counts),
+            "ignored": list(self.ignored[:shown]),
+            "random": list(self.random[:shown]),
+            "wrapped": [{"module": w.module, "asked": w.asked, "stored": w.stored} for w in self.wrapped[:shown]],
+        }
