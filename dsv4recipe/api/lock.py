@@ -36,7 +36,7 @@ def lock_path(recipe: str) -> Path:
     return Path(recipe).with_suffix(".lock") if is_file_reference(recipe) else Path(f"{recipe}.lock")
 
 
-def lock(recipe: str | Path, checkpoint: AnyCheckpoint, *, importance: Importance | str | Path | None = None) -> Locked:
+def lock(recipe: str | Path, checkpoint: AnyCheckpoint, *, importance: Guide | str | Path | None = None) -> Locked:
     """Pins what decides the tensors that a build of `recipe` (a file or a shipped name) writes: source, parents,
     tool, encoders and plan. Reads headers, never weights. `importance` is as in `make_plan`, whose errors it raises."""
     loaded, parents = load_with_parents(str(recipe), content_digest)

@@ -52,7 +52,7 @@ class Planner:
     def __init__(
         self,
         source: AnyCheckpoint | None = None,
-        importance: Importance | str | Path | None = None,
+        importance: Guide | str | Path | None = None,
         release: str | None = None,
     ):
         self.source = source

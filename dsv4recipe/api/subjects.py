@@ -30,7 +30,7 @@ def as_checkpoint(checkpoint: AnyCheckpoint) -> Checkpoint:
 
 
 def as_importance(importance: Guide | str | Path | None) -> Guide | None:
-    """An importance file or an activation record (a folder), read where a path was given. Raises RecipeError I0xx, K0xx."""
+    """An importance file or an activation record, read where a path was given. Raises RecipeError I0xx, K0xx."""
     if importance is None or not isinstance(importance, str | Path):
         return importance
     from dsv4recipe.records.read import load_guide

@@ -46,7 +46,7 @@ def _refit(h, size, first, group, kind, values, slopes, errors, pulls, scales, b
         c1, c2, m = np.float64(sums[2, lane]), np.float64(sums[3, lane]), np.float64(mass)
         spread = qq * m - q1 * q1
         usable = spread > 1e-5 * qq * m
-        spread = spread if usable else 1.0
+        spread = spread if usable else np.float64(1.0)
         scale = stored(np.float32(scales[lane] + (m * c1 - q1 * c2) / spread), kind)
         bias = stored(np.float32(biases[lane] + (qq * c2 - q1 * c1) / spread), kind)
         ds, db = np.float64(scale) - np.float64(scales[lane]), np.float64(bias) - np.float64(biases[lane])
