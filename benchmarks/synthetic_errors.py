@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from dsv4recipe.allocation.error_table import SYNTHETIC, ErrorTable, errors_text, format_key
+from dsv4recipe.allocation.error_table import SYNTHETIC, ErrorTable, errors_text
 from dsv4recipe.allocation.measure import distances
 from dsv4recipe.checkpoint.synth_values import Draw, bf16, fp4, fp8
 from dsv4recipe.formats import Affine, Format, Keep, Mxtq, SourceTensor
@@ -45,7 +45,7 @@ def table() -> ErrorTable:
         source, weight, scale = stored(kind)
         lossy = [fmt for fmt in FORMATS if not fmt.lossless(source) and not fmt.problem(source)]
         found = distances(source, weight.reshape(-1), None if scale is None else scale.reshape(-1), lossy)
-        errors[kind] = {format_key(fmt): float(f"{error / power:.6g}") for fmt, (error, power) in found.items()}
+        errors[kind] = {fmt.error_key: float(f"{error / power:.6g}") for fmt, (error, power) in found.items()}
     evidence = f"Gaussian weights as the checkpoint stores them, {ROWS} rows of {COLUMNS}, seed {SEED}; no real weight"
     return ErrorTable("synthetic", evidence, errors)
 

@@ -116,6 +116,11 @@ class RecipeError(Exception):
         return "\n\n".join(d.render() for d in self.diagnostics)
 
 
+class NotInstalledError(RecipeError):
+    """What a command needs is not installed on this machine: exit code 4, so that nobody takes it for a failed
+    proof."""
+
+
 @dataclass(slots=True)
 class Problems:
     """Collects diagnostics; `raise_if_any` refuses with all errors at once, sorted by place."""

@@ -14,7 +14,6 @@ from dsv4recipe.advice.fit import MACS, fit, machine_said
 from dsv4recipe.errors import Diagnostic
 from dsv4recipe.formats import Format, Keep, Mxfp4, Mxfp8
 from dsv4recipe.plan.cautions import cautions
-from dsv4recipe.plan.ledger import label
 from dsv4recipe.plan.model import PlannedModule
 from dsv4recipe.units import human_size
 
@@ -40,7 +39,7 @@ def dearer_than_exact(case: Case) -> Iterator[Found]:
             if better is not None:
                 fmt, size = better
                 if size <= module.bytes:
-                    found[label(module.format), label(fmt)].append((module, size))
+                    found[module.format.label, fmt.label].append((module, size))
         for (before, after), pairs in found.items():
             saved = sum(module.bytes - size for module, size in pairs)
             message = (
@@ -57,7 +56,7 @@ def wider_than_the_source(case: Case) -> Iterator[Found]:
         wide = [
             module
             for module in modules
-            if isinstance(module.format, Keep)
+            if module.format.plain_dtype
             and module.role not in case.target.float32_roles
             and _WIDTH.get(module.parts[0].dtype, 0) > _WIDTH.get(module.source.dtype, 9)
         ]
@@ -93,7 +92,7 @@ def unlike_layers(case: Case) -> Iterator[Found]:
     kinds: dict[tuple[str, str, str], dict[str, list[PlannedModule]]] = defaultdict(lambda: defaultdict(list))
     for module in case.plan.modules:
         projection = "gate and up" if module.projection in ("gate", "up") else module.projection
-        kinds[module.block, module.role, projection][label(module.format)].append(module)
+        kinds[module.block, module.role, projection][module.format.label].append(module)
     for (_, role, projection), formats in kinds.items():
         if role in _CONTROL or len(formats) < 2:
             continue
@@ -113,7 +112,7 @@ def narrowed_control(case: Case) -> Iterator[Found]:
             module
             for module in modules
             if module.role in _CONTROL
-            and isinstance(module.format, Keep)
+            and module.format.plain_dtype
             and not module.lossless
             and not case.rules[rule].note
         ]

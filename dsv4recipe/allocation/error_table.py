@@ -4,7 +4,7 @@ Reads and writes JSON files.
 A document: {"format_version": 1, "kind": "measured" or "synthetic", "evidence": "…", "errors": {KEY: {FORMAT: error}}}.
 KEY is the source name of a module ("layers.0.ffn.experts.{0-255}.w1.weight"), a kind of module ("fp4 routed-expert
 gate"), or how a source is stored ("fp4"); a module takes the first of the three that has its format. FORMAT is
-`format_key`.
+`Format.error_key`.
 """
 
 from __future__ import annotations
@@ -19,19 +19,12 @@ from typing import Any
 
 from dsv4recipe.checkpoint.graph import Group
 from dsv4recipe.errors import RecipeError, Where
-from dsv4recipe.formats import Affine, Format
-from dsv4recipe.formats.base import FLOAT_DTYPES
+from dsv4recipe.formats import Format
 from dsv4recipe.headers.strict_json import read_object
-from dsv4recipe.plan.ledger import label
 
 SYNTHETIC = Path(__file__).parent / "synthetic.json"
 _LIMIT = 64 << 20
 _HINT = "`dsv4recipe allocate … --write-errors FILE` writes one"
-
-
-def format_key(fmt: Format) -> str:
-    """A format in a table of errors: its label, for affine with the type of its scales: "affine 4-bit g32 BF16"."""
-    return f"{label(fmt)} {FLOAT_DTYPES[fmt.scales]}" if isinstance(fmt, Affine) else label(fmt)
 
 
 def kind_of(group: Group) -> str:
@@ -53,7 +46,7 @@ class ErrorTable:
         """Σ(ŵ−w)²/Σw² of a module in a format; 0 where the format is lossless, None where the table does not know."""
         if fmt.lossless(group.source):
             return 0.0
-        name = format_key(fmt)
+        name = fmt.error_key
         for level, key in (("name", group.names), ("kind", kind_of(group)), ("storage", group.source.stored)):
             value = self.errors.get(key, {}).get(name)
             if value is not None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from dsv4recipe.allocation.priors import Priors, nominal_bits
+from dsv4recipe.allocation.priors import Priors
 from dsv4recipe.checkpoint.graph import Checkpoint, Group
 from dsv4recipe.formats import Format
 from dsv4recipe.plan.make import module_of
@@ -59,7 +59,7 @@ def candidates(
             continue
         runs, floor = target.runs.get(role, target.runs[""]), priors.roles[role].floor
         legal = tuple(
-            fmt for fmt in every if fmt.kind in runs and nominal_bits(fmt) >= floor and not fmt.problem(group.source)
+            fmt for fmt in every if fmt.kind in runs and fmt.nominal_bits >= floor and not fmt.problem(group.source)
         )
         if legal:
             found[group.names] = legal

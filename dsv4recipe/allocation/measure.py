@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from dsv4recipe.allocation.error_table import ErrorTable, format_key, kind_of
+from dsv4recipe.allocation.error_table import ErrorTable, kind_of
 from dsv4recipe.checkpoint.graph import Group, Tensor
 from dsv4recipe.checkpoint.source import Source
 from dsv4recipe.checkpoint.synth_values import Draw
@@ -79,7 +79,7 @@ def _module(asked: Asked, where: Source, seed: int, sample: int) -> dict[str, fl
         message = f"every sampled weight of {group.names} is zero: the checkpoint holds headers and no data"
         hint = "`--errors FILE` takes errors measured elsewhere, `--errors synthetic` those of Gaussian weights"
         raise RecipeError("A006", message, Where(where.place), hint)
-    return {format_key(fmt): error / power for fmt, (error, power) in sums.items()}
+    return {fmt.error_key: error / power for fmt, (error, power) in sums.items()}
 
 
 def _places(group: Group, seed: int, sample: int) -> list[tuple[Tensor, int]]:

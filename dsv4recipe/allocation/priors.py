@@ -6,15 +6,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 from dsv4recipe.checkpoint.dims import Dims
 from dsv4recipe.checkpoint.family import Slot
 from dsv4recipe.errors import Problems, RecipeError, Where
-from dsv4recipe.formats import Affine, Format, Keep, Mxfp4, Mxfp8, Mxtq
-from dsv4recipe.formats.base import FLOAT_DTYPES, HALF_DTYPES
+from dsv4recipe.formats.base import Format
+from dsv4recipe.formats.registry import format_class
 from dsv4recipe.recipe.nodes import find, plain, short
 from dsv4recipe.recipe.shipped import schema_text
 from dsv4recipe.recipe.text import parse_text
@@ -53,28 +52,8 @@ class Priors:
 
     def candidates(self, half: str) -> tuple[Format, ...]:
         """Every format of the file for a target of this half type, floors and runtimes not yet asked."""
-        found: list[Format] = []
-        for kind, given in self.formats.items():
-            match kind:
-                case "affine":
-                    sizes = product(given["bits"], given["group-size"], given["fit"])
-                    found += [Affine(bits, size, half, fit) for bits, size, fit in sizes]
-                case "mxtq":
-                    found += [Mxtq(bits) for bits in given["bits"]]
-                case "keep":
-                    found += [Keep(HALF_DTYPES[half] if name == "half" else FLOAT_DTYPES[name]) for name in given]
-                case _:
-                    found.append(Mxfp4() if kind == "mxfp4" else Mxfp8())
+        found = (fmt for kind, given in self.formats.items() for fmt in format_class(kind).candidates(given, half))
         return tuple(dict.fromkeys(found))
-
-
-def nominal_bits(fmt: Format) -> int:
-    """What a floor is compared with: the bits of a code; 16 or 32 for a plain copy."""
-    if isinstance(fmt, Affine | Mxtq):
-        return fmt.bits
-    if isinstance(fmt, Keep):
-        return 32 if fmt.dtype == "F32" else 16
-    return 4 if isinstance(fmt, Mxfp4) else 8
 
 
 def read_priors(path: Path | None = None) -> Priors:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from dsv4recipe.allocation.bands import settle
-from dsv4recipe.allocation.error_table import ErrorTable, format_key
+from dsv4recipe.allocation.error_table import ErrorTable
 from dsv4recipe.allocation.items import Item, Sizes, items
 from dsv4recipe.allocation.priors import Priors
 from dsv4recipe.allocation.solve import bound, limits, solve
@@ -87,7 +87,7 @@ class Problem:
             for fmt in self.formats[group.names]:
                 error = self.table.of(group, fmt)
                 if error is None:
-                    missing.append(f"{group.names} as {format_key(fmt)}")
+                    missing.append(f"{group.names} as {fmt.error_key}")
                 else:
                     found[group.names, fmt] = self.sizes.of(group, fmt), self.importance[group.names] * error
         if missing:

@@ -13,10 +13,9 @@ from dataclasses import dataclass, replace
 
 from dsv4recipe.allocation.problem import Problem, Spent
 from dsv4recipe.errors import RecipeError
-from dsv4recipe.plan.ledger import label
 from dsv4recipe.plan.make import make_plan
 from dsv4recipe.plan.model import Plan, PlannedModule
-from dsv4recipe.plan.rules import action_of, rules_for
+from dsv4recipe.plan.rules import rules_for
 from dsv4recipe.recipe.model import Recipe, Rule
 from dsv4recipe.recipe.show import data_text, recipe_text_data
 from dsv4recipe.units import gigabytes
@@ -56,7 +55,7 @@ def _rules(problem: Problem, spent: Spent) -> list[Rule]:
     kept = {module.rule for module in problem.base.modules if module.sources not in spent.formats}
     by_role: dict[str, list[tuple[object, object]]] = defaultdict(list)
     for group in problem.groups:
-        by_role[group.slot.row.role].append((group, action_of(spent.formats[group.names], group, half)))
+        by_role[group.slot.row.role].append((group, spent.formats[group.names].as_action(group.source, half)))
     sets = problem.checkpoint.family.layer_sets(problem.checkpoint.dims)
     new = rules_for(by_role, sets)  # type: ignore[arg-type]
     taken = {rule.id for rule in base if rule.id in kept or rule.action == "drop"}
@@ -111,7 +110,7 @@ def _noted(problem: Problem, rules: Sequence[Rule], plan: Plan) -> tuple[Rule, .
 
 
 def _summary(plan: Plan) -> str:
-    experts = dict.fromkeys(label(module.format) for module in plan.modules if module.role == "routed-expert")
+    experts = dict.fromkeys(module.format.label for module in plan.modules if module.role == "routed-expert")
     return f"{gigabytes(plan.tensor_bytes)} for {plan.target['runtime']}. Routed experts: {', '.join(experts)}."
 
 

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Iterable
 
-from dsv4recipe.formats import Ggml
+from dsv4recipe.formats.base import Format
+from dsv4recipe.formats.codec import codec_of
 from dsv4recipe.formats.encode import ENCODER_VERSION
-from dsv4recipe.formats.ggml.library import PACKAGE, QUANTIZED, check_library, library_version
 from dsv4recipe.plan.model import Plan
 
 
 def encoders_of(plan: Plan, machine: bool = True) -> str:
-    """Our encoders' version; where the stock ggml quantizer works too, its package, version and, with `machine`, the
-    kind of machine: its bytes were shown to be the same on x86-64 only. Raises RecipeError F001."""
-    if not _needs_library(plan):
+    """Our encoders' version; where a package's encoder works too, such as the stock ggml quantizer, its name, its
+    version and, with `machine`, the kind of machine: its bytes were shown to be the same on x86-64 only. Raises
+    RecipeError F001."""
+    libraries = [f"{fmt.library} {codec_of(fmt).library_version()}" for fmt in _by_library(plan)]
+    if not libraries:
         return ENCODER_VERSION
-    library = f"{ENCODER_VERSION}, {PACKAGE} {library_version()}"
-    return f"{library} on {sys.platform} {platform.machine()}" if machine else library
+    named = ", ".join((ENCODER_VERSION, *libraries))
+    return f"{named} on {sys.platform} {platform.machine()}" if machine else named
 
 
 def check_encoders(plan: Plan) -> None:
-    """Raises RecipeError F001 or F002 where the quantizer that a plan needs is missing, or fails its own test."""
-    if _needs_library(plan):
-        check_library()
+    """Raises RecipeError F001 or F002 where a package that a plan needs is missing, or fails its own test."""
+    for fmt in _by_library(plan):
+        codec_of(fmt).check_library()
 
 
-def _needs_library(plan: Plan) -> bool:
-    return any(isinstance(module.format, Ggml) and module.format.type in QUANTIZED for module in plan.modules)
+def _by_library(plan: Plan) -> Iterable[Format]:
+    """One format for each package that encodes a module of the plan, in the order of the packages' names."""
+    found = {module.format.library: module.format for module in plan.modules}
+    return (found[name] for name in sorted(found) if name)

@@ -10,18 +10,15 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsv4recipe.formats import Format, Ggml, SourceTensor
-from dsv4recipe.formats.base import wants_importance
+from dsv4recipe.formats import Format, SourceTensor
 from dsv4recipe.formats.encode import encode
-from dsv4recipe.formats.ggml.spec import WEIGHTED
-from dsv4recipe.plan.ledger import label
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.plan.pieces import Piece
 
@@ -60,17 +57,17 @@ def measure(plan: Plan, workers: int) -> Pace | None:
     weights: Counter[Format] = Counter()
     for module in plan.modules:
         weights[module.format] += module.weights
-    searched = [fmt for fmt in weights if isinstance(fmt, Ggml) and fmt.type in WEIGHTED]
+    searched = [fmt for fmt in weights if fmt.searched]
     if not searched:
         return None
     weight, scale = _normal(_SAMPLE)
     seconds: dict[Format, float] = {}
     with ThreadPoolExecutor(workers) as pool:
         for fmt in searched:
-            alike = replace(fmt, importance="ones") if wants_importance(fmt) else fmt
+            alike = fmt.unguided()
             encode(alike, _SAMPLE, weight.copy(), scale.copy())
 
-            def work(_: int, alike: Ggml = alike) -> float:
+            def work(_: int, alike: Format = alike) -> float:
                 begin, count = time.perf_counter(), 0
                 while time.perf_counter() < begin + _MOMENT:
                     encode(alike, _SAMPLE, weight.copy(), scale.copy())
@@ -79,8 +76,8 @@ def measure(plan: Plan, workers: int) -> Pace | None:
 
             seconds[fmt] = fmean(pool.map(work, range(workers)))
     cost = {fmt: count * seconds.get(fmt, _FAST) for fmt, count in weights.items()}
-    slowest = max(searched, key=lambda fmt: (cost[fmt], label(fmt)))
-    return Pace(seconds, sum(cost.values()), workers, label(slowest))
+    slowest = max(searched, key=lambda fmt: (cost[fmt], fmt.label))
+    return Pace(seconds, sum(cost.values()), workers, slowest.label)
 
 
 def _normal(source: SourceTensor) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

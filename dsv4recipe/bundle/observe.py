@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dsv4recipe.bundle.recognise import Unrecognised, recognise, recognise_ggml
+from dsv4recipe.bundle.recognise import Unrecognised, recognise
 from dsv4recipe.bundle.view import BundleView
 from dsv4recipe.checkpoint.graph import Checkpoint, Group
-from dsv4recipe.formats import Format, Mxtq, Part, SourceTensor
+from dsv4recipe.formats import Format, Part, SourceTensor
 from dsv4recipe.formats.base import HALF_DTYPES
 from dsv4recipe.headers.safetensors import Header, TensorEntry
 from dsv4recipe.plan.dialects import Index
@@ -105,10 +105,11 @@ def _module(group: Group, stems: Stems, seed: int | None) -> PlannedModule:
     """The module without its path; `seed` is None for those of a GGUF. Stems that do not fit together are one
     unrecognised module with all their bytes."""
     first, (expert, parts) = next(iter(stems.items()))
+    disk = first
     if seed is None:
-        disk, fmt = first, recognise_ggml(parts, group.shape)
+        fmt = recognise(parts, group.shape, 1, 0, gguf=True)
     else:
-        disk, fmt = first, recognise(parts, group.source.shape, _stacked(group, expert), seed)
+        fmt = recognise(parts, group.source.shape, _stacked(group, expert), seed)
     if expert is not None:
         disk = first.replace(f".experts.{expert}.", ".experts.{E}.")
         reason = _torn(group, stems, disk)
@@ -147,8 +148,7 @@ def _torn(group: Group, stems: Stems, disk: str) -> str:
 
 def _parts(parts: Mapping[str, TensorEntry], fmt: Format) -> Iterator[Part]:
     for suffix in sorted(parts, key=lambda suffix: _ORDER.index(suffix) if suffix in _ORDER else len(_ORDER)):
-        fill = fmt.bits if suffix == ".tq_bits" and isinstance(fmt, Mxtq) else None
-        yield Part(suffix, parts[suffix].dtype, parts[suffix].shape, fill)
+        yield Part(suffix, parts[suffix].dtype, parts[suffix].shape, fmt.fill(suffix))
 
 
 def _stranger(stem: str, parts: Mapping[str, TensorEntry]) -> PlannedModule:

@@ -7,7 +7,6 @@ import click
 from dsv4recipe.cli.output import console, table
 from dsv4recipe.errors import Where
 from dsv4recipe.plan.explain import Explanation
-from dsv4recipe.plan.ledger import label
 from dsv4recipe.units import human_size
 
 
@@ -57,7 +56,7 @@ def _module(found: Explanation) -> None:
     if module is None:
         click.echo("  nothing: it is dropped")
         return
-    click.echo(f"  {label(module.format)}{', exact' if module.lossless else ''}")
+    click.echo(f"  {module.format.label}{', exact' if module.lossless else ''}")
     click.echo(
         f"  {human_size(module.bytes)}, {module.bytes * 8 / module.weights:.3f} bits per weight, in {found.shard}"
     )

@@ -1,7 +1,7 @@
 """Floor 6, cli. The entry point: commands found by name and imported when called, errors rendered, exit codes.
 
-Exit codes (contract): 0 done, 1 refused or failed, 2 differences, 3 verification failed, 64 wrong usage, 130
-interrupted.
+Exit codes (contract): 0 done, 1 refused or failed, 2 differences, 3 verification failed, 4 not
+installed, 64 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from dsv4recipe.errors import RecipeError, did_you_mean
+from dsv4recipe.errors import NotInstalledError, RecipeError, did_you_mean
 from dsv4recipe.version import VERSION
 
 COMMANDS = {
@@ -37,6 +37,8 @@ COMMANDS = {
     "decompile": "Write a recipe that plans to the same bundle.",
     "build": "Build the bundle; run again, it continues.",
     "verify": "Prove a bundle.",
+    "ask": "Put questions to a bundle through its runtime's own server.",
+    "runtimes": "List the runtimes that serve bundles, or install one.",
     "report": "Write a page to look at: sizes, heat maps, overrides, recipe.",
 }
 
@@ -119,4 +121,4 @@ def _refuse(error: RecipeError, as_json: bool) -> int:
         from dsv4recipe.cli.output import print_json
 
         print_json({"format_version": 1, "errors": [d.as_json() for d in error.diagnostics]})
-    return 1
+    return 4 if isinstance(error, NotInstalledError) else 1

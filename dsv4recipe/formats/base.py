@@ -1,17 +1,19 @@
 """Floor 1, formats. What every number format answers without touching a weight: parts, bytes, legality.
 
-Pure: no numpy, no numba, no mlx. The encoders of each format are in `dsv4recipe.formats.encode`.
+Pure: no numpy, no numba, no mlx.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal
 
 Stored = Literal["fp4", "fp8", "bf16", "f16", "f32", "int"]
 """How a source tensor is stored. fp4: I8 pairs + F8_E8M0 per 32 columns. fp8: F8_E4M3 + F8_E8M0 per tile.
-bf16, f16, f32, int (any integer dtype): plain. Source: fact sheet checkpoint.md section 3."""
+bf16, f16, f32, int (any integer dtype): plain. See docs/reference/checkpoint.md, "How tensors are stored"."""
 
 HALF_DTYPES = {"bfloat16": "BF16", "float16": "F16"}
 """Names of the half types in recipes → safetensors dtypes."""
@@ -25,7 +27,7 @@ ITEM_SIZE = {
 """Bytes per element of each safetensors dtype."""
 
 BLOCKS = {"Q8_0": (32, 34), "MXFP4": (32, 17), "Q2_K": (256, 84), "Q4_K": (256, 144), "IQ2_XXS": (256, 66)}
-"""Weights and bytes per block of each ggml type that has blocks, along a row (fact sheet ds4_gguf.md 6.5)."""
+"""Weights and bytes per block of each ggml type that has blocks, along a row. See docs/reference/formats.md."""
 
 
 def stored_bytes(dtype: str, shape: tuple[int, ...]) -> int:
@@ -63,34 +65,170 @@ class SourceTensor:
     tile: tuple[int, ...] = ()
 
 
-@runtime_checkable
-class Format(Protocol):
-    """A number format with its parameters. Frozen, hashable; one file each in this room."""
+@dataclass(frozen=True, slots=True)
+class Stem:
+    """The tensors stored under one name, as headers show them: what `Format.recognise` decides by.
+
+    `parts` have the shapes that are stored, `shape` is the logical shape of one member, `stack` the number of members
+    (1 where the name is no stack), `gguf` whether they lie in a GGUF file. `seed` is what MXTQ's signs were drawn from,
+    which no header shows.
+    """
+
+    parts: Mapping[str, Part]
+    shape: tuple[int, ...]
+    stack: int = 1
+    gguf: bool = False
+    seed: int = 0
+
+    @property
+    def matrix(self) -> tuple[int, int]:
+        """(rows of all members together, columns)."""
+        return self.stack * prod(self.shape[:-1]), self.shape[-1]
+
+
+class Format(ABC):
+    """A number format with its parameters: frozen, hashable, one folder each in this room.
+
+    A subclass says how a format is spelled, what it stores and what may be stored in it, without touching a weight. The
+    module `codec` beside it has the encoder and the decoder (see `formats.codec`). `formats.registry` lists them all.
+    """
+
+    __slots__ = ()
+    KIND: ClassVar[str] = ""
+    """The word that a recipe uses: "affine", "mxfp4", "mxfp8", "mxtq", "ggml", "keep"."""
+    SCHEMA: ClassVar[Mapping[str, Any] | None] = None
+    """JSON schema (draft-07) of the parameters under `format: {KIND: …}`; None if `format` does not take this kind."""
+
+    @classmethod
+    @abstractmethod
+    def from_spec(cls, value: Any) -> Format:
+        """The format of what `spec()` holds under its kind. Raises ValueError, KeyError or TypeError otherwise."""
+
+    @classmethod
+    def from_recipe(cls, given: Mapping[str, Any], half: str) -> Format:  # noqa: ARG003 - what subclasses take
+        """The format of checked parameters of a recipe; `half` is the target's half type, for defaults."""
+        return cls.from_spec(dict(given))
+
+    @classmethod
+    def recognise(cls, stem: Stem) -> Format | None:  # noqa: ARG003
+        """The format of stored tensors if they are in this one, else None."""
+        return None
+
+    @classmethod
+    def candidates(cls, given: Any, half: str) -> Iterable[Format]:
+        """The formats that the priors of `allocate` describe under this kind."""
+        raise ValueError(f"{cls.KIND} has no candidates: {given!r} for {half}")
 
     @property
     def kind(self) -> str:
-        """The word a recipe uses: "affine", "mxfp4", "mxfp8", "mxtq", "ggml", "keep"."""
-        ...
+        return self.KIND
 
+    @abstractmethod
     def parts(self, source: SourceTensor) -> tuple[Part, ...]:
-        """The tensors stored for ONE source tensor, in the order the encoder returns them."""
-        ...
+        """The tensors stored for ONE source tensor, in the order in which the encoder returns them."""
 
+    @abstractmethod
     def problem(self, source: SourceTensor) -> str:
         """Why this source tensor cannot take this format ("" if it can)."""
-        ...
 
+    @abstractmethod
     def lossless(self, source: SourceTensor) -> bool:
         """Whether every element decodes to exactly the source value, whatever the data."""
-        ...
+
+    @abstractmethod
+    def spec(self) -> dict[str, Any]:
+        """The format as a recipe writes it, every parameter spelled out: {"affine": {"bits": 4, …}}."""
+
+    def spelled(self, half: str) -> dict[str, Any]:  # noqa: ARG002
+        """`spec()` without parameters that a reader of the recipe does not need, for a target of this half type."""
+        return self.spec()
+
+    def as_action(self, source: SourceTensor, half: str) -> Format | str:  # noqa: ARG002
+        """What a rule of a recipe does to get this format: the format itself, or a word of `keep`."""
+        return self
 
     def quantization(self) -> dict[str, Any] | None:
         """MLX's description of a module in this format, {bits, group_size, mode}; None if MLX has none."""
-        ...
+        return None
 
-    def spec(self) -> dict[str, Any]:
-        """The format as a recipe writes it, every parameter spelled out: {"affine": {"bits": 4, …}}."""
-        ...
+    @property
+    def label(self) -> str:
+        """The format as people say it: "affine 4-bit g32", "mxtq 2-bit", "F32"."""
+        return self.kind
+
+    @property
+    def error_key(self) -> str:
+        """The format in a table of errors: everything that changes the error."""
+        return self.label
+
+    @property
+    def nominal_bits(self) -> int:
+        """Bits of a code, which a floor of `allocate` is compared with; 16 or 32 for a plain copy."""
+        return 0
+
+    @property
+    def plain_dtype(self) -> str:
+        """The dtype of a plain copy or cast; "" for every other format."""
+        return ""
+
+    @property
+    def scales_type(self) -> str:
+        """The float type, as recipes call it, that a rule chose for scales; "" where there is no choice."""
+        return ""
+
+    @property
+    def bundle_seed(self) -> int | None:
+        """A seed that all modules of a bundle must share, because a bundle announces one."""
+        return None
+
+    @property
+    def whole(self) -> bool:
+        """Whether the encoder must see a matrix whole. All others work row by row."""
+        return False
+
+    @property
+    def searched(self) -> bool:
+        """Whether encoding searches, and takes so long that a build estimates it and a proof repeats some rows only."""
+        return False
+
+    @property
+    def copies_bits(self) -> bool:
+        """Whether what is stored are the very codes of the source."""
+        return False
+
+    @property
+    def compared(self) -> bool:
+        """Whether the codec's `gaps` tells that encoding again gives the same bytes, so that nobody needs to encode."""
+        return False
+
+    @property
+    def library(self) -> str:
+        """The package whose encoder decides the bytes; "" for our own encoders."""
+        return ""
+
+    def as_seen(self) -> Format:
+        """The format as far as headers show it: two that differ in the encoder's choices alone become equal."""
+        return self
+
+    def assumed(self) -> Format:
+        """The format that a recipe is given where headers left a parameter open."""
+        return self
+
+    def unguided(self) -> Format:
+        """A format that takes as long to encode and needs no importance file."""
+        return self
+
+    def fill(self, suffix: str) -> int | None:  # noqa: ARG002
+        """The number that every element of a stored part holds, where the format and not the source decides it."""
+        return None
+
+    def error_band(self) -> tuple[float, float] | None:
+        """The relative RMSE to expect of a lossy format, low and high; None where nothing was measured."""
+        return None
+
+    def error_limit(self) -> float:
+        """The relative RMSE that no right encoding reaches. Numbers of another tensor of that size are off by √2."""
+        return 0.95
 
 
 def wants_importance(fmt: Format) -> bool:
@@ -118,3 +256,17 @@ def divides(source: SourceTensor, group: int, what: str) -> str:
     if source.shape[1] % group:
         return f"group size {group} does not divide the input width {source.shape[1]}"
     return ""
+
+
+def grouped(stem: Stem, suffixes: tuple[str, ...]) -> tuple[int, int] | None:
+    """(bits, group size) of a stem that holds just these suffixes: U32 codes in ".weight" and a value per group of
+    columns in ".scales"; None where dtypes and shapes do not say so."""
+    if set(stem.parts) != set(suffixes) or len(stem.shape) != 2 or not all(part.shape for part in stem.parts.values()):
+        return None
+    weight, scales = stem.parts[".weight"], stem.parts[".scales"]
+    rows, columns = stem.matrix
+    bits, rest = divmod(weight.shape[-1] * 32, columns)
+    groups = scales.shape[-1]
+    if weight.dtype != "U32" or rest or not groups or columns % groups:
+        return None
+    return (bits, columns // groups) if prod(weight.shape[:-1]) == prod(scales.shape[:-1]) == rows else None

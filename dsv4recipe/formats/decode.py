@@ -12,18 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsv4recipe.formats.affine.kernels.unpack import affine_rows
-from dsv4recipe.formats.affine.spec import Affine
-from dsv4recipe.formats.base import BLOCKS, ITEM_SIZE, Format, SourceTensor
-from dsv4recipe.formats.ggml.library import dequantize
-from dsv4recipe.formats.ggml.spec import Ggml
-from dsv4recipe.formats.keep.spec import Keep
+from dsv4recipe.formats.base import ITEM_SIZE, Format, SourceTensor
+from dsv4recipe.formats.codec import codec_of
 from dsv4recipe.formats.kernels import source as source_kernels
-from dsv4recipe.formats.mxfp4.spec import Mxfp4
-from dsv4recipe.formats.mxfp8.spec import Mxfp8
-from dsv4recipe.formats.mxtq.codebooks import block_scales, codebook, hadamard_blocks, signs
-from dsv4recipe.formats.mxtq.kernels import codec as mxtq
-from dsv4recipe.formats.mxtq.spec import Mxtq
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -89,14 +80,15 @@ def decode_rows(
 
 
 def decode_source(source: SourceTensor, weight: Bytes, scale: Bytes | None) -> Floats:
-    """float32 of `source.shape`: raw weight and scale bytes (fact sheet checkpoint.md 3), exactly."""
+    """float32 of `source.shape`: raw weight and scale bytes exactly."""
     weight, scale = raw(source, weight, scale)
     if source.stored == "int":
-        return _exact_floats(weight.view(INTEGERS[source.dtype]), source)
+        return exact_floats(weight.view(INTEGERS[source.dtype]), source)
     return decode_rows(source, weight, scale, 0, rows_of(source)[0]).reshape(source.shape)
 
 
-def _exact_floats(values: NDArray[Any], source: SourceTensor) -> Floats:
+def exact_floats(values: NDArray[Any], source: SourceTensor) -> Floats:
+    """Whole numbers as float32 of `source.shape`. Raises ValueError where float32 does not hold them."""
     floats = values.astype(np.float32)
     if not np.array_equal(floats.astype(np.float64), values.astype(np.float64)):
         raise ValueError(f"{source.dtype} values beyond float32's whole numbers: compare the stored bytes instead")
@@ -113,48 +105,5 @@ def widen(values: NDArray[Any], dtype: str) -> Floats:
 
 
 def decode_parts(fmt: Format, source: SourceTensor, arrays: Sequence[NDArray[Any]]) -> Floats:
-    """float32 of `source.shape`: what a runtime makes of `arrays`, the parts that `encode` returned.
-
-    affine: q·scale + bias, two roundings (mlx.md 2.1); mxfp4, mxfp8: exact (2.2); mxtq: vmlx.md section 2; ggml's
-    blocks: by the package gguf.
-    """
-    match fmt:
-        case Keep():
-            (values,) = arrays
-            if source.stored == "int":
-                return _exact_floats(values, source)
-            return widen(np.ascontiguousarray(values), fmt.dtype).reshape(source.shape)
-        case Affine():
-            words, scales, biases = (np.ascontiguousarray(a) for a in arrays)
-            dtype = fmt.parts(source)[1].dtype
-            out = np.empty(source.shape, np.float32)
-            affine_rows(words, widen(scales, dtype), widen(biases, dtype), fmt.bits, fmt.group_size, out)
-            return out
-        case Mxfp4() | Mxfp8():
-            words, scales = (np.ascontiguousarray(a) for a in arrays)
-            read = source_kernels.fp4_rows if isinstance(fmt, Mxfp4) else source_kernels.mxfp8_rows
-            out = np.empty(source.shape, np.float32)
-            read(words.view(np.uint8), scales, out)
-            return out
-        case Ggml():
-            (values,) = (np.ascontiguousarray(a) for a in arrays)
-            if fmt.type in BLOCKS:
-                return dequantize(fmt.type, values)
-            if source.stored == "int":
-                return _exact_floats(values, source)
-            return widen(values, fmt.type).reshape(source.shape)
-        case Mxtq():
-            return _decode_mxtq(fmt, source, arrays)
-    raise ValueError(f"no decoder for format {fmt.kind!r}")
-
-
-def _decode_mxtq(fmt: Mxtq, source: SourceTensor, arrays: Sequence[NDArray[Any]]) -> Floats:
-    packed, norms = (np.ascontiguousarray(a) for a in arrays)
-    width = source.shape[1]
-    out = np.empty(source.shape, np.float32)
-    blocks = np.array(hadamard_blocks(width), np.int64)
-    levels = codebook(width, fmt.bits)
-    mxtq.dequantize(
-        packed, widen(norms, "F16"), signs(width, fmt.seed), blocks, block_scales(width), levels, fmt.bits, out
-    )
-    return out
+    """float32 of `source.shape`: what a runtime makes of `arrays`, the parts that `encode` returned."""
+    return codec_of(fmt).decode(fmt, source, arrays)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from dsv4recipe.checkpoint.graph import Checkpoint, Group
 from dsv4recipe.errors import Problems, RecipeError, Where
-from dsv4recipe.formats import Affine, Format, Ggml
-from dsv4recipe.formats.ggml.spec import UNKNOWN
 from dsv4recipe.plan.containers import container_of
 from dsv4recipe.plan.make import make_plan
 from dsv4recipe.plan.model import Plan, PlannedModule
-from dsv4recipe.plan.rules import action_of, rules_for
+from dsv4recipe.plan.rules import rules_for
 from dsv4recipe.plan.shards import pack_shards
 from dsv4recipe.recipe.model import Recipe, Rule, Source, Target
 from dsv4recipe.runtimes import get
@@ -112,23 +110,16 @@ def _shard_size(plan: Plan) -> int:
 
 def _rules(plan: Plan, checkpoint: Checkpoint) -> list[Rule]:
     """Exceptions of each role first, then one rule per action for the roles as a whole."""
-    formats = {module.sources: _told(module.format) for module in plan.modules}
+    formats = {module.sources: module.format.assumed() for module in plan.modules}
     by_role: dict[str, list[tuple[Group, object]]] = defaultdict(list)
     for group in checkpoint.groups:
         if group.slot.block == "mtp" and plan.target["mtp"] == "drop":
             continue
         fmt = formats.get(group.names)
         by_role[group.slot.row.role].append(
-            (group, "drop" if fmt is None else action_of(fmt, group, plan.target["half"]))
+            (group, "drop" if fmt is None else fmt.as_action(group.source, plan.target["half"]))
         )
     return rules_for(by_role, checkpoint.family.layer_sets(checkpoint.dims))
-
-
-def _told(fmt: Format) -> Format:
-    """A format that a recipe can say: where headers do not tell the importance, the least that the type takes."""
-    if isinstance(fmt, Ggml) and fmt.importance == UNKNOWN:
-        return Ggml(fmt.type, "energy" if fmt.type == "IQ2_XXS" else "none")
-    return fmt
 
 
 def _compare(plan: Plan, again: Plan, file: str) -> list[str]:
@@ -150,7 +141,7 @@ def _compare(plan: Plan, again: Plan, file: str) -> list[str]:
         notes.append(f"{len(shapes):,} modules get the same bytes under another shape, first {old[shapes[0]].disk}")
     if [s.tensor_bytes for s in plan.shards] != [s.tensor_bytes for s in again.shards]:
         notes.append(f"{len(plan.shards)} shards become {len(again.shards)} of other sizes")
-    if any(isinstance(m.format, Ggml) and m.format.importance == UNKNOWN for m in plan.modules):
+    if any(m.format.assumed() != m.format for m in plan.modules):
         notes.append("no file tells by what importance its types were found: energy for IQ2_XXS, none elsewhere")
     if dict(plan.overrides) != dict(again.overrides):
         notes.append("the entries of config.json are written as the target needs them, not as they are")
@@ -158,6 +149,9 @@ def _compare(plan: Plan, again: Plan, file: str) -> list[str]:
 
 
 def _what(module: PlannedModule) -> tuple[Any, ...]:
-    fmt = module.format
-    shown: Format = replace(fmt, scales="") if isinstance(fmt, Affine) else _told(fmt)
-    return module.path, shown, module.bytes, [(part.suffix, part.dtype, part.nbytes) for part in module.parts]
+    return (
+        module.path,
+        module.format.assumed(),
+        module.bytes,
+        [(part.suffix, part.dtype, part.nbytes) for part in module.parts],
+    )

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from dsv4recipe.formats import Affine, Format, Ggml, Mxtq
-from dsv4recipe.formats.ggml.spec import UNKNOWN
+from dsv4recipe.formats import Format
 from dsv4recipe.plan.diff_facts import Fact, facts
-from dsv4recipe.plan.ledger import label
 from dsv4recipe.plan.model import Plan, PlannedModule
 from dsv4recipe.recipe.layers import compact
 
@@ -110,9 +108,7 @@ def _seen(module: PlannedModule, names: bool, loose: bool) -> tuple[Any, ...]:
 
 def _visible(fmt: Format, loose: bool) -> Format:
     """The format as far as headers show it: not how scales were fitted, nor by what importance."""
-    if loose and isinstance(fmt, Ggml):
-        return replace(fmt, importance=UNKNOWN)
-    return replace(fmt, fit="") if loose and isinstance(fmt, Affine | Mxtq) else fmt
+    return fmt.as_seen() if loose else fmt
 
 
 def _words(module: PlannedModule | None, other: PlannedModule | None, names: bool) -> str:
@@ -120,13 +116,13 @@ def _words(module: PlannedModule | None, other: PlannedModule | None, names: boo
     if module is None:
         return ""
     if other is None:
-        return label(module.format)
-    words = [label(module.format)] if label(module.format) != label(other.format) else []
+        return module.format.label
+    words = [module.format.label] if module.format.label != other.format.label else []
     words += [f"on disk {module.disk}"] if names and module.disk != other.disk else []
     words += [module.path or "not loaded"] if names and module.path != other.path else []
     if not names and module.per_expert != other.per_expert:
         words += ["one by one" if module.per_expert else "stacked"]
-    if not words or (module.format != other.format and label(module.format) == label(other.format)):
+    if not words or (module.format != other.format and module.format.label == other.format.label):
         words += [_stored(module, other)]
     return ", ".join(words)
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import Problems
-from dsv4recipe.formats import Ggml
 from dsv4recipe.headers.gguf import Pair, gguf_header_bytes, padded
 from dsv4recipe.plan.model import PlannedModule, PlannedShard
 from dsv4recipe.plan.shards import PlacedTensor
@@ -32,7 +31,7 @@ def gguf_pairs(recipe: Mapping[str, Any], modules: Sequence[PlannedModule], chec
     stages = _only_stages(modules)
     weights: Counter[str] = Counter()
     for module in modules:
-        weights[module.format.type if isinstance(module.format, Ggml) else ""] += module.weights
+        weights[module.parts[0].dtype] += module.weights
     commonest = max(weights, key=lambda name: (weights[name], name))
     config = checkpoint.config
     tokenizer = () if stages else tokenizer_pairs(checkpoint.folder.document("tokenizer.json"), config)

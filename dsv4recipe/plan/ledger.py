@@ -7,21 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, Protocol
 
-from dsv4recipe.formats import Affine, Format, Ggml, Keep, Mxtq
-from dsv4recipe.formats.ggml.spec import UNKNOWN
-
-
-def label(fmt: Format) -> str:
-    """A format as people say it: "affine 4-bit g32", "mxfp4", "mxtq 2-bit", "Q2_K energy", "F32"."""
-    if isinstance(fmt, Affine):
-        fit = "" if fmt.fit == "minmax" else f" {fmt.fit}"
-        weighted = "" if fmt.importance == "none" else " by importance"
-        return f"affine {fmt.bits}-bit g{fmt.group_size}{fit}{weighted}"
-    if isinstance(fmt, Mxtq):
-        return f"mxtq {fmt.bits}-bit" + ("" if fmt.fit == "nearest" else f" {fmt.fit}")
-    if isinstance(fmt, Ggml):
-        return fmt.type if fmt.importance in ("none", UNKNOWN) else f"{fmt.type} {fmt.importance}"
-    return fmt.dtype if isinstance(fmt, Keep) else fmt.kind
+from dsv4recipe.formats import Format
 
 
 class Counted(Protocol):
@@ -65,7 +51,7 @@ def ledger(modules: Iterable[Counted]) -> tuple[LedgerRow, ...]:
     """One row per role × format, largest first."""
     rows: dict[tuple[str, str], LedgerRow] = {}
     for module in modules:
-        key = (module.role, label(module.format))
+        key = (module.role, module.format.label)
         old = rows.get(key, LedgerRow(*key, 0, 0, 0, 0, True))
         rows[key] = LedgerRow(
             *key,

@@ -11,7 +11,7 @@ from typing import Any
 
 from dsv4recipe.formats import Format, Part, SourceTensor
 from dsv4recipe.importance.planned import PlannedImportance
-from dsv4recipe.plan.ledger import label, ledger, ledger_html
+from dsv4recipe.plan.ledger import ledger, ledger_html
 from dsv4recipe.units import counted
 
 FORMAT_VERSION = 1
@@ -141,7 +141,7 @@ class Plan:
                 "experts": module.experts,
                 "shape": module.shape,
                 "stored": module.source.stored,
-                "format": label(module.format),
+                "format": module.format.label,
                 "lossless": module.lossless,
                 "weights": module.weights,
                 "bytes": module.bytes,

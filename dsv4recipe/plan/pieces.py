@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsv4recipe.checkpoint.graph import Group, Tensor
-from dsv4recipe.formats import Format, Ggml, SourceTensor
+from dsv4recipe.formats import Format, SourceTensor
 from dsv4recipe.formats.base import wants_importance, wants_moments
 from dsv4recipe.importance.model import Guide
 from dsv4recipe.plan.model import PlannedModule
@@ -97,7 +97,7 @@ def piece_rows(module: PlannedModule) -> int:
     """Rows of a piece: whole FP8 tiles; all rows where the format must see a matrix whole."""
     source = module.source
     rows, width = source.shape[0] if source.shape else 1, max(1, prod(source.shape[1:]))
-    if isinstance(module.format, Ggml) and module.format.whole:
+    if module.format.whole:
         return rows
     step = max(1, PIECE_WEIGHTS // width)
     if source.tile:

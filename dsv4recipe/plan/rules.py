@@ -9,15 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 from dsv4recipe.checkpoint.graph import Group
-from dsv4recipe.formats import Format, Keep
-from dsv4recipe.formats.base import FLOAT_DTYPES, HALF_DTYPES
-from dsv4recipe.plan.ledger import label
 from dsv4recipe.plan.selectors import Selection, commonest, exceptions
 from dsv4recipe.recipe.layers import compact
 from dsv4recipe.recipe.model import ROLES, Match, Rule
 
 _CONTROL = {"norm", "router", "router-bias", "hyper-connection", "attention-sink", "position-bias", "hash-table"}
-_FLOATS = {dtype: name for name, dtype in FLOAT_DTYPES.items()}
 
 
 def rules_for(by_role: Mapping[str, Sequence[tuple[Group, Any]]], sets: Mapping[str, frozenset[int]]) -> list[Rule]:
@@ -30,15 +26,6 @@ def rules_for(by_role: Mapping[str, Sequence[tuple[Group, Any]]], sets: Mapping[
     special = [s for role in roles for s in exceptions(role, by_role[role], whole[role], sets)]
     general = [Selection(role, Match(), whole[role]) for role in roles]
     return _named(_joined([*special, *general]))
-
-
-def action_of(fmt: Format, group: Group, half: str) -> Any:
-    """A format as a rule of the language writes it for a group: a plain copy by the name of its dtype."""
-    if not isinstance(fmt, Keep):
-        return fmt
-    source = group.source
-    as_source = HALF_DTYPES[half] if source.stored in ("bf16", "f16") else source.dtype
-    return "source" if fmt.dtype == as_source else _FLOATS.get(fmt.dtype, "source")
 
 
 def _joined(selections: Sequence[Selection]) -> list[tuple[Match, Any]]:
@@ -70,6 +57,6 @@ def _name(match: Match, action: Any) -> str:
     if match.layers or match.layer_sets or match.tensor or match.projection or match.block:
         head = "-".join((head, *narrow))
         head += "" if not match.layers else f"-layers-{compact(match.layers)[0]}"
-    what = action if isinstance(action, str) else label(action)
+    what = action if isinstance(action, str) else action.label
     words = f"{head}-{what}" if narrow or match.tensor or match.layers or match.layer_sets else head
     return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:60].strip("-")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from dsv4recipe.formats import Affine, Format, Ggml, Mxfp4, Mxfp8, Mxtq
+from dsv4recipe.formats.base import Format
+from dsv4recipe.formats.registry import format_class
 from dsv4recipe.recipe.extends import HEADER, Draft, rule_id
 from dsv4recipe.recipe.layers import parse_layer
 from dsv4recipe.recipe.model import Match, Recipe, Rule, Source, Target
@@ -92,14 +93,6 @@ def _action(table: Table, half: str) -> Any:
 
 
 def _format(spec: dict[str, Any], half: str) -> Format:
-    """A format with its defaults: affine scales in the target's half type, fit minmax, no importance; mxtq seed 42,
-    fit nearest."""
-    kind, given = next(iter(spec.items()))
-    if kind == "affine":
-        scales, fit, importance = given.get("scales", half), given.get("fit", "minmax"), given.get("importance", "none")
-        return Affine(given["bits"], given["group-size"], scales, fit, importance)
-    if kind == "mxtq":
-        return Mxtq(given["bits"], given.get("seed", 42), given.get("fit", "nearest"))
-    if kind == "ggml":
-        return Ggml(given["type"], given.get("importance", "none"))
-    return Mxfp4() if kind == "mxfp4" else Mxfp8()
+    """A format with its defaults, as its class spells them."""
+    ((kind, given),) = spec.items()
+    return format_class(kind).from_recipe(given, half)

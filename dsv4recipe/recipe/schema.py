@@ -1,6 +1,6 @@
 """Floor 1, recipe. Nodes against the published JSON schema, in the recipe's own words. Reads the shipped schema.
 
-The schema decides; `jsonschema` finds; here each finding gets its place and a message that names the mend.
+The schema decides; `jsonschema` finds; here each finding gets its place and a message that says how to fix it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from dsv4recipe.errors import Problems, Where, did_you_mean
+from dsv4recipe.formats.registry import recipe_schema
 from dsv4recipe.recipe.layers import parse_layer
 from dsv4recipe.recipe.nodes import MAX_ERRORS, Items, Node, Scalar, Table, find, plain, short
 from dsv4recipe.recipe.runtimes import with_added
@@ -274,7 +275,11 @@ def _properties(schema: Any) -> dict[str, Any]:
 
 @cache
 def _document() -> dict[str, Any]:
-    return with_added(json.loads(schema_text("recipe")))
+    """The published schema; the parameters of `format` are those of the registered formats, and
+    `runtime` takes the runtimes that other packages add."""
+    document: dict[str, Any] = json.loads(schema_text("recipe"))
+    document["definitions"]["format"]["properties"] = recipe_schema()
+    return with_added(document)
 
 
 def _example(schema: Any, key: str) -> str:

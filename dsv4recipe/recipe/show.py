@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from dsv4recipe.errors import Where
-from dsv4recipe.formats.ggml.spec import WEIGHTED
 from dsv4recipe.recipe.layers import compact
 from dsv4recipe.recipe.model import Match, Recipe, Rule
 from dsv4recipe.recipe.scalars import resolve
@@ -56,17 +55,11 @@ def recipe_data(recipe: Recipe) -> dict[str, Any]:
 def recipe_text_data(recipe: Recipe) -> dict[str, Any]:
     """`recipe_data` without the defaults, for reading."""
     data = recipe_data(recipe)
-    for rule in data["rules"]:
+    for rule, meant in zip(data["rules"], recipe.rules, strict=True):
         if not rule["optional"]:
             del rule["optional"]
-        affine = rule.get("format", {}).get("affine")
-        if affine is not None and affine["scales"] == recipe.target.half:
-            del affine["scales"]
-        if affine is not None and affine["fit"] == "minmax":
-            del affine["fit"]
-        ggml = rule.get("format", {}).get("ggml")
-        if ggml is not None and ggml["type"] not in WEIGHTED:
-            del ggml["importance"]
+        if not isinstance(meant.action, str):
+            rule["format"] = meant.action.spelled(recipe.target.half)
         rule["match"] = {k: v[0] if len(v) == 1 and k != "layers" else v for k, v in rule["match"].items()}
     return data
 

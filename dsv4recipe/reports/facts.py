@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dsv4recipe.errors import Diagnostic
-from dsv4recipe.formats import from_spec
-from dsv4recipe.plan.ledger import label, ledger
+from dsv4recipe.formats import Format, from_spec
+from dsv4recipe.plan.ledger import ledger
 from dsv4recipe.plan.model import Plan, PlannedModule
 from dsv4recipe.recipe.show import data_text
 from dsv4recipe.reports.curve import Curve
@@ -66,7 +66,7 @@ def _ledger(plan: Plan) -> list[Row]:
 def _outside(module: PlannedModule) -> Row:
     return {
         "name": module.path or module.disk,
-        "format": label(module.format),
+        "format": module.format.label,
         "shape": " × ".join(map(str, module.shape)),
         "bytes": module.bytes,
         "bits": module.bytes * 8 / module.weights if module.weights else 0.0,
@@ -114,5 +114,6 @@ def _rules(plan: Plan) -> list[Row]:
 
 def _action(rule: Mapping[str, Any]) -> str:
     if "format" in rule:
-        return label(from_spec(rule["format"]))
+        fmt: Format = from_spec(rule["format"])
+        return fmt.label
     return f"keep {rule['keep']}" if "keep" in rule else "drop"

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from dsv4recipe.plan.ledger import label
 from dsv4recipe.plan.model import PlannedModule
 from dsv4recipe.recipe.layers import compact
 
@@ -60,7 +59,7 @@ def bits_map(modules: Iterable[PlannedModule]) -> HeatMap:
     """Bits per weight of every layer and projection."""
 
     def judged(found: Sequence[PlannedModule]) -> tuple[float, str] | None:
-        formats = ", ".join(dict.fromkeys(label(module.format) for module in found))
+        formats = ", ".join(dict.fromkeys(module.format.label for module in found))
         bits = bits_of(found)
         size = sum(module.bytes for module in found)
         return bits, f"{formats}, {bits:.4g} bits per weight, {size:,} B"
@@ -96,7 +95,7 @@ def runs(modules: Iterable[PlannedModule]) -> list[tuple[str, str, str, str, flo
     alike: dict[tuple[Column, str], list[PlannedModule]] = defaultdict(list)
     for module in modules:
         if module.layer is not None:
-            alike[(module.role, module.projection), label(module.format)].append(module)
+            alike[(module.role, module.projection), module.format.label].append(module)
     return [
         (*column, ", ".join(map(str, compact(m.layer for m in found if m.layer is not None))), fmt, bits_of(found))
         for (column, fmt), found in sorted(alike.items(), key=lambda item: (_place(item[0][0]), item[0][1]))

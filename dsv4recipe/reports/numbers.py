@@ -8,7 +8,6 @@ from typing import Any
 
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
 from dsv4recipe.headers.strict_json import parse_json
-from dsv4recipe.plan.ledger import label
 from dsv4recipe.plan.model import Plan
 
 
@@ -61,7 +60,7 @@ def read_numbers(text: str, file: str, plan: Plan) -> Measured:
         name
         for name, fmt, weights, value in rows
         if name not in known
-        or (label(known[name].format), known[name].weights) != (fmt, weights)
+        or (known[name].format.label, known[name].weights) != (fmt, weights)
         or not (math.isfinite(value) and value >= 0)
     ]
     if odd:

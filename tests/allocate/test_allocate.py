@@ -13,7 +13,7 @@ import pytest
 
 from dsv4recipe import build, load_recipe, make_plan, verify
 from dsv4recipe.allocation.machine import kv_bytes, room
-from dsv4recipe.allocation.priors import nominal_bits, read_priors
+from dsv4recipe.allocation.priors import read_priors
 from dsv4recipe.allocation.problem import Problem, Spent
 from dsv4recipe.allocation.run import Wishes, prepare
 from dsv4recipe.allocation.write import write
@@ -84,7 +84,7 @@ def test_floors_candidates_and_fused_projections_hold(measured: Problem) -> None
         fused, layers = defaultdict(set), defaultdict(list)
         for group in measured.groups:
             slot = group.slot
-            assert nominal_bits(formats[group.names]) >= priors.roles[slot.row.role].floor
+            assert formats[group.names].nominal_bits >= priors.roles[slot.row.role].floor
             assert formats[group.names] in measured.formats[group.names]
             if slot.row.projection in ("gate", "up") and slot.row.role == "routed-expert":
                 fused[slot.block, slot.layer].add(formats[group.names])
@@ -205,7 +205,7 @@ def test_a_sensitivity_file_decides_and_unknown_modules_get_the_nearest_name(
     problem = prepare(recipe, full, given({favourite: 50.0}, default=1))
     spent = problem.spend(90 * 10**9)
     formats = {m.path: spent.formats.get(m.sources) for m in problem.base.modules}
-    assert nominal_bits(formats[favourite]) > nominal_bits(formats["model.layers.21.ffn.switch_mlp.gate_proj"])  # type: ignore[arg-type]
+    assert formats[favourite].nominal_bits > formats["model.layers.21.ffn.switch_mlp.gate_proj"].nominal_bits  # type: ignore[arg-type]
     with pytest.raises(RecipeError) as error:
         prepare(recipe, full, given({"model.layers.20.ffn.switch_mlp.gate_porj": 1, "model.norm": 1}, default=1))
     assert codes(error) == {"A004"}
@@ -272,7 +272,7 @@ def test_priors_can_be_changed_and_mistakes_have_a_place(
     file = tmp_path / "mine.yaml"
     file.write_text(text.replace("floor: 2 ", "floor: 4 "), encoding="utf-8")
     problem = prepare(load_recipe("jangtq2"), tiny, replace(SYNTHETIC, priors=file))
-    assert {nominal_bits(f) for g in problem.groups for f in problem.formats[g.names]} == {4, 5, 6, 8, 16}
+    assert {f.nominal_bits for g in problem.groups for f in problem.formats[g.names]} == {4, 5, 6, 8, 16}
     for old, new in (("floor: 2 ", "flor: 2 "), ("fit: [minmax, mse]", "fit: [best]"), ("by: layer", "by: mood")):
         file.write_text(text.replace(old, new, 1), encoding="utf-8")
         with pytest.raises(RecipeError) as error:

@@ -12,7 +12,7 @@ from dsv4recipe.formats import Ggml, SourceTensor, from_spec
 from dsv4recipe.formats.columns import column_weights
 from dsv4recipe.formats.decode import decode_parts, decode_source
 from dsv4recipe.formats.encode import BadValue, encode
-from dsv4recipe.formats.ggml.encode import encode_rows
+from dsv4recipe.formats.ggml.codec import encode_first
 from dsv4recipe.formats.ggml.library import check_library, quantize
 from dsv4recipe.formats.ggml.spec import TYPE_IDS
 from tests.gguf.stock import stock
@@ -93,7 +93,7 @@ def test_the_first_rows_alone_are_the_first_rows_of_the_whole() -> None:
     weight, scale, _ = expert()
     fmt = Ggml("Q2_K", "energy")
     (whole,) = encode(fmt, SOURCE, weight, scale)
-    assert np.array_equal(encode_rows(fmt, SOURCE, weight, scale, 5), whole[:5])
+    assert np.array_equal(encode_first(fmt, SOURCE, weight, scale, 5)[0], whole[:5])
 
 
 def test_importance_is_scaled_without_moving_a_byte() -> None:

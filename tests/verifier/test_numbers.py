@@ -160,17 +160,18 @@ def test_the_bands_are_those_that_the_benchmark_measures() -> None:
     """Three formats over three kinds of weights again, on fewer rows: within a tenth of what the table says."""
     bench = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "bands.py"))
     from dsv4recipe.formats import Affine, Mxtq
+    from dsv4recipe.formats.affine.spec import bands
     from dsv4recipe.formats.decode import decode_parts, decode_source
     from dsv4recipe.formats.encode import encode
     from dsv4recipe.formats.kernels.compare import distance
-    from dsv4recipe.verifier.numbers.bands import MEASURED, band, limit
+    from dsv4recipe.formats.mxtq.spec import spec
 
     for fmt in (Affine(4, 32, "bfloat16"), Affine(8, 128, "bfloat16"), Mxtq(2, 42)):
-        low, high = MEASURED[fmt.kind, fmt.bits, getattr(fmt, "group_size", 0)]
+        low, high = spec.MEASURED[fmt.bits] if isinstance(fmt, Mxtq) else bands.MEASURED[fmt.bits, fmt.group_size]
         for kind, values in bench["weights"](128):
             for stored, source in bench["sources"](values):
                 error, power, _ = distance(decode_source(*source), decode_parts(fmt, source[0], encode(fmt, *source)))
                 assert 0.9 * low < (error / power) ** 0.5 < 1.1 * high, (fmt, kind, stored)
-        expected = band(fmt)
+        expected = fmt.error_band()
         assert expected is not None
-        assert expected[0] < low < high < expected[1] < limit(fmt)
+        assert expected[0] < low < high < expected[1] < fmt.error_limit()

@@ -1,14 +1,29 @@
-"""Floor 1, formats. MLX affine quantization: w ≈ q·scale + bias per group of columns of a row.
+"""Floor 1, formats. MLX affine quantization: w ≈ q·scale + bias per group of columns of a row. Pure.
 
-Source of layout and rule: fact sheet mlx.md 1.3 and 2.1. Pure; the encoder is `formats.encode`.
+Layout and rule: docs/reference/formats.md, "affine".
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any, ClassVar
 
-from dsv4recipe.formats.base import FLOAT_DTYPES, Part, SourceTensor, divides
+from dsv4recipe.formats.affine.bands import MEASURED
+from dsv4recipe.formats.affine.schema import SCHEMA
+from dsv4recipe.formats.base import (
+    FLOAT_DTYPES,
+    Format,
+    Part,
+    SourceTensor,
+    Stem,
+    divides,
+    grouped,
+    wants_importance,
+    wants_moments,
+)
 
 BITS = (2, 3, 4, 5, 6, 8)
 GROUP_SIZES = (32, 64, 128)
@@ -16,7 +31,7 @@ FITS = ("minmax", "mse", "exact", "gptq")
 
 
 @dataclass(frozen=True, slots=True)
-class Affine:
+class Affine(Format):
     """`bits` per code, one (scale, bias) per `group_size` columns, both stored as `scales`.
 
     `scales` is "bfloat16", "float16" or "float32". `fit` names how scale and bias are chosen: "minmax" is the rule
@@ -25,15 +40,48 @@ class Affine:
     an activation record, rounding errors fed back.
     """
 
+    KIND: ClassVar[str] = "affine"
+    SCHEMA: ClassVar[Mapping[str, Any]] = SCHEMA
+
     bits: int
     group_size: int
     scales: str
     fit: str = "minmax"
     importance: str = "none"
 
-    @property
-    def kind(self) -> str:
-        return "affine"
+    @classmethod
+    def from_spec(cls, value: Any) -> Affine:
+        return cls._of(dict(value))
+
+    @classmethod
+    def from_recipe(cls, given: Mapping[str, Any], half: str) -> Affine:
+        return cls._of({"scales": half, "fit": "minmax", **given})
+
+    @classmethod
+    def _of(cls, given: dict[str, Any]) -> Affine:
+        bits, size, scales, fit = (given.pop(key) for key in ("bits", "group-size", "scales", "fit"))
+        importance = given.pop("importance", "none")
+        if given or not (isinstance(bits, int) and isinstance(size, int)):
+            raise ValueError("not affine's parameters")
+        return cls(bits, size, str(scales), str(fit), str(importance))
+
+    @classmethod
+    def recognise(cls, stem: Stem) -> Affine | None:
+        """U32 codes, with scales and biases of one float type and shape."""
+        found = grouped(stem, (".weight", ".scales", ".biases"))
+        if found is None:
+            return None
+        bits, size = found
+        scales, biases = stem.parts[".scales"], stem.parts[".biases"]
+        names = {dtype: name for name, dtype in FLOAT_DTYPES.items()}
+        alike = (biases.dtype, biases.shape) == (scales.dtype, scales.shape) and scales.dtype in names
+        return cls(bits, size, names[scales.dtype]) if alike and bits in BITS and size in GROUP_SIZES else None
+
+    @classmethod
+    def candidates(cls, given: Any, half: str) -> Iterable[Affine]:
+        return (
+            cls(bits, size, half, fit) for bits, size, fit in product(given["bits"], given["group-size"], given["fit"])
+        )
 
     def parts(self, source: SourceTensor) -> tuple[Part, ...]:
         """weight U32 [out, in·bits/32], scales and biases [out, in/group_size]."""
@@ -64,3 +112,42 @@ class Affine:
     def spec(self) -> dict[str, Any]:
         spec = {"bits": self.bits, "group-size": self.group_size, "scales": self.scales, "fit": self.fit}
         return {"affine": spec if self.importance == "none" else spec | {"importance": self.importance}}
+
+    def spelled(self, half: str) -> dict[str, Any]:
+        usual = {"scales": half, "fit": "minmax"}
+        return {"affine": {key: value for key, value in self.spec()["affine"].items() if usual.get(key) != value}}
+
+    @property
+    def label(self) -> str:
+        fit = "" if self.fit == "minmax" else f" {self.fit}"
+        weighted = "" if self.importance == "none" else " by importance"
+        return f"affine {self.bits}-bit g{self.group_size}{fit}{weighted}"
+
+    @property
+    def error_key(self) -> str:
+        return f"{self.label} {FLOAT_DTYPES[self.scales]}"
+
+    @property
+    def nominal_bits(self) -> int:
+        return self.bits
+
+    @property
+    def scales_type(self) -> str:
+        return self.scales
+
+    def as_seen(self) -> Affine:
+        return replace(self, fit="")
+
+    def error_band(self) -> tuple[float, float] | None:
+        """Half of the least and one and a half times the greatest error measured: other weights, the same codec. A
+        least-squares fit is never worse than minmax, and may be exact; weighed by importance, it may be worse."""
+        found = None if wants_importance(self) or wants_moments(self) else MEASURED.get((self.bits, self.group_size))
+        return None if found is None else (found[0] * (0.5 if self.fit == "minmax" else 0.0), found[1] * 1.5)
+
+    def error_limit(self) -> float:
+        """A step is at most 2·max/(2^b − 1), the group's power at least max², so the error is at most √g/(2^b − 1) of
+        it; half as much again for the rule that keeps zero exact. A fit by importance may give up on columns; feedback
+        trades the errors of weights for those of outputs."""
+        if wants_importance(self) or wants_moments(self):
+            return 0.95
+        return min(0.95, 1.5 * math.sqrt(self.group_size) / ((1 << self.bits) - 1))

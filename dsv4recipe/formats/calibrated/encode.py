@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dsv4recipe.formats.affine.codec import fit_fp4
 from dsv4recipe.formats.affine.kernels.fit import KINDS
 from dsv4recipe.formats.affine.spec import Affine
 from dsv4recipe.formats.base import Format, SourceTensor
 from dsv4recipe.formats.calibrated.moments import Moments
 from dsv4recipe.formats.decode import Bytes, Floats, raw
-from dsv4recipe.formats.encode import BadValue, Empty, blocks, fit_fp4, narrow
+from dsv4recipe.formats.encode import BadValue, Empty, blocks, narrow
 from dsv4recipe.formats.kernels.calibrated import affine, mxtq, settle
 from dsv4recipe.formats.kernels.calibrated.product import LANES
 from dsv4recipe.formats.kernels.calibrated.rows import groups_of, groups_to_lanes, to_lanes, words_of

@@ -18,11 +18,9 @@ from numpy.typing import NDArray
 
 from dsv4recipe.errors import RecipeError
 from dsv4recipe.formats.base import BLOCKS
-from dsv4recipe.formats.ggml.spec import TYPE_IDS, WEIGHTED
+from dsv4recipe.formats.ggml.spec import PACKAGE, QUANTIZED, TYPE_IDS, WEIGHTED
 from dsv4recipe.formats.kernels.source import first_not_finite
 
-PACKAGE = "libggml-python"
-QUANTIZED = ("Q8_0", *WEIGHTED)
 _HINT = 'pip install "dsv4recipe[gguf]"'
 _EXPECTED = {"Q8_0": 0.01, "Q2_K": 0.46, "Q4_K": 0.1, "IQ2_XXS": 0.53}
 """Relative RMSE that the self-test allows: one and a half times what the fact sheet measured."""

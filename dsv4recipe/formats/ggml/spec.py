@@ -1,16 +1,21 @@
 """Floor 1, formats. ggml's tensor types, as GGUF files hold them: plain numbers, or blocks along a row.
 
-Source of the layouts: fact sheet ds4_gguf.md 6.5. Pure; the encoder is `formats.ggml_encode`, the block types of the
-stock quantizer are in `formats.ggml_library`.
+Layouts: docs/reference/formats.md, "ggml types". Pure; `library` has the block types of the stock quantizer.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
-from dsv4recipe.formats.base import BLOCKS, Part, SourceTensor
-from dsv4recipe.formats.keep.spec import EXACT
+from dsv4recipe.formats.base import BLOCKS, Format, Part, SourceTensor, Stem, wants_importance
+from dsv4recipe.formats.ggml.schema import SCHEMA
+from dsv4recipe.formats.keep.spec import CASTS, EXACT
+
+PACKAGE = "libggml-python"
+"""The package of the stock quantizer."""
 
 TYPE_IDS = {
     "F32": 0, "F16": 1, "Q8_0": 8, "Q2_K": 10, "Q4_K": 12, "IQ2_XXS": 16, "I32": 26, "BF16": 30, "MXFP4": 39,
@@ -19,6 +24,14 @@ TYPE_IDS = {
 
 WEIGHTED = ("Q2_K", "Q4_K", "IQ2_XXS")
 """The types whose search weighs columns by importance."""
+
+QUANTIZED = ("Q8_0", *WEIGHTED)
+"""The types that the stock quantizer makes."""
+
+MEASURED = {
+    "Q8_0": (0.0038, 0.0068), "Q4_K": (0.0536, 0.0846), "Q2_K": (0.2185, 0.3539), "IQ2_XXS": (0.3334, 0.4274),
+}  # fmt: skip
+"""Type → least and greatest relative RMSE, whatever the importance (`python benchmarks/bands.py`)."""
 
 IMPORTANCE = ("none", "ones", "energy", "file", "record")
 """none: ggml's unweighted search, another and worse algorithm. ones: the weighted search, all columns alike. energy: by
@@ -30,15 +43,32 @@ UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class Ggml:
+class Ggml(Format):
     """One tensor of ggml type `type`, found with `importance`."""
+
+    KIND: ClassVar[str] = "ggml"
+    SCHEMA: ClassVar[Mapping[str, Any]] = SCHEMA
 
     type: str
     importance: str = "none"
 
-    @property
-    def kind(self) -> str:
-        return "ggml"
+    @classmethod
+    def from_spec(cls, value: Any) -> Ggml:
+        if set(value) != {"type", "importance"} or value["type"] not in TYPE_IDS:
+            raise ValueError("not a ggml type")
+        return cls(value["type"], str(value["importance"]))
+
+    @classmethod
+    def from_recipe(cls, given: Mapping[str, Any], half: str) -> Ggml:  # noqa: ARG003
+        return cls(given["type"], given.get("importance", "none"))
+
+    @classmethod
+    def recognise(cls, stem: Stem) -> Ggml | None:
+        """One tensor of a GGUF file, in the logical shape of the whole module. No header tells the importance."""
+        (part, *more) = stem.parts.values()
+        if not stem.gguf or more or part.dtype not in TYPE_IDS or part.shape != stem.shape:
+            return None
+        return cls(part.dtype, UNKNOWN if part.dtype in WEIGHTED else "none")
 
     @property
     def whole(self) -> bool:
@@ -71,8 +101,44 @@ class Ggml:
             return self.type == "I32"
         return source.stored in EXACT.get(self.type, set()) or (self.type == "MXFP4" and source.stored == "fp4")
 
-    def quantization(self) -> dict[str, Any] | None:
-        return None
-
     def spec(self) -> dict[str, Any]:
         return {"ggml": {"type": self.type, "importance": self.importance}}
+
+    def spelled(self, half: str) -> dict[str, Any]:  # noqa: ARG002
+        return self.spec() if self.type in WEIGHTED else {"ggml": {"type": self.type}}
+
+    @property
+    def label(self) -> str:
+        return self.type if self.importance in ("none", UNKNOWN) else f"{self.type} {self.importance}"
+
+    @property
+    def searched(self) -> bool:
+        return self.type in WEIGHTED
+
+    @property
+    def library(self) -> str:
+        return PACKAGE if self.type in QUANTIZED else ""
+
+    def as_seen(self) -> Ggml:
+        return replace(self, importance=UNKNOWN)
+
+    def assumed(self) -> Ggml:
+        """The least that the type takes where headers do not tell the importance."""
+        if self.importance != UNKNOWN:
+            return self
+        return replace(self, importance="energy" if self.type == "IQ2_XXS" else "none")
+
+    def unguided(self) -> Ggml:
+        return replace(self, importance="ones") if wants_importance(self) else self
+
+    def error_band(self) -> tuple[float, float] | None:
+        if wants_importance(self):
+            return None
+        found = MEASURED.get(self.type)
+        return CASTS.get(self.type) if found is None else (found[0] * 0.5, found[1] * 1.5)
+
+    def error_limit(self) -> float:
+        """Q8_0 in the same way as affine, with half a step of max/127; 0.95 for types that are searched for."""
+        if self.type in BLOCKS or wants_importance(self):
+            return 1.5 * math.sqrt(32) / 254 if self.type == "Q8_0" else 0.95
+        return 2.0**-5

@@ -1,23 +1,46 @@
-"""Floor 1, formats. mxfp4 (OCP microscaling): an exact copy of the source's own FP4 codes and scales.
+"""Floor 1, formats. mxfp4 (OCP microscaling): an exact copy of the source's own FP4 codes and scales. Pure.
 
-Source of layout: fact sheet mlx.md 2.2. Pure; the encoder is in `formats.encode`.
+Layout: docs/reference/formats.md, "mxfp4".
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from dsv4recipe.formats.base import Part, SourceTensor, divides
+from dsv4recipe.formats.base import Format, Part, SourceTensor, Stem, divides, grouped
 
 
 @dataclass(frozen=True, slots=True)
-class Mxfp4:
+class Mxfp4(Format):
     """FP4 E2M1 codes, one E8M0 scale per 32 columns. From an FP4 source the bytes are copied."""
 
-    @property
-    def kind(self) -> str:
-        return "mxfp4"
+    KIND: ClassVar[str] = "mxfp4"
+    SCHEMA: ClassVar[Mapping[str, Any]] = {
+        "description": (
+            "FP4 codes with one power-of-two scale per 32 columns. An exact copy of an FP4 source. No parameters: {}."
+        ),
+        "type": "object",
+        "additionalProperties": False,
+        "examples": [{}],
+    }
+
+    @classmethod
+    def from_spec(cls, value: Any) -> Mxfp4:
+        if value != {}:
+            raise ValueError("mxfp4 has no parameters")
+        return cls()
+
+    @classmethod
+    def recognise(cls, stem: Stem) -> Mxfp4 | None:
+        """U32 codes of 4 bits, U8 scales for each 32 columns."""
+        alike = grouped(stem, (".weight", ".scales")) == (4, 32) and stem.parts[".scales"].dtype == "U8"
+        return cls() if alike else None
+
+    @classmethod
+    def candidates(cls, given: Any, half: str) -> Iterable[Mxfp4]:  # noqa: ARG003
+        return (cls(),)
 
     def parts(self, source: SourceTensor) -> tuple[Part, ...]:
         """weight U32 [out, in/8], scales U8 [out, in/32], no biases."""
@@ -37,3 +60,14 @@ class Mxfp4:
 
     def spec(self) -> dict[str, Any]:
         return {"mxfp4": {}}
+
+    @property
+    def nominal_bits(self) -> int:
+        return 4
+
+    @property
+    def copies_bits(self) -> bool:
+        return True
+
+    def error_limit(self) -> float:
+        return 2.0**-5

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dsv4recipe.checkpoint.dims import Dims
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import Problems
-from dsv4recipe.formats import Affine, Keep, Mxtq
 from dsv4recipe.formats.base import HALF_DTYPES
 from dsv4recipe.recipe.model import Recipe
 from dsv4recipe.runtimes import running
@@ -89,8 +88,7 @@ def _reasons(target: Target, recipe: Recipe, claim: Claim) -> list[tuple[str, st
         found.append(
             ("T011", f"{target.name} cannot run {fmt.kind} for {role}", f"{role} may be: {', '.join(allowed)}")
         )
-    if isinstance(fmt, Keep):
-        dtype = fmt.dtype
+    if dtype := fmt.plain_dtype:
         if role in target.float32_roles and group.source.stored == "f32" and dtype != "F32":
             hint = "keep: source leaves it in float32"
             found.append(("T012", f"{target.name} needs {role} in float32, the rule makes it {dtype}", hint))
@@ -102,9 +100,11 @@ def _reasons(target: Target, recipe: Recipe, claim: Claim) -> list[tuple[str, st
             found.append(
                 ("T014", f"{target.name} does not load {group.source.stored} as stored", _EXACT[group.source.stored])
             )
-    if isinstance(fmt, Affine) and fmt.scales != half:
+    if fmt.scales_type not in ("", half):
         hint = f"drop `scales`: it follows target.half ({half})"
-        found.append(("T013", f"scales: {fmt.scales} beside half: {half} makes two float types in one bundle", hint))
+        found.append(
+            ("T013", f"scales: {fmt.scales_type} beside half: {half} makes two float types in one bundle", hint)
+        )
     return found
 
 
@@ -150,8 +150,8 @@ def _check_seeds(claims: Sequence[Claim], problems: Problems) -> None:
     """One seed for all MXTQ tensors, those of MTP stages too: a bundle announces a single `mxtq_seed` (vmlx.md 6.1)."""
     first: dict[int, Claim] = {}
     for claim in claims:
-        if isinstance(claim.format, Mxtq):
-            first.setdefault(claim.format.seed, claim)
+        if (seed := claim.format.bundle_seed) is not None:
+            first.setdefault(seed, claim)
     if len(first) > 1:
         (seed, one), (other, two) = list(first.items())[:2]
         message = (

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from dsv4recipe.runtimes.common.loader import Loader
 from dsv4recipe.runtimes.common.probe import Probe
+from dsv4recipe.runtimes.common.server import Server
 from dsv4recipe.runtimes.common.target import Target
 
 
@@ -14,7 +15,8 @@ from dsv4recipe.runtimes.common.target import Target
 class Runtime:
     """`name` is what a recipe writes as `target.runtime`, `summary` says in a few words what that is. `targets` says
     how a bundle is laid out, one target per kind of family; `loaders` what its loaders do with a bundle, for the
-    replay; `probes` which loaders `verify --runtime` can run. `tested` maps distributions to the version that the rest
+    replay; `probes` which loaders `verify --runtime` can run; `server` how
+    `ask` starts its server. `tested` maps distributions to the version that the rest
     was read from and run with."""
 
     name: str
@@ -22,4 +24,5 @@ class Runtime:
     targets: tuple[Target, ...]
     loaders: tuple[Loader, ...] = ()
     probes: tuple[Probe, ...] = ()
+    server: Server | None = None
     tested: Mapping[str, str] = field(default_factory=dict)

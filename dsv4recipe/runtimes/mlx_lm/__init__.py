@@ -7,6 +7,7 @@ from pathlib import Path
 from dsv4recipe.runtimes.common.probe import Probe
 from dsv4recipe.runtimes.common.runtime import Runtime
 from dsv4recipe.runtimes.mlx_lm.loaders import LOADERS
+from dsv4recipe.runtimes.mlx_lm.serve import SERVER
 from dsv4recipe.runtimes.mlx_lm.target import MLX_LM as TARGET
 
 MLX_LM = Runtime(
@@ -25,5 +26,6 @@ MLX_LM = Runtime(
             families=("deepseek_v41", "deepseek_v41_text"),
         ),
     ),
+    server=SERVER,
     tested={"mlx-lm": "0.32.2"},
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 from dsv4recipe.runtimes.common.probe import Probe
 from dsv4recipe.runtimes.common.runtime import Runtime
 from dsv4recipe.runtimes.mlx_vlm.loaders import LOADERS
+from dsv4recipe.runtimes.mlx_vlm.serve import SERVER
 from dsv4recipe.runtimes.mlx_vlm.target import MLX_VLM as TARGET
 from dsv4recipe.runtimes.mlx_vlm.target_v41 import MLX_VLM_V41 as TARGET_V41
 
@@ -26,5 +27,6 @@ MLX_VLM = Runtime(
             families=("deepseek_v4", "deepseek_v41"),
         ),
     ),
+    server=SERVER,
     tested={"mlx-vlm": "0.7.10"},
 )

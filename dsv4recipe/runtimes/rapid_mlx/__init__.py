@@ -7,6 +7,7 @@ from pathlib import Path
 from dsv4recipe.runtimes.common.probe import Probe
 from dsv4recipe.runtimes.common.runtime import Runtime
 from dsv4recipe.runtimes.rapid_mlx.loaders import LOADERS
+from dsv4recipe.runtimes.rapid_mlx.serve import SERVER
 from dsv4recipe.runtimes.rapid_mlx.target import RAPID_MLX as TARGET
 
 RAPID_MLX = Runtime(
@@ -24,5 +25,6 @@ RAPID_MLX = Runtime(
             ("rapid-mlx", "mlx-lm", "mlx"),
         ),
     ),
+    server=SERVER,
     tested={"rapid-mlx": "0.16.10", "mlx-lm": "0.31.3"},
 )

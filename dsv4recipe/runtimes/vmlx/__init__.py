@@ -7,6 +7,7 @@ from pathlib import Path
 from dsv4recipe.runtimes.common.probe import Probe
 from dsv4recipe.runtimes.common.runtime import Runtime
 from dsv4recipe.runtimes.vmlx.loaders import LOADERS
+from dsv4recipe.runtimes.vmlx.serve import SERVER
 from dsv4recipe.runtimes.vmlx.target import VMLX as TARGET
 
 _BUNDLES = ("vmlx", "universal")
@@ -41,5 +42,6 @@ VMLX = Runtime(
             mxtq=True,
         ),
     ),
+    server=SERVER,
     tested={"vmlx": "1.6.81", "jang": "2.5.50", "mlx-lm": "0.32.2"},
 )

@@ -14,7 +14,6 @@ from typing import Any
 from dsv4recipe.bundle.observe import STRANGER, Observed, observe, quantization_of
 from dsv4recipe.bundle.view import BundleView, open_bundle
 from dsv4recipe.errors import Diagnostic, Problems, Where
-from dsv4recipe.formats import Affine, Mxfp4, Mxfp8
 from dsv4recipe.plan.overrides import quantization
 from dsv4recipe.runtimes import running
 from dsv4recipe.verifier.contract.config_laws import every_override_hits, every_width_right, quantization_present
@@ -92,7 +91,7 @@ def _section(seen: Observed) -> tuple[frozenset[str], dict[str, Any]]:
     They describe the same modules, so none contradicts another.
     """
     slots = {group.names: group.slot for group in seen.checkpoint.groups}
-    quantized = [m for m in seen.plan.modules if isinstance(m.format, Affine | Mxfp4 | Mxfp8)]
+    quantized = [m for m in seen.plan.modules if m.format.quantization() is not None]
     found: dict[str, Any] = {}
     known = {stem for module in quantized for stem in module.stems}
     targets = running(seen.checkpoint.family.name)

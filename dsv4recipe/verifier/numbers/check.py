@@ -21,10 +21,8 @@ from dsv4recipe.errors import Diagnostic, Where
 from dsv4recipe.files.streamed import open_sources
 from dsv4recipe.hub.scratch import Scratch, scratch_for
 from dsv4recipe.importance.model import Guide
-from dsv4recipe.plan.ledger import label
 from dsv4recipe.plan.model import PlannedModule
 from dsv4recipe.plan.weighed import check_same_importance, guide_words
-from dsv4recipe.verifier.numbers.bands import band, limit
 from dsv4recipe.verifier.numbers.gap import Gap, Pair, measure
 from dsv4recipe.verifier.numbers.pairs import chosen, comparable, other_source, pairs
 from dsv4recipe.verifier.result import Step
@@ -65,7 +63,7 @@ class Measured:
             "role": module.role,
             "projection": module.projection,
             "layer": module.layer,
-            "format": label(module.format),
+            "format": module.format.label,
             "weights": whole.weights,
             "rel_rmse": _number(whole.rel_rmse),
             "max_error": _number(whole.max_error),
@@ -89,7 +87,7 @@ class Numbers:
         """One row per role × format: relative RMSE as of one big tensor, that of the worst, and the expected band."""
         alike: dict[tuple[str, str], list[Measured]] = {}
         for row in self.rows:
-            alike.setdefault((row.module.role, label(row.module.format)), []).append(row)
+            alike.setdefault((row.module.role, row.module.format.label), []).append(row)
         return [_summary(role, name, rows) for (role, name), rows in alike.items()]
 
 
@@ -101,7 +99,7 @@ def _summary(role: str, name: str, rows: Sequence[Measured]) -> dict[str, Any]:
         if row.tensors[found].rel_rmse >= worst[1].rel_rmse:
             worst = (found, row.tensors[found])
     lossless = all(row.module.lossless for row in rows)
-    expected = (0.0, 0.0) if lossless else band(rows[0].module.format)
+    expected = (0.0, 0.0) if lossless else rows[0].module.format.error_band()
     return {
         "role": role,
         "format": name,
@@ -200,7 +198,7 @@ def _facts(rows: Sequence[Measured], chosen: int, total: int, sample: int, seed:
 def _judge(row: Measured, view: BundleView, *, built: bool) -> Iterator[Diagnostic]:
     """Each law, over the tensors of a module; a finding names the worst of those that break it."""
     module = row.module
-    expected, most = band(module.format), limit(module.format)
+    expected, most = module.format.error_band(), module.format.error_limit()
     laws = {
         "V308": [name for name, gap in row.tensors.items() if not gap.finite],
         "V303": [name for name, gap in row.tensors.items() if built and not gap.same_bytes],
@@ -221,8 +219,8 @@ def _judge(row: Measured, view: BundleView, *, built: bool) -> Iterator[Diagnost
 
 
 def _finding(code: str, row: Measured, worst: str, count: int, view: BundleView) -> Diagnostic:
-    name, gap, fmt = row.name, row.tensors[worst], label(row.module.format)
-    low, high = band(row.module.format) or (0.0, 0.0)
+    name, gap, fmt = row.name, row.tensors[worst], row.module.format.label
+    low, high = row.module.format.error_band() or (0.0, 0.0)
     again = "build the bundle again"
     message, hint = {
         "V302": (f"planned lossless, but off by up to {gap.max_error:g}", again),

@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from dsv4recipe.bundle.manifest import shard_path
 from dsv4recipe.files.arena import Arena
 from dsv4recipe.files.sources import Reader, read_span
-from dsv4recipe.formats import Ggml, Mxfp4, Mxfp8, Mxtq, Part
+from dsv4recipe.formats import Part
 from dsv4recipe.formats.base import BLOCKS, wants_importance, wants_moments
+from dsv4recipe.formats.codec import codec_of
 from dsv4recipe.formats.compare import gaps
 from dsv4recipe.formats.decode import INTEGERS, decode_rows, decode_source
 from dsv4recipe.formats.decode import raw as checked
 from dsv4recipe.formats.encode import encode
-from dsv4recipe.formats.ggml.encode import encode_rows
-from dsv4recipe.formats.ggml.spec import WEIGHTED
 from dsv4recipe.formats.kernels.compare import same_bytes
 from dsv4recipe.guidance.encode import encode_guided, first_rows, output_errors
 from dsv4recipe.importance.model import Guide
@@ -104,7 +103,7 @@ def measure(pair: Pair, source: Reader, bundle: Path, importance: Guide | None =
     if wants_moments(fmt):
         if isinstance(importance, Record):
             _by_record(gap, piece, weight, scale, stored, importance, source)
-    elif not isinstance(fmt, Mxtq) and (importance is not None or not wants_importance(fmt)):
+    elif not fmt.compared and (importance is not None or not wants_importance(fmt)):
         gap.same_bytes = _encoded_alike(piece, weight, scale, stored, columns_of(piece, importance))
     if piece.source.stored == "int":
         gap.max_error = 0.0 if gap.same_bytes or _same_numbers(piece, weight, stored[0]) else math.inf
@@ -112,7 +111,7 @@ def measure(pair: Pair, source: Reader, bundle: Path, importance: Guide | None =
     weight, scale = checked(piece.source, weight, scale)
     rows = piece.source.shape[0] if len(piece.source.shape) == 2 else 1
     step = max(1, _BLOCK * rows // max(1, gap.weights))
-    exact_copy = gap.same_bytes and isinstance(fmt, Mxfp4 | Mxfp8)
+    exact_copy = gap.same_bytes and fmt.copies_bits
     judged = rows if pair.judge_all else _JUDGED_ROWS if piece.first_row == 0 else 0
     memory = _ARENA.empty((step, piece.source.shape[1]), np.float32) if rows > 1 else None
     for first in range(0, rows, step):
@@ -179,15 +178,15 @@ def _again(
     """What the encoder makes of a piece; of ggml types that are searched for, its first rows alone: all of them would
     take as long as the build."""
     fmt, source = piece.format, piece.source
-    if isinstance(fmt, Ggml) and fmt.type in WEIGHTED:
+    if fmt.searched:
         rows = min(source.shape[0], _AGAIN_ROWS)
-        return (encode_rows(fmt, source, *checked(source, weight, scale), rows, _ARENA.empty, columns),)
+        return codec_of(fmt).encode_first(fmt, source, *checked(source, weight, scale), rows, _ARENA.empty, columns)
     return encode(fmt, source, weight, scale, _ARENA.empty, columns)
 
 
 def _same_numbers(piece: Piece, weight: NDArray[np.uint8], stored: NDArray[Any]) -> bool:
     """Whole numbers, whatever the width they are stored in."""
-    dtype = piece.format.type if isinstance(piece.format, Ggml) else getattr(piece.format, "dtype", "")
+    dtype = piece.format.parts(piece.source)[0].dtype
     ours = weight.view(INTEGERS[piece.source.dtype])
     return dtype in INTEGERS and np.array_equal(ours, _bytes(stored).view(INTEGERS[dtype]))
 

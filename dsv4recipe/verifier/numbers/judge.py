@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsv4recipe.formats import Affine, Format, Mxfp4, Mxfp8, Mxtq, SourceTensor
+from dsv4recipe.formats import Format, SourceTensor
+from dsv4recipe.formats.codec import optional
 from dsv4recipe.formats.decode import decode_parts, widen
-from dsv4recipe.formats.mxtq.codebooks import codebook, hadamard_blocks, signs
 
 Arrays = Sequence[NDArray[Any]]
 _ULPS = 2.0**-20
@@ -19,8 +19,8 @@ _ULPS = 2.0**-20
 
 
 def mlx_agrees(fmt: Format, source: SourceTensor, few: Arrays) -> bool:
-    """Whether mlx reads rows as our decoder does, up to the last bits: affine, mxfp4 and mxfp8 through
-    `mx.dequantize`, MXTQ (no format of mlx's own) through `mx.hadamard_transform`. True of other formats."""
+    """Whether mlx reads rows as our decoder does, up to the last bits: formats that mlx has through
+    `mx.dequantize`, others through mlx's functions that their codec names. True of formats that mlx cannot read."""
     few = [np.ascontiguousarray(array) for array in few]
     theirs = _read(fmt, source, few)
     if theirs is None:
@@ -33,32 +33,17 @@ def mlx_agrees(fmt: Format, source: SourceTensor, few: Arrays) -> bool:
 def _read(fmt: Format, source: SourceTensor, few: Arrays) -> NDArray[np.float32] | None:
     import mlx.core as mx
 
+    by_codec = optional(fmt, "decode_by_mlx")
     with mx.stream(mx.cpu):
-        match fmt:
-            case Affine():
-                dtype = fmt.parts(source)[1].dtype
-                scales, biases = (mx.array(widen(array, dtype)) for array in few[1:])
-                read = mx.dequantize(mx.array(few[0]), scales, biases, group_size=fmt.group_size, bits=fmt.bits)
-            case Mxfp4() | Mxfp8():
-                bits = 4 if isinstance(fmt, Mxfp4) else 8
-                words, scales = mx.array(few[0]), mx.array(few[1])
-                read = mx.dequantize(words, scales, group_size=32, bits=bits, mode=fmt.kind, dtype=mx.float32)
-            case Mxtq():
-                width = source.shape[1]
-                ends = np.cumsum(hadamard_blocks(width))[:-1].tolist()
-                blocks = mx.split(_rotated(fmt, width, few), ends, axis=1)
-                read = mx.concatenate([mx.hadamard_transform(block) for block in blocks], axis=1)
-                read = read * mx.array(signs(width, fmt.seed))
-            case _:
-                return None
-        return np.array(read)
-
-
-def _rotated(fmt: Mxtq, width: int, few: Arrays) -> Any:
-    """mx.array float32 [n, in]: codebook levels times norms (fact sheet vmlx.md section 2)."""
-    import mlx.core as mx
-
-    shifts = mx.arange(0, 32, fmt.bits, dtype=mx.uint32)
-    codes = mx.bitwise_and(mx.right_shift(mx.array(few[0])[:, :, None], shifts), (1 << fmt.bits) - 1)
-    levels = mx.take(mx.array(codebook(width, fmt.bits)), codes.reshape(few[0].shape[0], width))
-    return levels * mx.array(widen(few[1], "F16"))[:, None]
+        if by_codec is not None:
+            return np.array(by_codec(mx, fmt, source, few))
+        how = fmt.quantization()
+        if how is None:
+            return None
+        dtypes = [part.dtype for part in fmt.parts(source)]
+        read: Any = mx.dequantize
+        arrays = (
+            mx.array(array if dtype in ("U32", "U8") else widen(array, dtype))
+            for array, dtype in zip(few, dtypes, strict=True)
+        )
+        return np.array(read(*arrays, **how, dtype=mx.float32))

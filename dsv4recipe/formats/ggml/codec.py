@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,58 +10,63 @@ from numpy.typing import NDArray
 
 from dsv4recipe.formats.base import BLOCKS, SourceTensor
 from dsv4recipe.formats.columns import column_weights
-from dsv4recipe.formats.decode import INTEGERS, Bytes, Floats
-from dsv4recipe.formats.encode import BadValue, Empty, blocks, check_codes, keep
-from dsv4recipe.formats.ggml.library import quantize
+from dsv4recipe.formats.decode import INTEGERS, Bytes, Floats, exact_floats, widen
+from dsv4recipe.formats.encode import BadValue, Empty, blocks, check_codes
+from dsv4recipe.formats.ggml.library import check_library, dequantize, library_version, quantize
 from dsv4recipe.formats.ggml.spec import WEIGHTED, Ggml
-from dsv4recipe.formats.keep.spec import Keep
+from dsv4recipe.formats.keep.codec import plain
 from dsv4recipe.formats.kernels.energy import add_squares
 
+__all__ = ["check_library", "decode", "encode", "encode_first", "library_version"]
 
-def encode_ggml(
-    fmt: Ggml,
-    source: SourceTensor,
-    weight: Bytes,
-    scale: Bytes | None,
-    empty: Empty,
-    importance: Floats | None = None,
-) -> NDArray[Any]:
+
+def encode(
+    fmt: Ggml, source: SourceTensor, weight: Bytes, scale: Bytes | None, empty: Empty, columns: Floats | None = None
+) -> tuple[NDArray[Any], ...]:
     """The rows as ggml stores them: block types uint8 [rows, bytes of a row], F32 float32, F16 and BF16 uint16 bits,
     I32 int32, in `source.shape`.
 
     For `importance: energy` the rows are the whole matrix; for `importance: file` the vector is given.
-    Raises BadValue as `encode` does.
+    Raises BadValue as `formats.encode.encode` does.
     """
     if fmt.type == "I32":
-        return _narrow_integers(weight.view(INTEGERS[source.dtype]).reshape(source.shape))
+        return (_narrow_integers(weight.view(INTEGERS[source.dtype]).reshape(source.shape)),)
     if fmt.type not in BLOCKS:
-        return keep(Keep(fmt.type), source, weight, scale, empty)
+        return (plain(fmt.type, source, weight, scale, empty),)
     if fmt.type == "MXFP4":
         assert scale is not None
-        return _mxfp4(source, weight, scale, empty)
-    return encode_rows(fmt, source, weight, scale, source.shape[0], empty, importance)
+        return (_mxfp4(source, weight, scale, empty),)
+    return encode_first(fmt, source, weight, scale, source.shape[0], empty, columns)
 
 
-def encode_rows(
+def encode_first(
     fmt: Ggml,
     source: SourceTensor,
     weight: Bytes,
     scale: Bytes | None,
     rows: int,
     empty: Empty = np.empty,
-    given: Floats | None = None,
-) -> NDArray[np.uint8]:
-    """The first `rows` rows of what the stock quantizer makes of a matrix: uint8 [rows, bytes of a row]. `given` is the
-    vector of `importance: file`, of any scale."""
+    columns: Floats | None = None,
+) -> tuple[NDArray[np.uint8], ...]:
+    """The first `rows` rows of what the stock quantizer makes of a matrix: uint8 [rows, bytes of a row]. `columns` is
+    the vector of `importance: file`, of any scale."""
     weights, size = BLOCKS[fmt.type]
     out = empty((rows, source.shape[1] // weights * size), np.uint8)
-    importance = _importance(fmt, source, weight, scale, given) if fmt.type in WEIGHTED else None
+    importance = _importance(fmt, source, weight, scale, columns) if fmt.type in WEIGHTED else None
     for start, block in blocks(source, weight, scale):
         if start >= rows:
             break
         few = block[: rows - start]
         quantize(fmt.type, few, importance, out[start : start + len(few)])
-    return out
+    return (out,)
+
+
+def decode(fmt: Ggml, source: SourceTensor, arrays: Sequence[NDArray[Any]]) -> Floats:
+    """Blocks by the package gguf; plain numbers exactly. Raises RecipeError F001."""
+    (values,) = (np.ascontiguousarray(a) for a in arrays)
+    if fmt.type in BLOCKS:
+        return dequantize(fmt.type, values)
+    return exact_floats(values, source) if source.stored == "int" else widen(values, fmt.type).reshape(source.shape)
 
 
 def _importance(

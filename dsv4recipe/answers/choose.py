@@ -1,0 +1,62 @@
+"""Floor 4, answers. Which runtime a bundle is asked in: the one named, else one that it is for and that is here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dsv4recipe.answers.environments import Found, environment_for, install_hint
+from dsv4recipe.answers.servers import server_named, servers
+from dsv4recipe.bundle.manifest import is_one_file, read_manifest
+from dsv4recipe.bundle.observe import observe
+from dsv4recipe.bundle.view import open_bundle
+from dsv4recipe.errors import NotInstalledError, RecipeError, Where
+from dsv4recipe.runtimes.common.server import Server
+
+
+def choose(bundle: Path, runtime: str | None, python: Path | None) -> Found:
+    """The environment to ask `bundle` in.
+
+    Raises RecipeError V001 where there is no bundle, S009 for an unknown runtime or where no runtime that serves loads
+    the bundle, NotInstalledError S001 where none of those that do is here.
+    """
+    if not bundle.is_dir() and not (is_one_file(bundle) and bundle.is_file()):
+        raise RecipeError("V001", "there is no such bundle", Where(str(bundle)))
+    if runtime is not None:
+        return environment_for(server_named(runtime), python)
+    fitting = _fitting(bundle)
+    refused: list[NotInstalledError] = []
+    for server in fitting:
+        try:
+            return environment_for(server, python)
+        except NotInstalledError as error:
+            refused.append(error)
+    if len(refused) == 1:
+        raise refused[0]
+    names = ", ".join(server.name for server in fitting)
+    notes = [note for error in refused for note in (error.diagnostics[0].message, *error.diagnostics[0].notes)]
+    message = f"none of the runtimes that load this bundle is installed: {names}"
+    raise NotInstalledError("S001", message, Where(str(bundle)), install_hint(fitting[0]), notes)
+
+
+def _fitting(bundle: Path) -> tuple[Server, ...]:
+    """The runtimes whose bundles these are: those of the target first that built it, the others after."""
+    targets, family = _targets(bundle)
+    found = [
+        server for server in servers().values() if set(server.targets) & set(targets) and family in server.families
+    ]
+    if not found:
+        message = f"no runtime with a server of its own is known for a bundle of {family} for {', '.join(targets)}"
+        hint = "--runtime NAME asks one in any case; `dsv4recipe runtimes list` names them"
+        raise RecipeError("S009", message, Where(str(bundle)), hint)
+    return tuple(sorted(found, key=lambda server: server.name not in targets))
+
+
+def _targets(bundle: Path) -> tuple[tuple[str, ...], str]:
+    """The targets that a bundle is for, and its model type."""
+    view, _ = open_bundle(bundle)
+    family = "deepseek_v4" if is_one_file(bundle) else str(view.config.get("model_type", ""))
+    recipe = (read_manifest(bundle) or {}).get("recipe")
+    target = recipe.get("target") if isinstance(recipe, dict) else None
+    if isinstance(target, dict) and target.get("runtime"):
+        return (str(target["runtime"]),), family
+    return observe(view).runtimes, family

@@ -1,0 +1,182 @@
+"""Floor 4, answers. A server as a child process: started, waited for, measured, and ended whatever happens.
+
+`keeper` stands between: it holds the server in a process group of its own and ends the group when our end of its pipe
+closes, so that a crash or SIGKILL of this process leaves nothing behind either.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from dsv4recipe.answers import keeper
+from dsv4recipe.errors import RecipeError, Where
+
+_TAIL = 15
+_EVERY = 0.2
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Loopback is never asked through a proxy."""
+Tell = Callable[[str], None]
+
+
+class ServerError(RecipeError):
+    """The server did not start, get ready, or live on: S002 to S005. Its last lines are the notes."""
+
+
+@dataclass
+class Child:
+    """A running server. `url` is its root, without the path of an API."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Path
+    where: Where
+    peak: int = 0
+    told: int = field(default=0, repr=False)
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def tail(self, lines: int = _TAIL) -> tuple[str, ...]:
+        """The last lines of its log that say something."""
+        return tuple(line[:300] for line in self._text()[-20_000:].splitlines() if line.strip())[-lines:]
+
+    def news(self, tell: Tell) -> None:
+        """Tells every line that was logged since the last call."""
+        text = self._text()
+        end = text.rfind("\n") + 1
+        for line in text[self.told : end].splitlines():
+            if line.strip():
+                tell(line.rstrip())
+        self.told = max(self.told, end)
+
+    def measure(self) -> int:
+        """The most resident bytes of the server and its children that were seen so far."""
+        with contextlib.suppress(psutil.Error):
+            family = psutil.Process(self.process.pid).children(recursive=True)
+            sizes = []
+            for member in family:
+                with contextlib.suppress(psutil.Error):
+                    sizes.append(member.memory_info().rss)
+            self.peak = max(self.peak, sum(sizes))
+        return self.peak
+
+    def died(self, doing: str) -> ServerError:
+        """The refusal of a server that ended by itself."""
+        code = self.process.wait()
+        how = f"signal {code - 128}" if code > 128 else f"exit code {code}"
+        message = f"the server ended while {doing} ({how}); its last lines are below"
+        return ServerError("S003", message, self.where, _advice(self.tail()), self.tail())
+
+    def late(self, seconds: float, doing: str) -> ServerError:
+        """The refusal of a server that took too long."""
+        message = f"the server was not done {doing} after {seconds:g} s"
+        hint = "--time-limit gives it longer; --log FILE keeps what it says"
+        return ServerError("S004", message, self.where, hint, self.tail())
+
+    def _text(self) -> str:
+        try:
+            return self.log.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+
+
+def _advice(lines: Sequence[str]) -> str:
+    said = "\n".join(lines)
+    if "ModuleNotFoundError" in said or "ImportError" in said:
+        return "its environment is not whole: `dsv4recipe runtimes install NAME` makes one that is known to work"
+    if "ddress already in use" in said:
+        return "another program took the port in between: run the same command again, or choose one with --port"
+    if "SIGKILL" in said or "emory" in said:
+        return "the machine must hold the whole bundle and its cache"
+    return "`dsv4recipe verify BUNDLE` says what this runtime would make of the bundle"
+
+
+def free_port(wanted: int | None, where: Where) -> int:
+    """`wanted` where it is free, else one that is. Raises ServerError S005 where `wanted` is held."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        if wanted:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted or 0))
+        except OSError as error:
+            message = f"port {wanted} cannot be had: {error.strerror or error}"
+            raise ServerError("S005", message, where, "choose another --port, or leave it out") from None
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running(
+    command: Sequence[str], port: int, log: Path, where: Where, environment: Mapping[str, str]
+) -> Iterator[Child]:
+    """The server that `command` starts, until the block ends: its whole process group is gone then."""
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, str(Path(keeper.__file__).resolve()), *command],
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, **environment},
+        )
+    try:
+        yield Child(process, f"http://127.0.0.1:{port}", log, where)
+    finally:
+        _release(process)
+
+
+def _release(process: subprocess.Popen[bytes]) -> None:
+    """Closes the pipe and waits until the keeper has ended its group; a second ctrl-C does not cut that short."""
+    assert process.stdin is not None
+    with contextlib.suppress(OSError):
+        process.stdin.close()
+    end = time.monotonic() + 2 * keeper.PATIENCE
+    while process.poll() is None:
+        with contextlib.suppress(KeyboardInterrupt, subprocess.TimeoutExpired):
+            process.wait(timeout=max(0.1, end - time.monotonic()))
+        if time.monotonic() > end:
+            process.kill()
+
+
+def wait_until_ready(child: Child, path: str, key: str, seconds: float, tell: Tell) -> float:
+    """Waits until `path` answers 200, with `key` true in its JSON if one is named; returns the seconds that it took.
+
+    Raises ServerError S003 where the server ends before, S004 where it takes longer than `seconds`.
+    """
+    start = time.monotonic()
+    while True:
+        child.news(tell)
+        if not child.alive:
+            raise child.died("loading the bundle")
+        if _answers(child.url + path, key):
+            child.measure()
+            return time.monotonic() - start
+        if time.monotonic() - start > seconds:
+            raise child.late(seconds, "loading the bundle")
+        child.measure()
+        time.sleep(_EVERY)
+
+
+def _answers(url: str, key: str) -> bool:
+    try:
+        with _OPENER.open(url, timeout=5) as response:
+            if response.status != 200:
+                return False
+            found: Any = json.loads(response.read()) if key else {}
+    except (OSError, ValueError):
+        return False
+    return not key or (isinstance(found, dict) and bool(found.get(key)))

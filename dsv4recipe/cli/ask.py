@@ -1,0 +1,77 @@
+"""Floor 6, cli. `ask BUNDLE PROMPT…`: a question to the runtime's own server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dsv4recipe.cli.arguments import PathType, json_option
+
+FAILED = 3
+_PATH = PathType()
+
+
+@click.command("ask")
+@click.argument("bundle", type=_PATH)
+@click.argument("prompts", nargs=-1, metavar="[PROMPT]...")
+@click.option(
+    "--expect", multiple=True, metavar="TEXT", help="What the answer must hold; one for all prompts, or one for each."
+)
+@click.option("--questions", type=_PATH, help="A YAML file of questions with expectations.")
+@click.option("--smoke", is_flag=True, help="The built-in questions; so is a command without any question.")
+@click.option("--runtime", help="vmlx, mlx-vlm, rapid-mlx, mlx-lm or llama.cpp (default: one the bundle is for).")
+@click.option("--runtime-python", "python", type=_PATH, help="The interpreter that has the runtime.")
+@click.option("--thinking", is_flag=True, help="Let the model reason before it answers.")
+@click.option("--max-tokens", type=click.IntRange(1), default=256, show_default=True, help="Of each answer.")
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(1),
+    default=600,
+    show_default=True,
+    help="Seconds to get ready, and per answer.",
+)
+@click.option("--serve", is_flag=True, help="Leave the server running afterwards, until ctrl-C.")
+@click.option("--port", type=click.IntRange(1, 65535), help="The port on loopback (default: one that is free).")
+@click.option("--log", type=_PATH, help="Keep what the server says in this file.")
+@json_option
+def command(
+    bundle: Path,
+    prompts: tuple[str, ...],
+    expect: tuple[str, ...],
+    questions: Path | None,
+    smoke: bool,
+    runtime: str | None,
+    python: Path | None,
+    thinking: bool,
+    max_tokens: int,
+    time_limit: float,
+    serve: bool,
+    port: int | None,
+    log: Path | None,
+    as_json: bool,
+) -> int:
+    """Put every PROMPT to BUNDLE through its runtime's own server, started on loopback and ended afterwards.
+
+    Exit code 3 where an answer does not hold what was expected or the server fails, 4 where the runtime is not
+    installed. The server runs the code of the runtime and of the bundle's own encoder: ask bundles that you trust.
+    """
+    from dsv4recipe.answers.questions import asked, load_questions, smoke_set
+    from dsv4recipe.answers.run import Settings, ask
+    from dsv4recipe.builder.interrupt import interruptible
+    from dsv4recipe.cli.ask_view import AskView
+    from dsv4recipe.cli.output import print_json
+
+    if expect and not prompts:
+        raise click.UsageError("--expect needs a PROMPT")
+    put = asked(prompts, expect) + (load_questions(questions) if questions else ())
+    if smoke or not (put or serve):
+        put += smoke_set()
+    settings = Settings(time_limit, max_tokens, thinking, port, log)
+    with interruptible(), AskView(as_json) as view:
+        found = ask(bundle, put, runtime, python, settings, view.tell, view.stay if serve else None)
+    if as_json:
+        print_json(found.data())
+    else:
+        view.end(found)
+    return 0 if found.ok else FAILED
