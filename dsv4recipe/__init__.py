@@ -21,6 +21,7 @@ from dsv4recipe.version import VERSION as __version__  # noqa: N811 - the name e
 
 if TYPE_CHECKING:
     from dsv4recipe.api.allocate import allocate as allocate
+    from dsv4recipe.api.ask import ask as ask
     from dsv4recipe.api.build import build as build
     from dsv4recipe.api.check import check as check
     from dsv4recipe.api.decompile import decompile as decompile
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from dsv4recipe.api.lock import lock as lock
     from dsv4recipe.api.make_plan import make_plan as make_plan
     from dsv4recipe.api.open_checkpoint import open_checkpoint as open_checkpoint
+    from dsv4recipe.api.push import push as push
     from dsv4recipe.api.report import report as report
     from dsv4recipe.api.verify import verify as verify
     from dsv4recipe.errors import RecipeError as RecipeError

@@ -10,11 +10,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from dsv4recipe.cli.complete import RUNTIMES
 from dsv4recipe.errors import Problems, RecipeError
 from dsv4recipe.recipe import schema_text
 from dsv4recipe.recipe.nodes import plain
 from dsv4recipe.recipe.text import parse_text
+from dsv4recipe.runtimes import probes
 
 ROOT = Path(__file__).parent.parent
 CASES = sorted((ROOT / "tests" / "cases" / "recipes").glob("*.yaml"))
@@ -74,5 +74,11 @@ def test_choices_are_spelled_out_so_that_editors_complete_them() -> None:
 
 def test_the_page_for_editors_names_what_there_is() -> None:
     page = (ROOT / "docs" / "editors.md").read_text(encoding="utf-8")
-    for word in (*RUNTIMES, "_DSV4RECIPE_COMPLETE=bash_source", "_DSV4RECIPE_COMPLETE=zsh_source", "fish_source"):
+    for word in (
+        "all",
+        *probes(),
+        "_DSV4RECIPE_COMPLETE=bash_source",
+        "_DSV4RECIPE_COMPLETE=zsh_source",
+        "fish_source",
+    ):
         assert word in page

@@ -9,8 +9,8 @@ import dsv4recipe
 
 PACKAGE = Path(dsv4recipe.__file__).parent
 PAGES = Path(__file__).parent.parent / "docs" / "errors"
-CODE = re.compile(r"\b[RCFTPBVUIHAEKLMS]\d{3}\b")
-QUOTED = re.compile(r'["\[]([RCFTPBVUIHAEKLMS]\d{3})["\]]')
+CODE = re.compile(r"\b[RCFTPBVUIHAEKLMSW]\d{3}\b")
+QUOTED = re.compile(r'["\[]([RCFTPBVUIHAEKLMSW]\d{3})["\]]')
 
 
 def test_every_code_is_documented() -> None:

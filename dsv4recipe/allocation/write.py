@@ -55,7 +55,8 @@ def _rules(problem: Problem, spent: Spent) -> list[Rule]:
     kept = {module.rule for module in problem.base.modules if module.sources not in spent.formats}
     by_role: dict[str, list[tuple[object, object]]] = defaultdict(list)
     for group in problem.groups:
-        by_role[group.slot.row.role].append((group, spent.formats[group.names].as_action(group.source, half)))
+        kept_as = problem.target.kept(group.source, group.slot.row.role, half)
+        by_role[group.slot.row.role].append((group, spent.formats[group.names].as_action(kept_as)))
     sets = problem.checkpoint.family.layer_sets(problem.checkpoint.dims)
     new = rules_for(by_role, sets)  # type: ignore[arg-type]
     taken = {rule.id for rule in base if rule.id in kept or rule.action == "drop"}

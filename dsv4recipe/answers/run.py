@@ -1,4 +1,4 @@
-"""Floor 4, answers. `ask`: starts the runtime's server on a bundle, puts the questions, judges, and ends the server."""
+"""Floor 4, answers. Starts the runtime's server on a bundle, puts the questions, judges, and ends the server."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def serving(bundle: Path, environment: Found, settings: Settings, serve: bool, t
             yield Served(child, environment, command, model, ready, settings, bundle)
 
 
-def ask(
+def ask_bundle(
     bundle: Path,
     questions: Sequence[Question],
     runtime: str | None = None,

@@ -22,6 +22,8 @@ PUBLIC = {
     # the build, and what is said of it afterwards
     "build": "dsv4recipe.api.build",
     "verify": "dsv4recipe.api.verify",
+    "ask": "dsv4recipe.api.ask",
+    "push": "dsv4recipe.api.push",
     "decompile": "dsv4recipe.api.decompile",
     "report": "dsv4recipe.api.report",
     # what goes wrong

@@ -63,5 +63,5 @@ def plan_to_build(plan: AnyPlan, planner: Planner, locked: bool = False) -> Plan
     """What is to be built. Raises RecipeError P050 to P053 where it must be `locked` and is not, P022 for a bundle that
     holds no plan."""
     if locked:
-        return held_to(str(plan), planner.checkpoint, lock_path(str(plan)), planner.importance)
+        return held_to(str(plan), planner.source_for(str(plan)), lock_path(str(plan)), planner.importance)
     return planner.plan(plan)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, TypeGuard
 from dsv4recipe.api.subjects import AnyCheckpoint, as_checkpoint, as_importance, as_recipe
 from dsv4recipe.bundle.manifest import is_one_file
 from dsv4recipe.bundle.read import read_bundle
-from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.checkpoint.graph import Checkpoint, open_checkpoint
 from dsv4recipe.checkpoint.layout import open_release, release_of
 from dsv4recipe.checkpoint.releases import RELEASES
+from dsv4recipe.checkpoint.source import pinned
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.paths import as_path
 from dsv4recipe.plan.canonical import load_plan
@@ -54,8 +55,10 @@ class Planner:
         source: AnyCheckpoint | None = None,
         importance: Guide | str | Path | None = None,
         release: str | None = None,
+        base_model: str | None = None,
     ):
         self.source = source
+        self.base_model = base_model or ""
         self.importance_file = importance
         self.release = release
 
@@ -70,7 +73,20 @@ class Planner:
         if self.source is None:
             hint = f"add --source SRC, or --release NAME for a layout without weights: {', '.join(RELEASES)}"
             raise RecipeError("U004", "a recipe is planned against a checkpoint, and none was named", hint=hint)
-        return as_checkpoint(self.source)
+        if not isinstance(self.source, str | Path):
+            return as_checkpoint(self.source)
+        place = self.source if isinstance(self.source, Path) else pinned(self.source, *self.pin)
+        return open_checkpoint(place, self.base_model)
+
+    @cached_property
+    def pin(self) -> tuple[str, str]:
+        """Repository and commit that the first recipe or plan is for: what a source on the hub without a revision
+        means."""
+        return "", ""
+
+    def pinned_by(self, model: str, revision: str) -> None:
+        """Notes the pin of a recipe or plan, unless the source is open or pinned already."""
+        self.__dict__.setdefault("pin", (model, revision))
 
     def checkpoint_for(self, recipe: Recipe) -> Checkpoint:
         """The source; without one, the layout of the release that was named or that the recipe pins.
@@ -80,11 +96,19 @@ class Planner:
         if self.source is not None and self.release is not None:
             raise RecipeError("U005", "--source and --release name two checkpoints", hint="leave one of them out")
         release = self.release or release_of(recipe.source.model, recipe.source.revision)
+        self.pinned_by(recipe.source.model, recipe.source.revision)
         if self.source is not None or not release:
             return self.checkpoint
         if release not in self.layouts:
             self.layouts[release] = open_release(release)
         return self.layouts[release]
+
+    def source_for(self, name: str) -> Checkpoint:
+        """The source, at the commit that the recipe called `name` pins."""
+        if not is_bundle(as_path(name)) and not name.endswith(".json"):
+            wanted = as_recipe(name).source
+            self.pinned_by(wanted.model, wanted.revision)
+        return self.checkpoint
 
     @cached_property
     def layouts(self) -> dict[str, Checkpoint]:
@@ -99,19 +123,21 @@ class Planner:
         if not found.built:
             message = "only a bundle that dsv4recipe built, and nobody changed, holds a plan to build from"
             raise RecipeError("P022", message, Where(str(name)), "decompile it, and build the recipe", found.notes)
+        self.pinned_by(found.plan.source.model, found.plan.source.revision)
         return found.plan
 
     def side(self, name: AnyPlan, prefer: str = "", other: bool = False) -> Side:
         """One side of a comparison; a bundle may be anyone's. `prefer` is the runtime where its names fit several. With
         an `other` side, the importance file may be for that one alone."""
         if isinstance(name, Plan):
+            self.pinned_by(name.source.model, name.source.revision)
             return Side(name, None, ())
         if _names_bundle(name):
             found = read_bundle(as_path(name), prefer)
             return Side(found.plan, as_path(name), found.notes)
         if not isinstance(name, Recipe) and Path(name).suffix == ".json":
             text = as_path(name).read_text(encoding="utf-8", errors="replace")
-            return Side(load_plan(text, str(name)), None, ())
+            return self.side(load_plan(text, str(name)))
         recipe = as_recipe(name)
         given = None if other and not uses_importance(recipe) else self.importance
         return Side(make_plan(recipe, self.checkpoint_for(recipe), given), None, ())

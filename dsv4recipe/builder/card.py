@@ -8,6 +8,7 @@ from dsv4recipe.builder.front_matter import front_matter
 from dsv4recipe.hub.licenses import license_fields
 from dsv4recipe.plan.ledger import ledger
 from dsv4recipe.plan.model import Plan
+from dsv4recipe.plan.provenance import claimed, in_words
 from dsv4recipe.units import counted, human_size
 from dsv4recipe.version import VERSION
 
@@ -16,14 +17,17 @@ _HUB = "https://huggingface.co"
 
 def card(plan: Plan, library: str, recipe_text: str, files: Collection[str] = ()) -> str:
     """README.md of the bundle, which has `files` beside it. Says nothing that was not computed or measured."""
-    recipe, source = plan.recipe, plan.source
-    link = next((name for name in ("LICENSE", "LICENSE.txt") if name in files), f"{_HUB}/{source.model}")
+    recipe, origin = plan.recipe, plan.source.origin or {}
+    model, _ = claimed(plan.source)
+    base = {"base_model": origin["model"]} if origin else {}
+    base |= {"base_model_relation": "quantized"} if model else {}
+    of = origin.get("model", recipe["source"]["model"])
+    link = next((name for name in ("LICENSE", "LICENSE.txt") if name in files), f"{_HUB}/{of}")
     front = front_matter(
-        license_fields(recipe["license"], link)
+        license_fields(origin.get("license", recipe["license"]), link)
         | {
             "library_name": library,
-            "base_model": source.model,
-            "base_model_relation": "quantized",
+            **base,
             "pipeline_tag": "text-generation",
             "tags": [library, "quantized", "dsv4recipe", recipe["name"]],
         }
@@ -33,16 +37,15 @@ def card(plan: Plan, library: str, recipe_text: str, files: Collection[str] = ()
         f"| {row.bits_per_weight:.3f} |"
         for row in ledger(plan.modules)
     ]
-    revision = f" at revision `{source.revision}`" if source.revision else ""
     return "\n".join(
         [
             front,
             "",
-            f"# {source.model.rsplit('/', 1)[-1]}: {recipe['name']}",
+            f"# {model.rsplit('/', 1)[-1]}: {recipe['name']}" if model else f"# {recipe['name']}",
             "",
             recipe["summary"],
             "",
-            f"* Source: [{source.model}]({_HUB}/{source.model}){revision}.",
+            f"* Source: {in_words(plan)}",
             f"* Runtime: {plan.target['runtime']}; experts {plan.target['experts']}; MTP {plan.target['mtp']}.",
             f"* Tensors: {human_size(plan.tensor_bytes)}, {plan.bits_per_weight} bits per weight, in "
             f"{counted(len(plan.shards), 'shard')} (computed before the build, and exactly what the files hold).",

@@ -15,7 +15,6 @@ from dsv4recipe.builder.resumable import kept_bytes
 from dsv4recipe.builder.tasks import task_digest
 from dsv4recipe.bundle.manifest import NAME, PLAN_NAME, manifest_text
 from dsv4recipe.checkpoint.graph import Checkpoint
-from dsv4recipe.checkpoint.source import Origin
 from dsv4recipe.errors import Problems, RecipeError, Where
 from dsv4recipe.files import disk
 from dsv4recipe.headers.safe_path import path_problem
@@ -124,11 +123,11 @@ def check_source(plan: Plan, checkpoint: Checkpoint) -> None:
     the bundle's own header holds it."""
     problems = Problems()
     root = Where(checkpoint.folder.place)
-    origin = checkpoint.folder.source.origin
-    pinned = Origin(plan.source.model, plan.source.revision)
-    if origin and pinned.commit and origin != pinned:
-        which = (f"planned for {pinned.repo} at {pinned.commit}", f"found {origin.repo} at {origin.commit}")
-        hint = f"--source hf://{pinned.repo}@{pinned.commit}, or make the plan again"
+    origin = checkpoint.folder.origin
+    repo, commit = plan.source.model, plan.source.revision
+    if origin and commit and origin.commit and (origin.repo, origin.commit) != (repo, commit):
+        which = (f"planned for {repo} at {commit}", f"found {origin.repo} at {origin.commit}")
+        hint = f"--source hf://{repo}@{commit}, or make the plan again"
         problems.error("B002", "this is another commit than the plan was made for", root, hint, which)
     found = [
         ("config.json", plan.source.config_digest, checkpoint.folder.config_digest),

@@ -15,6 +15,7 @@ from dsv4recipe.files.arena import Arena
 from dsv4recipe.files.readback import DamagedError, ReadBack, Span, Written, span
 from dsv4recipe.files.sources import Reader, read_span
 from dsv4recipe.formats.encode import BadValue, NotExact
+from dsv4recipe.formats.indices import first_outside
 from dsv4recipe.guidance.encode import encode_guided
 from dsv4recipe.importance.model import Guide
 from dsv4recipe.plan.pieces import Piece
@@ -182,7 +183,7 @@ def encode_piece(
     """The bytes of a piece, in memory of the arena that this call takes back first.
 
     Raises RecipeError naming tensor, row and column: B020 for a value that cannot be encoded, B021 for a group that an
-    exact format cannot hold; K003 for a damaged activation record.
+    exact format cannot hold, B022 for a number of something that is not there; K003 for a damaged activation record.
     """
 
     def read(where: SourceSpan) -> np.ndarray:
@@ -192,6 +193,8 @@ def encode_piece(
 
     arena.begin()
     weight, scale = read(piece.weight), None if piece.scale is None else read(piece.scale)
+    if piece.below:
+        _check_indices(piece, weight)
     try:
         return encode_guided(piece, weight, scale, importance, lambda where: read_span(sources, where), arena.empty)
     except BadValue as bad:
@@ -200,6 +203,21 @@ def encode_piece(
         raise RecipeError(code, message, Where(piece.weight.file, subject=piece.tensor), hint) from None
 
 
+def _check_indices(piece: Piece, weight: np.ndarray) -> None:
+    position, value = first_outside(weight, piece.source.dtype, piece.below)
+    if position >= 0:
+        row, column = divmod(position, piece.source.shape[-1])
+        message = (
+            f"{piece.tensor}: row {piece.first_row + row}, column {column} holds {value}, and there are "
+            f"{piece.below:,} of what it numbers (0 to {piece.below - 1:,})"
+        )
+        raise RecipeError("B022", message, Where(piece.weight.file, subject=piece.tensor), _NUMBERED)
+
+
+_NUMBERED = (
+    "a runtime would read memory that is not the model's. If experts were pruned, the table must be renumbered as the "
+    "experts were; else the file is damaged: download it again"
+)
 _DAMAGED = "the checkpoint is damaged or not what its headers say: download this file again"
 _INEXACT = (
     "5 bits, group size 32 and bfloat16 scales hold any FP4 source exactly; or take `fit: mse`, exact where it can"

@@ -12,11 +12,11 @@ from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.files import disk
 from dsv4recipe.headers.strict_json import TooLargeError
 from dsv4recipe.plan.canonical import dump_plan
+from dsv4recipe.plan.companions import side_input
 from dsv4recipe.plan.containers import container_of
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.show import data_text
-from dsv4recipe.runtimes import SideInput, get
-from dsv4recipe.runtimes.common.target import Placed
+from dsv4recipe.runtimes import get
 
 SMALL = 64 << 20
 """A side file of a source is read whole only up to this size."""
@@ -29,18 +29,7 @@ def side_files(plan: Plan, checkpoint: Checkpoint) -> dict[str, bytes]:
         return {PLAN_NAME: dump_plan(plan).encode()}
     target = get(plan.target["runtime"], plan.source.family)
     source = checkpoint.folder.source
-    files = tuple(name for name in source.tree() if not name.endswith((".safetensors", ".index.json")))
-    side = SideInput(
-        recipe_name=plan.recipe["name"],
-        model=plan.source.model,
-        config=checkpoint.config,
-        quantization=plan.overrides,
-        modules=[Placed(m.role, m.projection, m.block, m.layer, m.source, m.format) for m in plan.modules],
-        files=files,
-        texts={name: _read(source, name).decode("utf-8", "replace") for name in files if name.endswith(".json")},
-        experts=plan.target["experts"],
-        mtp=plan.target["mtp"],
-    )
+    side = side_input(plan, checkpoint)
     recipe_text = data_text(plan.recipe)
     made = {
         file.name: _read(source, file.copy_of) if file.copy_of else file.content for file in target.side_files(side)

@@ -13,6 +13,7 @@ from dsv4recipe.plan.canonical import plan_data
 from dsv4recipe.plan.containers import container_of
 from dsv4recipe.plan.gguf_file import SUFFIX as GGUF_SUFFIX
 from dsv4recipe.plan.model import Plan
+from dsv4recipe.plan.provenance import claimed
 from dsv4recipe.plan.shards import shard_modules, stored_tensors
 from dsv4recipe.version import VERSION
 
@@ -50,15 +51,17 @@ def index_text(plan: Plan) -> str:
 
 
 def manifest_text(plan: Plan, files: Mapping[str, tuple[int, str]], encoders: str) -> str:
-    """The commit point of a bundle: plan, recipe, tool and encoder versions, size and sha256 of every other file."""
+    """The commit point of a bundle: plan, recipe, tool and encoder versions, size and sha256 of every other file. Model
+    and revision are "" where the origin of the source is not known."""
+    model, revision = claimed(plan.source)
     data: dict[str, Any] = {
         "format_version": 1,
         "tool": {"name": "dsv4recipe", "version": VERSION, "encoders": encoders},
         "plan": plan.digest,
         "recipe": dict(plan.recipe),
         "source": {
-            "model": plan.source.model,
-            "revision": plan.source.revision,
+            "model": model,
+            "revision": revision,
             "config_digest": plan.source.config_digest,
             "header_digest": plan.source.header_digest,
         },

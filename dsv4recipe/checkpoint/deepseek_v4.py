@@ -53,7 +53,7 @@ _INDEXER = (
     *shared.INDEX_QUERIES,
 )
 
-_HASH_TABLE = (Row("ffn.gate.tid2eid", "int", lambda d, n: (d.vocab, d.topk), "hash-table"),)
+_HASH_TABLE = (Row("ffn.gate.tid2eid", "int", lambda d, n: (d.vocab, d.topk), "hash-table", indexes="routed experts"),)
 
 _HC_HEAD = (
     Row("hc_head_base", "f32", lambda d, n: (d.hc,), "hyper-connection"),

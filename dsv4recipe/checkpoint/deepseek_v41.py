@@ -78,4 +78,5 @@ DEEPSEEK_V41 = Family(
         *shared.in_stages(shared.on(shared.last_stage, (shared.NORM,))),
         *shared.VISION,
     ),
+    nested=True,
 )

@@ -98,6 +98,18 @@ def text_section(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return section if isinstance(section, dict) else config
 
 
+def flat(config: Mapping[str, Any], model_type: str) -> dict[str, Any]:
+    """A config.json whose `text_config` stands at the top, as the runtimes of a model without images read it. What both
+    sections say, `text_config` says of the language model; `model_type` is what the result says of itself."""
+    section = config.get("text_config")
+    if not isinstance(section, dict):
+        return dict(config)
+    outer = {key: value for key, value in config.items() if key != "text_config"}
+    own = ("model_type", "architectures", "quantization_config")
+    inner = {k: v for k, v in section.items() if v is not None and (k not in own or k not in outer)}
+    return {**outer, **inner, "model_type": model_type}
+
+
 @dataclass(slots=True)
 class ConfigReader:
     """Reads numbers from a section of config.json within bounds, collecting what is missing or absurd (C010)."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from dsv4recipe.checkpoint.dims import Dims, layer_sets
+from dsv4recipe.checkpoint.dims import Dims, flat, layer_sets
 from dsv4recipe.formats.base import Stored
 
 Shape = Callable[[Dims, int], tuple[int, ...]]
@@ -26,7 +26,8 @@ def everywhere(dims: Dims, layer: int) -> bool:  # noqa: ARG001 - one signature 
 class Row:
     """One tensor pattern. `stored` is how releases store it today (synthetic checkpoints follow it); a real
     checkpoint's headers decide. `shape` is the logical shape, `on` tells on which layers the tensor exists. `block` is
-    "main", "mtp" or "vision"; `tile` the FP8 scale tile where it is not the config's."""
+    "main", "mtp" or "vision"; `tile` the FP8 scale tile where it is not the config's. `indexes` says what the values of
+    an integer tensor number: "" where they number nothing."""
 
     pattern: str
     stored: Stored
@@ -36,6 +37,11 @@ class Row:
     on: Condition = everywhere
     block: str = "main"
     tile: tuple[int, ...] = ()
+    indexes: str = ""
+
+
+INDEXED: Mapping[str, Callable[[Dims, str], int]] = {"routed experts": lambda d, block: d.experts_in(block)}
+"""How many there are of what integers number, by `Row.indexes`, in the layers of a block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,11 @@ class Slot:
         """The name without `.weight`, with `{E}` for the expert: "layers.3.ffn.experts.{E}.w1"."""
         pattern = self.row.pattern.removesuffix(".weight")
         return pattern if self.number is None else pattern.replace("{N}", str(self.number))
+
+    def below(self, dims: Dims) -> int:
+        """What every value of an integer tensor that indexes something must be below; 0 where it indexes nothing."""
+        counted = INDEXED.get(self.row.indexes)
+        return counted(dims, self.block) if counted else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +103,12 @@ _SECTIONS = {
 @dataclass(frozen=True)
 class Family:
     """A family: how it reads config.json (`dims_of`) and its rows. `layer_sets` resolves the named layer sets of
-    recipes."""
+    recipes. `nested` says that its config.json describes the language model in `text_config`."""
 
     name: str
     dims_of: Callable[[Mapping[str, Any], str], Dims]
     rows: tuple[Row, ...]
+    nested: bool = False
 
     @cached_property
     def by_pattern(self) -> dict[str, Row]:
@@ -110,6 +122,10 @@ class Family:
             head, numbered, _ = row.pattern.partition(".{N}.")
             found[head if numbered else ""].append(row)
         return found
+
+    def config_of(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """A config.json as this family's releases have it: a wrapper around a flat one is taken off."""
+        return dict(config) if self.nested else flat(config, self.name)
 
     def layer_sets(self, dims: Dims) -> dict[str, frozenset[int]]:
         return layer_sets(dims)

@@ -15,10 +15,10 @@ from typing import Any
 
 from dsv4recipe.checkpoint.folder_check import check_names, check_weight_map
 from dsv4recipe.checkpoint.listing import INDEX, Listing, list_shards
-from dsv4recipe.checkpoint.source import FolderSource, Source, open_source
+from dsv4recipe.checkpoint.source import FolderSource, Origin, Source, open_source
 from dsv4recipe.errors import Problems, RecipeError, Where
 from dsv4recipe.headers.safetensors import Header, TensorEntry
-from dsv4recipe.headers.strict_json import object_from
+from dsv4recipe.headers.strict_json import TooLargeError, object_from, reason
 from dsv4recipe.hub.address import SCHEME
 from dsv4recipe.hub.error import HubError
 
@@ -32,7 +32,8 @@ class Folder:
     """A checkpoint: its config.json and the headers of its files, sorted by name.
 
     `config_digest` is the sha256 of the bytes of config.json, `header_digest` that of the sorted lines
-    "<file> <header digest>": it moves with any name, dtype, shape, offset or file name.
+    "<file> <header digest>": it moves with any name, dtype, shape, offset or file name. `origin` is the repository that
+    it is known to be: what the source knows, or what a user says.
     """
 
     source: Source
@@ -40,12 +41,34 @@ class Folder:
     config_digest: str
     files: tuple[Header, ...]
     documents: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    origin: Origin | None = None
+
+    def __post_init__(self) -> None:
+        if self.origin is None:
+            object.__setattr__(self, "origin", self.source.origin)
 
     def document(self, name: str) -> dict[str, Any]:
         """A JSON file beside the shards, read when it is asked for, if it is not among `documents`. Raises C063."""
         if name in self.documents:
             return self.documents[name]
         return object_from(lambda: self.source.small(name, MAX_DOCUMENT), name, "C063")[0]
+
+    def text(self, name: str) -> str:
+        """A small file beside the shards as text, read once. Raises RecipeError C063 where it cannot be."""
+        if name not in self._texts:
+            try:
+                self._texts[name] = self.source.small(name, MAX_DOCUMENT).decode("utf-8", "replace")
+            except TooLargeError:
+                message = f"{name} is larger than {MAX_DOCUMENT:,} bytes"
+                raise RecipeError("C063", message, Where(name), "is it the file of this checkpoint?") from None
+            except OSError as error:
+                message = f"{name} cannot be read: {reason(error)}"
+                raise RecipeError("C063", message, Where(name), "download this file again") from None
+        return self._texts[name]
+
+    @cached_property
+    def _texts(self) -> dict[str, str]:
+        return {}
 
     @property
     def place(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from dsv4recipe.checkpoint.deepseek_v41 import DEEPSEEK_V41
 from dsv4recipe.checkpoint.dims import Dims
 from dsv4recipe.checkpoint.family import Family, Slot
 from dsv4recipe.checkpoint.folder import Folder, open_folder
+from dsv4recipe.checkpoint.source import said_to_be
 from dsv4recipe.errors import Problems, RecipeError, Where
 from dsv4recipe.formats.base import SourceTensor, Stored
 from dsv4recipe.headers.safetensors import TensorEntry
@@ -27,11 +28,14 @@ from dsv4recipe.units import counted
 FAMILIES = (DEEPSEEK_V4, DEEPSEEK_V41)
 
 _PLAIN: dict[str, Stored] = {"BF16": "bf16", "F16": "f16", "F32": "f32", "I64": "int", "I32": "int", "U8": "int"}
+_TOO_NARROW = ("U8",)
+"""Integer dtypes in which no release and no runtime keeps a table of numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A logical tensor: a weight, decoded shape and storage, and where its bytes (and its scale's) lie."""
+    """A logical tensor: a weight, decoded shape and storage, and where its bytes (and its scale's) lie. Where its
+    values index something, each must be in [0, `below`)."""
 
     name: str
     slot: Slot
@@ -40,6 +44,7 @@ class Tensor:
     weight: TensorEntry
     scale_file: str
     scale: TensorEntry | None
+    below: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +93,10 @@ class Checkpoint:
             f"{counted(len(self.folder.files), 'file')}, {self.folder.bytes:,} bytes>"
         )
 
-    @property
+    @cached_property
     def config(self) -> dict[str, Any]:
-        return self.folder.config
+        """config.json as the family's releases have it; `folder.config` is the file as it is."""
+        return self.family.config_of(self.folder.config)
 
     @property
     def tensors(self) -> Iterator[Tensor]:
@@ -114,9 +120,10 @@ class Checkpoint:
 
 def detect_family(config: dict[str, Any], file: str) -> Family:
     """The family of a config.json by its `model_type`. Raises RecipeError C011 for any other."""
+    section = config.get("text_config")
     wanted = config.get("model_type")
     for family in FAMILIES:
-        if wanted == family.name:
+        if family.name in (wanted, section.get("model_type") if isinstance(section, dict) else None):
             return family
     known = ", ".join(family.name for family in FAMILIES)
     raise RecipeError(
@@ -154,7 +161,7 @@ def make_checkpoint(folder: Folder) -> Checkpoint:
     """
     config_file = f"{folder.place}/config.json"
     family = detect_family(folder.config, config_file)
-    dims = family.dims_of(folder.config, config_file)
+    dims = family.dims_of(family.config_of(folder.config), config_file)
     problems = _Listing(folder)
     entries = {entry.name: (header.file, entry) for header in folder.files for entry in header.tensors}
     grouped: dict[str, list[Tensor]] = {}
@@ -174,12 +181,17 @@ def make_checkpoint(folder: Folder) -> Checkpoint:
         if isinstance(source, str):
             problems.add("C024", expected.name, source)
             continue
+        if (source.stored == "int") != (expected.stored == "int") or source.dtype in _TOO_NARROW:
+            wanted = "whole numbers of 32 or 64 bits" if expected.stored == "int" else "real numbers"
+            problems.add("C024", expected.name, f"stored as {source.dtype}, where the model has {wanted}")
+            continue
         if source.shape != expected.shape:
             problems.add(
                 "C023", expected.name, f"shape {list(source.shape)}, the config calls for {list(expected.shape)}"
             )
             continue
-        tensor = Tensor(expected.name, expected.slot, source, found[0], found[1], scale_file, scale)
+        below = expected.slot.below(dims)
+        tensor = Tensor(expected.name, expected.slot, source, found[0], found[1], scale_file, scale, below)
         grouped.setdefault(expected.slot.stem, []).append(tensor)
     if len(entries) != seen_scales + sum(map(len, grouped.values())):
         _report_strangers(entries, family, dims, problems)
@@ -188,12 +200,16 @@ def make_checkpoint(folder: Folder) -> Checkpoint:
     return Checkpoint(folder, family, dims, groups)
 
 
-def open_checkpoint(path: str | Path) -> Checkpoint:
+def open_checkpoint(path: str | Path, base_model: str = "") -> Checkpoint:
     """Opens a checkpoint, a folder or hf://org/repo@revision: config.json, index and headers, validated; no weight.
 
-    Raises RecipeError with everything that is wrong, all at once.
+    `base_model` (ORG/NAME or ORG/NAME@COMMIT) says which repository a folder is, where nothing else tells. Raises
+    RecipeError with everything that is wrong, all at once, and C064 for a `base_model` that cannot be.
     """
-    return make_checkpoint(open_folder(path))
+    folder = open_folder(path)
+    if base_model:
+        folder = replace(folder, origin=said_to_be(folder.source.origin, base_model))
+    return make_checkpoint(folder)
 
 
 def _group(stem: str, members: list[Tensor], problems: _Listing) -> Group:

@@ -40,6 +40,10 @@ class HubSource:
     def origin(self) -> Origin:
         return Origin(self.repository.address.repo, self.repository.commit)
 
+    @property
+    def real(self) -> bool:
+        return True
+
     def names(self) -> Sequence[str]:
         return sorted({name.partition("/")[0] for name in self.repository.files})
 

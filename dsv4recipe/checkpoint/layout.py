@@ -50,6 +50,10 @@ class LayoutSource:
     origin: Origin | None = None
 
     @property
+    def real(self) -> bool:
+        return False
+
+    @property
     def place(self) -> str:
         return f"the layout of {self.release}"
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +22,12 @@ from dsv4recipe.paths import as_path, left_by_tools
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The repository and the commit (40 hexadecimal digits) that a source is known to be."""
+    """The repository and the commit (40 hexadecimal digits, or "") that a source is known to be. `by` says how: "hub"
+    (it was asked), "cache" (the folder is a snapshot in the hub's cache) or "user" (who runs the command says so)."""
 
     repo: str
     commit: str
+    by: str = "hub"
 
 
 class Source(Protocol):
@@ -53,6 +56,10 @@ class Source(Protocol):
     def headers(self, names: Sequence[str], named_by: str) -> Iterator[Header | RecipeError]:
         """The header of each safetensors file, in order, or what is wrong with it (C005, C040-C048)."""
 
+    @property
+    def real(self) -> bool:
+        """Whether the files are there; a layout has names and shapes only."""
+
     def read(self, name: str, start: int, end: int) -> bytes:
         """Bytes [start, end) of a file. Raises RecipeError or OSError."""
 
@@ -67,6 +74,10 @@ class FolderSource:
     @property
     def place(self) -> str:
         return str(self.root)
+
+    @property
+    def real(self) -> bool:
+        return True
 
     def names(self) -> Sequence[str]:
         return sorted(path.name for path in self.root.iterdir())
@@ -119,7 +130,43 @@ def open_source(place: str | Path) -> Source:
         what = "is a file, not a folder" if root.exists() else "does not exist"
         hint = "give the folder that holds config.json and the safetensors files, or hf://org/repo"
         raise RecipeError("C001", f"{root} {what}", Where(str(root)), hint)
-    return FolderSource(root)
+    return FolderSource(root, snapshot_origin(root))
+
+
+_SNAPSHOT = re.compile(r"models--(?P<org>[\w.-]+?)--(?P<name>[\w.-]+)")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def snapshot_origin(root: Path) -> Origin | None:
+    """The origin of models--ORG--NAME/snapshots/COMMIT, as the hub's cache calls its folders."""
+    *_, repo, snapshots, commit = ("", "", "", *root.absolute().parts)
+    found = _SNAPSHOT.fullmatch(repo)
+    if found is None or snapshots != "snapshots" or not _COMMIT.fullmatch(commit):
+        return None
+    return Origin(f"{found['org']}/{found['name']}", commit, "cache")
+
+
+def pinned(place: str, model: str, revision: str) -> str:
+    """A repository of the hub without a revision, with the one that a recipe pins for it; any other place as it is."""
+    address = parse_address(place)
+    if address is None or address.revision or address.repo != model or not revision:
+        return place
+    return f"{SCHEME}{model}@{revision}" if place.startswith(SCHEME) or not _is_here(place) else place
+
+
+def said_to_be(origin: Origin | None, base_model: str) -> Origin:
+    """The origin that whoever runs a command names, ORG/NAME or ORG/NAME@COMMIT. Raises RecipeError C064 for another
+    form, and where it is known to be another."""
+    address = parse_address(base_model)
+    if address is None or base_model.startswith(SCHEME):
+        message, hint = f"{base_model!r:.200} is no repository of the hub", "write ORG/NAME, or ORG/NAME@COMMIT"
+        raise RecipeError("C064", message, hint=hint)
+    if origin is not None and (
+        origin.repo != address.repo or (address.revision and origin.commit and origin.commit != address.revision)
+    ):
+        message = f"--base-model says {base_model}, the source is {origin.repo} at {origin.commit or 'no commit'}"
+        raise RecipeError("C064", message, hint="leave out --base-model: the origin of this source is known")
+    return origin or Origin(address.repo, address.revision, "user")
 
 
 def _is_here(place: str) -> bool:

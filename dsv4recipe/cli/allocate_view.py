@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from dsv4recipe.cli.output import console, table
+from dsv4recipe.cli.output import console
+from dsv4recipe.cli.tables import print_table
 from dsv4recipe.units import gigabytes, human_size
 
 
@@ -67,7 +68,7 @@ def _roles(rows: list[dict[str, Any]], base: str) -> None:
         )
         for row in rows
     ]
-    console().print(table(heads, body, right=tuple(range(1, 10))))
+    print_table(heads, body, tuple(range(1, 10)))
     click.echo(f"each pair: {base}, then the new recipe; error is Σ‖ŵ−w‖²/‖w‖² over modules, weighted by importance")
     click.echo()
 
@@ -90,7 +91,7 @@ def _curve(data: dict[str, Any]) -> None:
         for point in data["curve"]
     ]
     heads = ("tensor bytes", "GB / GiB", "bits/w", "error", "bound", "")
-    console().print(table(heads, rows, right=(0, 1, 2, 3, 4)))
+    print_table(heads, rows, range(5))
     click.echo("error is weighted by importance; bound is the least that any choice could have")
     base = data["base"]
     if base["error"] is not None:

@@ -46,17 +46,14 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON doc
 recipe_argument = click.argument("recipe", type=PathType(as_text=True), shell_complete=complete_recipe)
 
 
-def _importance(context: click.Context, _: click.Parameter, value: Any) -> Any:
-    return context.params.get("importance_file") if value is None else value
-
-
-def _calibration(context: click.Context, _: click.Parameter, value: Any) -> None:
-    if value is not None:
-        if context.params.get("importance_file") is not None:
-            raise click.UsageError(
-                "--importance and --calibration: an activation record serves as both, so name it alone"
-            )
+def _guide(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """One of --importance and --calibration, whichever is given, as `importance_file`."""
+    named = context.params.get("importance_file")
+    if value is not None and named is not None:
+        raise click.UsageError("--importance and --calibration: a record serves as both, so name it alone")
+    if not parameter.expose_value and value is not None:
         context.params["importance_file"] = value
+    return named if value is None else value
 
 
 def importance_option(command: F) -> F:
@@ -65,13 +62,13 @@ def importance_option(command: F) -> F:
         "--importance",
         "importance_file",
         type=PathType(),
-        callback=_importance,
+        callback=_guide,
         help="An imatrix (.dat or GGUF), for formats with `importance: file`.",
     )
     record = click.option(
         "--calibration",
         type=PathType(exists=True, file_okay=False),
-        callback=_calibration,
+        callback=_guide,
         expose_value=False,
         help="An activation record, for formats with `fit: gptq` or `importance: record`.",
     )
@@ -87,6 +84,11 @@ release_option = click.option(
     "--release",
     metavar="NAME",
     help="Instead of a checkpoint, the layout of a release: v4-flash (default: the one that the recipe pins).",
+)
+base_model_option = click.option(
+    "--base-model",
+    metavar="ORG/NAME[@COMMIT]",
+    help="Which repository SRC is, for card and manifest, where it does not tell by itself.",
 )
 source_option = click.option("--source", "source", required=True, type=source_type, help=SOURCE_HELP)
 force_option = click.option("--force", is_flag=True, help="Replace the file that is written to, whatever it holds.")

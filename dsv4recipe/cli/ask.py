@@ -57,7 +57,7 @@ def command(
     installed. The server runs the code of the runtime and of the bundle's own encoder: ask bundles that you trust.
     """
     from dsv4recipe.answers.questions import asked, load_questions, smoke_set
-    from dsv4recipe.answers.run import Settings, ask
+    from dsv4recipe.answers.run import Settings, ask_bundle
     from dsv4recipe.builder.interrupt import interruptible
     from dsv4recipe.cli.ask_view import AskView
     from dsv4recipe.cli.output import print_json
@@ -69,7 +69,7 @@ def command(
         put += smoke_set()
     settings = Settings(time_limit, max_tokens, thinking, port, log)
     with interruptible(), AskView(as_json) as view:
-        found = ask(bundle, put, runtime, python, settings, view.tell, view.stay if serve else None)
+        found = ask_bundle(bundle, put, runtime, python, settings, view.tell, view.stay if serve else None)
     if as_json:
         print_json(found.data())
     else:

@@ -8,6 +8,7 @@ import click
 
 from dsv4recipe.cli.arguments import (
     PathType,
+    base_model_option,
     importance_option,
     json_option,
     recipe_argument,
@@ -36,6 +37,7 @@ from dsv4recipe.cli.arguments import (
     help="Output of `sha256sum *.safetensors` in SRC: a file with other bytes is refused before any of it is used.",
 )
 @click.option("--headers-only", is_flag=True, help="Files of full size with holes for data, to try a loader on.")
+@base_model_option
 @importance_option
 @scratch_options
 @json_option
@@ -49,6 +51,7 @@ def command(
     locked: bool,
     sums: Path | None,
     headers_only: bool,
+    base_model: str | None,
     importance_file: Path | None,
     scratch: int | None,
     scratch_dir: Path | None,
@@ -66,7 +69,7 @@ def command(
     from dsv4recipe.cli.progress import watching
 
     made_by = engine_of(engine, scheduler, workers)
-    planner = Planner(source, importance_file)
+    planner = Planner(source, importance_file, base_model=base_model)
     plan = plan_to_build(recipe, planner, locked)
     if headers_only:
         from dsv4recipe.builder.hollow import build_headers

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from dsv4recipe.cli.output import table
 from dsv4recipe.cli.pace import Pace
 
 _ROWS = 16
@@ -41,4 +40,6 @@ def worker_table(pace: Pace, now: float) -> Any:
         return ""
     if len(rows) > _ROWS:
         rows = [*rows[:_ROWS], (f"and {len(rows) - _ROWS} more", "", "", "")]
+    from dsv4recipe.cli.tables import table
+
     return table(("worker", "shards", "rate", "at"), rows, right=(1, 2))

@@ -11,7 +11,6 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-RUNTIMES = ("all", "jang", "jang-strict", "mlx-lm", "mlx-vlm", "rapid-mlx", "vmlx")
 _RECIPES = (".yaml", ".yml")
 
 
@@ -41,7 +40,9 @@ def complete_rule(ctx: click.Context, param: click.Parameter, incomplete: str) -
 
 def complete_runtime(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
     """A runtime that `verify` can probe."""
-    return [CompletionItem(name) for name in RUNTIMES if name.startswith(incomplete)]
+    from dsv4recipe.runtimes import probes
+
+    return [CompletionItem(name) for name in sorted(("all", *probes())) if name.startswith(incomplete)]
 
 
 def _shipped(incomplete: str) -> list[CompletionItem]:

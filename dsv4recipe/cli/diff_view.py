@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from dsv4recipe.cli.output import console, table
+from dsv4recipe.cli.tables import print_table
 from dsv4recipe.plan.diff import Change, PlanDiff
 from dsv4recipe.plan.diff_groups import ROWS, merged, named
 from dsv4recipe.units import gigabytes
@@ -21,7 +21,7 @@ def print_diff(found: PlanDiff) -> None:
     largest = sorted(changes, key=lambda change: -abs(change.bytes_delta))[:ROWS]
     rows = [_row(change) for change in changes if change in largest]
     if rows:
-        console().print(table(("", "modules", "before", "after", "bytes"), rows, right=(4,)))
+        print_table(("", "modules", "before", "after", "bytes"), rows, (4,))
         _more(changes, ROWS, "groups of modules")
     for what, old, new in found.facts[:ROWS]:
         click.echo(f"~ {what}: {old or 'none'} → {new or 'none'}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from dsv4recipe.cli.output import console, table
+from dsv4recipe.cli.tables import print_table
 from dsv4recipe.errors import Where
 from dsv4recipe.plan.explain import Explanation
 from dsv4recipe.units import human_size
@@ -80,4 +80,4 @@ def _names(found: Explanation) -> None:
     for target, names in found.names.items():
         disks = dict.fromkeys(stem for _, stem in names.disk)
         rows.append((target, names.path or "not loaded", " or ".join(disks)))
-    console().print(table(("target", "module path", "on disk"), rows))
+    print_table(("target", "module path", "on disk"), rows)

@@ -15,7 +15,8 @@ from dsv4recipe.cli.arguments import json_option, source_type
 def command(path: str, as_json: bool) -> None:
     """Say what the checkpoint or bundle at PATH holds: a folder, or hf://org/repo@revision. Reads headers only."""
     from dsv4recipe import inspect
-    from dsv4recipe.cli.output import console, print_json, table
+    from dsv4recipe.cli.output import print_json
+    from dsv4recipe.cli.tables import print_table
     from dsv4recipe.units import counted, human_size
 
     found = inspect(path)
@@ -26,4 +27,4 @@ def command(path: str, as_json: bool) -> None:
     click.echo(f"{found['kind']} of family {found['family']}: {found['tensors']:,} tensors in {shards}")
     click.echo(human_size(found["bytes"]))
     rows = [(row["name"], f"{row['tensors']:,}", f"{row['bytes']:,}") for row in found["by"]]
-    console().print(table((found["grouped"], "tensors", "bytes"), rows, right=(1, 2)))
+    print_table((found["grouped"], "tensors", "bytes"), rows, (1, 2))

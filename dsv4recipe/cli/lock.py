@@ -8,6 +8,7 @@ import click
 
 from dsv4recipe.cli.arguments import (
     PathType,
+    base_model_option,
     force_option,
     importance_option,
     json_option,
@@ -21,6 +22,7 @@ from dsv4recipe.cli.arguments import (
 @source_option
 @click.option("-o", "--output", type=PathType(), help="The lock (default: RECIPE with .lock).")
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 and say what moved if the lock is stale.")
+@base_model_option
 @importance_option
 @force_option
 @json_option
@@ -29,6 +31,7 @@ def command(
     source: str,
     output: Path | None,
     check: bool,
+    base_model: str | None,
     importance_file: Path | None,
     force: bool,
     as_json: bool,
@@ -46,8 +49,8 @@ def command(
     path = output or lock_path(recipe)
     if not check:
         check_output(path, LOCK, force)
-    planner = Planner(source, importance_file)
-    checkpoint, importance = planner.checkpoint, planner.importance
+    planner = Planner(source, importance_file, base_model=base_model)
+    checkpoint, importance = planner.source_for(recipe), planner.importance
     if check:
         digest, word = held_to(recipe, checkpoint, path, importance).digest, "unchanged"
     else:

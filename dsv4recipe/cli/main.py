@@ -38,6 +38,7 @@ COMMANDS = {
     "build": "Build the bundle; run again, it continues.",
     "verify": "Prove a bundle.",
     "ask": "Put questions to a bundle through its runtime's own server.",
+    "push": "Upload a bundle to the hub, proven before and compared afterwards.",
     "runtimes": "List the runtimes that serve bundles, or install one.",
     "report": "Write a page to look at: sizes, heat maps, overrides, recipe.",
 }

@@ -8,6 +8,7 @@ import click
 
 from dsv4recipe.cli.arguments import (
     PathType,
+    base_model_option,
     fits_options,
     force_option,
     importance_option,
@@ -23,6 +24,7 @@ from dsv4recipe.cli.arguments import (
 @layout_option
 @release_option
 @click.option("-o", "--output", type=PathType(), help="Write the plan to a file; an older plan is replaced.")
+@base_model_option
 @importance_option
 @fits_options
 @click.option("--strict", is_flag=True, help="Refuse a plan that gets a warning or advice.")
@@ -33,6 +35,7 @@ def command(
     source: str | None,
     release: str | None,
     output: Path | None,
+    base_model: str | None,
     importance_file: Path | None,
     fits: str | None,
     context: int,
@@ -55,7 +58,7 @@ def command(
 
     if output is not None:
         check_output(output, PLAN, force)
-    planner = Planner(source, importance_file, release)
+    planner = Planner(source, importance_file, release, base_model)
     loaded = load_recipe(recipe)
     checkpoint = planner.checkpoint_for(loaded)
     plan = make_plan(loaded, checkpoint, importance=planner.importance)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import click
 
-from dsv4recipe.cli.output import console, table
-from dsv4recipe.plan.cautions import cautions
+from dsv4recipe.cli.tables import print_table
+from dsv4recipe.plan.cautions import cautions, rounded
 from dsv4recipe.plan.containers import container_of, placed
 from dsv4recipe.plan.ledger import ledger
 from dsv4recipe.plan.model import Plan, PlannedShard
+from dsv4recipe.plan.provenance import claimed
 from dsv4recipe.runtimes import get
 from dsv4recipe.units import counted, gigabytes, human_size
 
 
 def print_plan(plan: Plan) -> None:
     """Totals, ledger, overrides, what is dropped, digest."""
-    model = plan.source.model.rsplit("/", 1)[-1]
-    click.echo(f"{plan.recipe['name']} on {model} for {plan.target['runtime']}")
+    model, revision = claimed(plan.source)
+    if model:
+        what = f"on {model.rsplit('/', 1)[-1]}" + (f" at {revision[:12]}" if revision else "")
+    else:
+        what = f"(written for {plan.recipe['source']['model'].rsplit('/', 1)[-1]})"
+    click.echo(f"{plan.recipe['name']} {what} for {plan.target['runtime']}")
     click.echo(
         f"{plan.tensor_bytes:,} B   {gigabytes(plan.tensor_bytes)}   {plan.bits_per_weight:.3f} bits per weight   "
         f"{counted(len(plan.shards), 'shard')}"
@@ -37,9 +42,8 @@ def print_plan(plan: Plan) -> None:
         )
         for row in ledger(plan.modules)
     ]
-    console().print(
-        table(("role", "format", "modules", "tensors", "bytes", "GiB", "bits/w"), rows, right=(2, 3, 4, 5, 6))
-    )
+    columns = ("role", "format", "modules", "tensors", "bytes", "GiB", "bits/w")
+    print_table(columns, rows, range(2, 7), optional=("tensors", "modules", "GiB"))
     click.echo()
     top = {name: plan.overrides[name] for name in ("bits", "group_size", "mode") if name in plan.overrides}
     if top:
@@ -54,6 +58,8 @@ def print_plan(plan: Plan) -> None:
         click.echo(f"sidecar {name}: {human_size(size)} of signs and codebooks")
     for who, count in plan.dropped.items():
         click.echo(f"dropped by {who}: {count:,} tensors")
+    for dtype, count, before in rounded(plan):
+        click.echo(f"not exact: {count:,} tensors are kept as {dtype}, and the source has them in {before}")
     for caution in cautions(plan):
         click.echo(caution.render())
     click.echo(f"plan {plan.digest}")

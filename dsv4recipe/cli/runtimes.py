@@ -20,7 +20,8 @@ def list_(as_json: bool) -> None:
     """List every runtime with a server: where it was found, its versions, and whether they are known to work."""
     from dsv4recipe.answers.environments import environments
     from dsv4recipe.answers.servers import servers
-    from dsv4recipe.cli.output import console, print_json, table
+    from dsv4recipe.cli.output import print_json
+    from dsv4recipe.cli.tables import print_table
 
     rows, data = [], []
     for server in servers().values():
@@ -44,7 +45,7 @@ def list_(as_json: bool) -> None:
         known = {name: dict(server.environment.tested) for name, server in servers().items()}
         print_json({"format_version": 1, "environments": data, "tested": known})
         return
-    console().print(table(("runtime", "versions", "server", "where"), rows))
+    print_table(("runtime", "versions", "server", "where"), rows)
 
 
 @command.command("install")

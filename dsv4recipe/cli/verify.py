@@ -16,6 +16,7 @@ from dsv4recipe.cli.arguments import (
     source_type,
 )
 from dsv4recipe.cli.complete import complete_runtime
+from dsv4recipe.runtimes import probes
 
 FAILED = 3
 _PATH = PathType()
@@ -32,8 +33,7 @@ _PATH = PathType()
 @click.option(
     "--runtime",
     shell_complete=complete_runtime,
-    help="Load and run it in an installed runtime: jang-strict, jang, vmlx, mlx-vlm, rapid-mlx, mlx-lm; or all, every "
-    "one that the bundle is for.",
+    help=f"Load and run it in an installed runtime: {', '.join(probes())}; or all, every one that the bundle is for.",
 )
 @click.option(
     "--runtime-python", multiple=True, metavar="[NAME=]PATH", help="The interpreter that has the runtime; repeatable."

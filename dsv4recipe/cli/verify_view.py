@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from dsv4recipe.cli.output import console, table
+from dsv4recipe.cli.tables import print_table
 from dsv4recipe.verifier.contract.replay.outlook import LOADS, REFUSED, SEES, Outlook
 from dsv4recipe.verifier.result import Verification
 
@@ -39,7 +39,7 @@ def _loaders(outlooks: tuple[Outlook, ...]) -> None:
         (f"{each.loader} {each.version}".rstrip(), each.verdict, SEES[each.verdict], _why(each)) for each in outlooks
     ]
     click.echo("")
-    console().print(table(("loader (replayed, not run)", "verdict", "what you would see", "why"), rows))
+    print_table(("loader (replayed, not run)", "verdict", "what you would see", "why"), rows, optional=("why",))
     click.echo("")
 
 
@@ -61,7 +61,7 @@ def _numbers(roles: tuple[dict[str, Any], ...]) -> None:
         rows.append((role["role"], role["format"], f"{role['tensors']:,}", f"{role['weights']:,}", *values, expected))
     columns = ("role", "format", "tensors", "weights", "rel RMSE", "worst", "max error", "expected")
     click.echo("")
-    console().print(table(columns, rows, right=(2, 3, 4, 5, 6)))
+    print_table(columns, rows, range(2, 7), optional=("tensors", "max error", "weights"))
     click.echo("")
 
 

@@ -143,7 +143,7 @@ class Format(ABC):
         """`spec()` without parameters that a reader of the recipe does not need, for a target of this half type."""
         return self.spec()
 
-    def as_action(self, source: SourceTensor, half: str) -> Format | str:  # noqa: ARG002
+    def as_action(self, as_source: str) -> Format | str:  # noqa: ARG002
         """What a rule of a recipe does to get this format: the format itself, or a word of `keep`."""
         return self
 

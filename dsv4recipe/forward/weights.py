@@ -125,7 +125,7 @@ class PlannedWeights:
         fmt, member = module.format, group.members[number]
         name = member.name
         spans = row_spans(member, first, last)[1:]
-        piece = Piece(name, first, source, fmt, *spans, (), beside(module, number, self._groups))
+        piece = Piece(name, first, source, fmt, *spans, (), beside=beside(module, number, self._groups))
         try:
             arrays = encode_guided(piece, weight, scale, self.importance, lambda span: _raw(self.exact.source, span))
             return decode_parts(fmt, source, arrays)

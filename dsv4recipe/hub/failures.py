@@ -119,6 +119,12 @@ def _answered(response: Response, where: Where, doing: str) -> HubError:
     if status in (401, 403):
         message = f"the hub refuses the token of this machine ({status}) while {doing}"
         return HubError("H004", message, where, "`hf auth login` again, or unset HF_TOKEN")
+    if status in (409, 412):
+        message = f"the repository changed meanwhile ({status}) while {doing}"
+        return HubError("H013", message, where, "look at its history, then run the same command again")
+    if status == 413:
+        message = f"the hub takes no file of this size, or no more of this account (413), while {doing}"
+        return HubError("H014", message, where, "look at the account's storage; a smaller target.shard-size may help")
     if status == 429:
         message = f"the hub throttles this machine (429) while {doing}"
         return HubError("H009", message, where, "wait some minutes, then run the same command again")

@@ -60,7 +60,7 @@ def _content(plan: Plan) -> dict[str, Any]:
     return weighed | {
         "format_version": FORMAT_VERSION,
         "recipe": dict(plan.recipe),
-        "source": {name: getattr(plan.source, name) for name in PlannedSource.__slots__},
+        "source": _source_data(plan.source),
         "target": dict(plan.target),
         "modules": [_module_data(module) for module in plan.modules],
         "shards": [
@@ -83,6 +83,11 @@ def _content(plan: Plan) -> dict[str, Any]:
             "by": [row.data() for row in ledger(plan.modules)],
         },
     }
+
+
+def _source_data(source: PlannedSource) -> dict[str, Any]:
+    found = {name: getattr(source, name) for name in PlannedSource.__slots__ if name != "origin"}
+    return found if source.origin is None else found | {"origin": dict(source.origin)}
 
 
 def _module_data(module: PlannedModule) -> dict[str, Any]:

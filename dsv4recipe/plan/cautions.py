@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from dsv4recipe.errors import Diagnostic
+from dsv4recipe.formats import Keep
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.runtimes import get
 from dsv4recipe.runtimes.common.gguf_engine import verdicts
@@ -19,3 +21,13 @@ def cautions(plan: Plan) -> Iterator[Diagnostic]:
     for verdict in verdicts(target.engine, plan.target["backends"], routed):
         if verdict.runs:
             yield Diagnostic("T038", f"{target.name}: {verdict.words}", severity="warning", notes=(verdict.where,))
+
+
+def rounded(plan: Plan) -> Iterator[tuple[str, int, str]]:
+    """(dtype, source tensors, their dtype) of what is kept as numbers of another type that does not hold them all."""
+    found: Counter[tuple[str, str]] = Counter()
+    for module in plan.modules:
+        if isinstance(module.format, Keep) and not module.lossless:
+            found[module.format.dtype, module.source.stored.upper()] += max(1, module.experts)
+    for (dtype, before), count in sorted(found.items()):
+        yield dtype, count, before

@@ -13,10 +13,13 @@ from typing import Any
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.plan.gguf_file import gguf_header, pack_file, place_in_file
 from dsv4recipe.plan.model import Plan, PlannedModule, PlannedShard
+from dsv4recipe.plan.provenance import claimed
 from dsv4recipe.plan.shards import PlacedTensor, pack_shards, place, shard_header, shard_modules
 from dsv4recipe.runtimes import Target, get
 
 Modules = Sequence[PlannedModule]
+Known = tuple[str, str]
+"""Repository and commit that the source is known to be; ("", "") where it is not."""
 
 
 @dataclass(frozen=True)
@@ -24,20 +27,20 @@ class Container:
     """`pack` cuts all modules of a recipe (as data) into files; `header` gives the bytes at the front of a file,
     `place` its tensors with their absolute offsets. `one_file` says that the bundle is a file and not a folder."""
 
-    pack: Callable[[Mapping[str, Any], Modules, int, Checkpoint, Target], tuple[PlannedShard, ...]]
-    header: Callable[[Mapping[str, Any], Modules, Checkpoint], bytes]
+    pack: Callable[[Mapping[str, Any], Known, Modules, int, Checkpoint, Target], tuple[PlannedShard, ...]]
+    header: Callable[[Mapping[str, Any], Known, Modules, Checkpoint], bytes]
     place: Callable[[Modules, PlannedShard], Iterator[PlacedTensor]]
     one_file: bool
 
 
 SAFETENSORS = Container(
-    pack=lambda recipe, modules, size, checkpoint, target: pack_shards(modules, size),
-    header=lambda recipe, modules, checkpoint: shard_header(modules),
+    pack=lambda recipe, known, modules, size, checkpoint, target: pack_shards(modules, size),
+    header=lambda recipe, known, modules, checkpoint: shard_header(modules),
     place=lambda modules, shard: place(modules, shard.file_bytes - shard.tensor_bytes),
     one_file=False,
 )
 GGUF = Container(
-    pack=lambda recipe, modules, size, checkpoint, target: pack_file(recipe, modules, checkpoint, target),
+    pack=lambda recipe, known, modules, size, checkpoint, target: pack_file(recipe, known, modules, checkpoint, target),
     header=gguf_header,
     place=place_in_file,
     one_file=True,
@@ -52,7 +55,7 @@ def container_of(plan: Plan) -> Container:
 
 def header_of(plan: Plan, shard: PlannedShard, checkpoint: Checkpoint) -> bytes:
     """The bytes at the front of a file of the plan."""
-    return container_of(plan).header(plan.recipe, shard_modules(shard, plan.by_disk), checkpoint)
+    return container_of(plan).header(plan.recipe, claimed(plan.source), shard_modules(shard, plan.by_disk), checkpoint)
 
 
 def placed(plan: Plan, shard: PlannedShard) -> tuple[PlacedTensor, ...]:

@@ -112,13 +112,13 @@ def _rules(plan: Plan, checkpoint: Checkpoint) -> list[Rule]:
     """Exceptions of each role first, then one rule per action for the roles as a whole."""
     formats = {module.sources: module.format.assumed() for module in plan.modules}
     by_role: dict[str, list[tuple[Group, object]]] = defaultdict(list)
+    target = get(plan.target["runtime"], plan.source.family)
     for group in checkpoint.groups:
         if group.slot.block == "mtp" and plan.target["mtp"] == "drop":
             continue
         fmt = formats.get(group.names)
-        by_role[group.slot.row.role].append(
-            (group, "drop" if fmt is None else fmt.as_action(group.source, plan.target["half"]))
-        )
+        kept_as = target.kept(group.source, group.slot.row.role, plan.target["half"])
+        by_role[group.slot.row.role].append((group, "drop" if fmt is None else fmt.as_action(kept_as)))
     return rules_for(by_role, checkpoint.family.layer_sets(checkpoint.dims))
 
 

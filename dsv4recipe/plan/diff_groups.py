@@ -11,7 +11,7 @@ from dsv4recipe.plan.diff import Change
 ROWS = 16
 """How many groups and facts a person is shown, largest byte delta first; `--json` has all of them."""
 
-_LAYERS = re.compile(r"\{([\d,-]+)\}")
+_LISTS = re.compile(r"\{([\w,-]+)\}")
 
 
 def merged(changes: Iterable[Change]) -> list[Change]:
@@ -42,5 +42,5 @@ def _short(match: re.Match[str]) -> str:
 
 
 def named(change: Change) -> str:
-    """The pattern with its count: `model.layers.{0-42}.mlp.switch_mlp.gate_proj ×43`; long layer lists are cut."""
-    return _LAYERS.sub(_short, change.pattern) + (f" ×{change.count}" if change.count > 1 else "")
+    """The pattern with its count: `model.layers.{0-42}.mlp.switch_mlp.gate_proj ×43`; long lists are cut."""
+    return _LISTS.sub(_short, change.pattern) + (f" ×{change.count}" if change.count > 1 else "")

@@ -23,8 +23,11 @@ from dsv4recipe.runtimes.common.gguf_metadata import architecture_pairs, general
 SUFFIX = ".gguf"
 
 
-def gguf_pairs(recipe: Mapping[str, Any], modules: Sequence[PlannedModule], checkpoint: Checkpoint) -> tuple[Pair, ...]:
-    """The key/values of the file. One of prediction stages has no tokenizer: it stands beside a main file.
+def gguf_pairs(
+    recipe: Mapping[str, Any], origin: tuple[str, str], modules: Sequence[PlannedModule], checkpoint: Checkpoint
+) -> tuple[Pair, ...]:
+    """The key/values of the file. One of prediction stages has no tokenizer: it stands beside a main file. `origin` is
+    the repository and commit that the source is known to be.
 
     Raises RecipeError T030 and T031 for a config.json or tokenizer.json that lacks what a GGUF must say.
     """
@@ -35,19 +38,25 @@ def gguf_pairs(recipe: Mapping[str, Any], modules: Sequence[PlannedModule], chec
     commonest = max(weights, key=lambda name: (weights[name], name))
     config = checkpoint.config
     tokenizer = () if stages else tokenizer_pairs(checkpoint.folder.document("tokenizer.json"), config)
-    return (*general_pairs(recipe, commonest), *architecture_pairs(config, checkpoint.dims, stages), *tokenizer)
+    return (*general_pairs(recipe, origin, commonest), *architecture_pairs(config, checkpoint.dims, stages), *tokenizer)
 
 
-def gguf_header(recipe: Mapping[str, Any], modules: Sequence[PlannedModule], checkpoint: Checkpoint) -> bytes:
+def gguf_header(
+    recipe: Mapping[str, Any], origin: tuple[str, str], modules: Sequence[PlannedModule], checkpoint: Checkpoint
+) -> bytes:
     """The file's header, padded."""
-    return _header(gguf_pairs(recipe, modules, checkpoint), modules)
+    return _header(gguf_pairs(recipe, origin, modules, checkpoint), modules)
 
 
 def pack_file(
-    recipe: Mapping[str, Any], modules: Sequence[PlannedModule], checkpoint: Checkpoint, target: Target
+    recipe: Mapping[str, Any],
+    origin: tuple[str, str],
+    modules: Sequence[PlannedModule],
+    checkpoint: Checkpoint,
+    target: Target,
 ) -> tuple[PlannedShard, ...]:
     """The one file of all modules. Raises RecipeError T037 for a model that the engine would refuse."""
-    pairs = gguf_pairs(recipe, modules, checkpoint)
+    pairs = gguf_pairs(recipe, origin, modules, checkpoint)
     problems = Problems()
     if target.engine is not None:
         values = {pair.key: pair.value for pair in pairs}

@@ -16,6 +16,7 @@ from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.headers.strict_json import parse_json
 from dsv4recipe.plan.canonical import canonical_json
 from dsv4recipe.plan.model import Plan
+from dsv4recipe.plan.provenance import claimed
 from dsv4recipe.version import VERSION
 
 LOCK_VERSION = 1
@@ -27,14 +28,15 @@ def lock_text(plan: Plan, checkpoint: Checkpoint, parents: Sequence[tuple[str, s
     """recipe.lock. `parents` are (reference as written, digest of its content), nearest first; `encoders` is the
     version of the encoders, which decides bytes."""
     source = plan.source
+    model, revision = claimed(plan.source)
     data: dict[str, Any] = {
         "lock": LOCK_VERSION,
         "plan": plan.digest,
         "recipe": dict(plan.recipe),
         "parents": [{"extends": reference, "sha256": digest} for reference, digest in parents],
         "source": {
-            "model": source.model,
-            "revision": source.revision,
+            "model": model,
+            "revision": revision,
             "family": source.family,
             "config": source.config_digest,
             "files": {

@@ -1,4 +1,4 @@
-"""Floor 3, plan. `make_plan`: recipe + checkpoint → plan. Pure."""
+"""Floor 3, plan. `make_plan`: recipe + checkpoint → plan. Reads the small files beside the shards, no weight."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from dsv4recipe.checkpoint.releases import RELEASES, release_model
 from dsv4recipe.errors import Problems, RecipeError
 from dsv4recipe.formats import Part
 from dsv4recipe.importance.planned import PlannedImportance
+from dsv4recipe.plan.companions import check_companions
 from dsv4recipe.plan.containers import CONTAINERS
 from dsv4recipe.plan.model import Plan, PlannedModule, PlannedSource
 from dsv4recipe.plan.overrides import quantization
+from dsv4recipe.plan.provenance import check_pin, claimed, origin_of
 from dsv4recipe.plan.resolve import resolve
 from dsv4recipe.plan.weighed import check_importance
 from dsv4recipe.recipe.model import Recipe
 from dsv4recipe.recipe.show import recipe_data
 from dsv4recipe.runtimes import Claim, Target, get
 from dsv4recipe.runtimes.common.gguf_legality import check_engine
-from dsv4recipe.runtimes.common.legality import check_claims, check_family, check_layout, check_source
+from dsv4recipe.runtimes.common.legality import check_claims, check_dropped, check_family, check_layout, check_source
 
 if TYPE_CHECKING:  # numpy, which no plan without a file needs
     from dsv4recipe.importance.model import Guide
@@ -32,7 +34,8 @@ def make_plan(recipe: Recipe, checkpoint: Checkpoint, importance: Guide | Planne
     file for formats that ask for one, or what an earlier plan kept of it.
 
     Raises RecipeError with every problem at once: unknown runtime (T001), a target that cannot take the recipe (T0xx),
-    tensors claimed by no rule, rules that match nothing (P0xx), an importance file that does not serve (I01x).
+    side files that the bundle needs and the source lacks (T02x), tensors claimed by no rule, rules that match nothing,
+    another commit than is pinned (P0xx), an importance file that does not serve (I01x).
     """
     family = checkpoint.family.name
     problems = Problems()
@@ -42,45 +45,54 @@ def make_plan(recipe: Recipe, checkpoint: Checkpoint, importance: Guide | Planne
     except RecipeError as error:
         raise RecipeError.of((*problems.errors, *error.diagnostics)) from None
     problems.raise_if_any()
+    check_pin(recipe, checkpoint, problems)
     check_source(target, recipe, checkpoint, problems)
     problems.raise_if_any()
     check_layout(target, recipe, checkpoint.dims, problems)
     claims, dropped = resolve(recipe, checkpoint, target, problems)
     check_claims(target, recipe, claims, problems)
+    if not any(each.code == "P001" for each in problems.errors):
+        check_dropped(target, claims, checkpoint.groups, problems)
     check_engine(target, recipe, claims, checkpoint.groups, problems)
     check_importance(recipe, claims, checkpoint, importance, problems)
     problems.raise_if_any()
     claims = sorted(claims, key=lambda claim: order_of(claim.group.slot, target.globals_first))
     modules = tuple(module_of(claim, recipe, target, checkpoint.dims) for claim in claims)
-    origin = checkpoint.folder.source.origin
     keys = {module.disk: target.keys(claim.group.slot) for module, claim in zip(modules, claims, strict=True)}
     modules = led(modules, target)
     data = recipe_data(recipe)
-    return Plan(
+    source = PlannedSource(
+        *_model(recipe, checkpoint),
+        family=family,
+        config_digest=checkpoint.folder.config_digest,
+        header_digest=checkpoint.folder.header_digest,
+        tensors=checkpoint.folder.tensors,
+        bytes=checkpoint.folder.bytes,
+        origin=origin_of(recipe, checkpoint),
+    )
+    pack = CONTAINERS[target.container].pack
+    plan = Plan(
         recipe=data,
-        source=PlannedSource(
-            *((origin.repo, origin.commit) if origin else _model(recipe, checkpoint.dims)),
-            family=family,
-            config_digest=checkpoint.folder.config_digest,
-            header_digest=checkpoint.folder.header_digest,
-            tensors=checkpoint.folder.tensors,
-            bytes=checkpoint.folder.bytes,
-        ),
+        source=source,
         target={"runtime": target.name, "experts": recipe.target.experts, "mtp": recipe.target.mtp,
                 "half": recipe.target.half, "shard_size": recipe.target.shard_size, **_engine(target, recipe)},
         modules=modules,
-        shards=CONTAINERS[target.container].pack(data, modules, recipe.target.shard_size, checkpoint, target),
+        shards=pack(data, claimed(source), modules, recipe.target.shard_size, checkpoint, target),
         overrides=quantization(target, modules, keys),
         dropped=dropped,
         importance=importance.planned if importance is not None else None,
     )  # fmt: skip
+    check_companions(plan, checkpoint)
+    return plan
 
 
-def _model(recipe: Recipe, dims: Dims) -> tuple[str, str]:
-    """Repository and revision of the checkpoint: what the recipe says, unless it names one release and the checkpoint
-    has the dimensions of another. Of that one no revision is known."""
+def _model(recipe: Recipe, checkpoint: Checkpoint) -> tuple[str, str]:
+    """Repository and revision that a plan is for: the checkpoint's where they are known; else what the recipe says,
+    unless it names one release and the checkpoint has the dimensions of another. Of that one no revision is known."""
+    if checkpoint.folder.origin is not None:
+        return checkpoint.folder.origin.repo, checkpoint.folder.origin.commit
     said = recipe.source.model
-    found = release_model(dims)
+    found = release_model(checkpoint.dims)
     if found in ("", said) or said not in {release.model for release in RELEASES.values()}:
         return said, recipe.source.revision
     return found, ""

@@ -78,7 +78,8 @@ class PlannedShard:
 
 @dataclass(frozen=True, slots=True)
 class PlannedSource:
-    """The checkpoint a plan was made for; `config_digest` and `header_digest` are sha256."""
+    """The checkpoint a plan was made for; `config_digest` and `header_digest` are sha256. `model` and `revision` are
+    those of the recipe where nothing is known of the source; `origin` is what is known (`provenance`)."""
 
     model: str
     revision: str
@@ -87,6 +88,7 @@ class PlannedSource:
     header_digest: str
     tensors: int
     bytes: int
+    origin: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,8 @@ class Beside:
 @dataclass(frozen=True, slots=True)
 class Piece:
     """Rows `first_row`… of one source tensor. `source.shape` is the shape of just these rows; `offsets` holds, per
-    part of `format`, where its bytes begin in the shard; `beside`, what its inputs are computed with."""
+    part of `format`, where its bytes begin in the shard. Integers that index something must be in [0, `below`).
+    `beside` is what the inputs of a calibrated matrix are computed with."""
 
     tensor: str
     first_row: int
@@ -54,6 +55,7 @@ class Piece:
     weight: Span
     scale: Span | None
     offsets: tuple[int, ...]
+    below: int = 0
     beside: tuple[Beside, ...] = ()
 
     @property
@@ -125,7 +127,7 @@ def member_pieces(
             one = tensor.part.nbytes // copies
             offsets.append(tensor.offset + (number * one if stacked else 0) + first * (one // rows))
         part, weight, scale = row_spans(member, first, last)
-        yield Piece(member.name, first, part, module.format, weight, scale, tuple(offsets), beside)
+        yield Piece(member.name, first, part, module.format, weight, scale, tuple(offsets), member.below, beside)
 
 
 def beside(module: PlannedModule, number: int, groups: Mapping[str, Group]) -> tuple[Beside, ...]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from dsv4recipe.checkpoint.dims import Dims
 from dsv4recipe.checkpoint.family import Slot
 from dsv4recipe.checkpoint.graph import Checkpoint, Group
 from dsv4recipe.errors import Problems, did_you_mean
 from dsv4recipe.formats import Format, Keep
-from dsv4recipe.formats.base import FLOAT_DTYPES, HALF_DTYPES
+from dsv4recipe.formats.base import FLOAT_DTYPES
 from dsv4recipe.plan.match import Matcher, Test, matched_members
+from dsv4recipe.recipe.layers import compact
 from dsv4recipe.recipe.model import Recipe, Rule
 from dsv4recipe.runtimes import Claim, Target
 
@@ -25,8 +27,10 @@ def resolve(
 ) -> tuple[list[Claim], dict[str, int]]:
     """The claims in the checkpoint's order, and the number of tensors dropped by each rule (or by `target.mtp`).
 
-    Findings go to `problems`: P001 unclaimed, P002 shadowed, P003 matches nothing, P004 splits a stack.
+    Findings go to `problems`: P001 unclaimed, P002 shadowed, P003 matches nothing, P004 splits a stack, P005 layers
+    beyond the model's.
     """
+    _check_layers(recipe, checkpoint.dims, problems)
     sets = checkpoint.family.layer_sets(checkpoint.dims)
     tests = {rule.id: Matcher(rule.match, sets, target.path).tests() for rule in recipe.rules}
     wins: Counter[str] = Counter()
@@ -55,7 +59,7 @@ def resolve(
         elif winner.action == "drop":
             dropped[winner.id] += len(group.members)
         else:
-            claims.append(Claim(group, winner, _format(winner, group, recipe.target.half)))
+            claims.append(Claim(group, winner, _format(winner, group, target, recipe.target.half)))
     _report_unclaimed(recipe, unclaimed, problems)
     for rule in recipe.rules:
         if not wins[rule.id] and not rule.optional:
@@ -63,15 +67,27 @@ def resolve(
     return claims, dict(sorted(dropped.items()))
 
 
-def _format(rule: Rule, group: Group, half: str) -> Format:
-    """The format a rule's action means for a group; `keep: source` turns bf16 into the bundle's half type."""
+def _format(rule: Rule, group: Group, target: Target, half: str) -> Format:
+    """The format a rule's action means for a group."""
     action = rule.action
     if not isinstance(action, str):
         return action
-    source = group.source
     if action != "source":
         return Keep(FLOAT_DTYPES[action])
-    return Keep(HALF_DTYPES[half] if source.stored in ("bf16", "f16") else source.dtype)
+    return Keep(target.kept(group.source, group.slot.row.role, half))
+
+
+def _check_layers(recipe: Recipe, dims: Dims, problems: Problems) -> None:
+    last = dims.layers + dims.stages - 1
+    for rule in recipe.rules:
+        beyond = [layer for layer in rule.match.layers if layer > last]
+        if not beyond or rule.optional or len(beyond) == len(rule.match.layers):
+            continue  # a rule for such layers alone matches nothing, which is P003
+        shown = ", ".join(map(str, compact(beyond)))
+        message = f"rule '{rule.id}' names layers that the model does not have: {shown}"
+        stages = f", and its MTP stages are {dims.layers} to {last}" if dims.stages else ""
+        hint = f"the model has layers 0 to {dims.layers - 1}{stages}; `optional: true` lets a rule name more"
+        problems.error("P005", message, rule.place("match.layers"), hint)
 
 
 def _splits(rule: Rule, group: Group, hits: int, problems: Problems) -> None:

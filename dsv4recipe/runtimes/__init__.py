@@ -12,7 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from dsv4recipe.errors import NOWHERE, RecipeError, Where
 from dsv4recipe.recipe.runtimes import GROUP
 from dsv4recipe.runtimes.common.loader import Loader
-from dsv4recipe.runtimes.common.probe import Probe
+from dsv4recipe.runtimes.common.probing import Probe
 from dsv4recipe.runtimes.common.runtime import Runtime
 from dsv4recipe.runtimes.common.target import Claim, SideFile, SideInput, Target
 from dsv4recipe.runtimes.ds4 import DS4

@@ -21,6 +21,8 @@ SEES: Mapping[str, str] = {
     "V108": "slow: the residual stream runs in float32, in silence",
     "V109": "vMLX rewrites the shard on first load, and its hash changes",
     "V110": "load_jangtq_model fails: saw non-routed TQ key",
+    "V111": "the runtime reads memory that is no expert: a crash, or garbage text",
+    "V112": "the runtime reads memory that is no embedding: a crash, or garbage text",
     "V120": "a strict load error: packed tensors are taken for plain ones",
     "V121": "loaders take another branch: KeyError, or another width",
     "V122": "an mxfp4 module is taken for affine: garbage text",

@@ -13,7 +13,7 @@ import pytest
 from dsv4recipe import build, load_recipe, make_plan, open_checkpoint
 from dsv4recipe.answers.environments import environment_for
 from dsv4recipe.answers.questions import asked
-from dsv4recipe.answers.run import Settings, ask
+from dsv4recipe.answers.run import Settings, ask_bundle
 from dsv4recipe.answers.servers import servers
 from dsv4recipe.errors import NotInstalledError
 from dsv4recipe.recipe.load import parse_recipe
@@ -63,6 +63,6 @@ def installed(name: str) -> str:
 )
 def test_it_answers(built: Callable[..., Path], runtime: str, recipe: str, target: str) -> None:
     bundle = built(recipe, target)
-    found = ask(bundle, asked(PROMPTS, ANSWERS), installed(runtime), None, LIMITS)
+    found = ask_bundle(bundle, asked(PROMPTS, ANSWERS), installed(runtime), None, LIMITS)
     assert found.ok, [finding.render() for each in (found, *found.answers) for finding in each.findings]
     assert [each.reply.stopped for each in found.answers if each.reply] == [True, True]

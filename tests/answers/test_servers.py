@@ -17,7 +17,7 @@ import pytest
 
 from dsv4recipe.answers import servers
 from dsv4recipe.answers.questions import asked
-from dsv4recipe.answers.run import Answers, Settings, ask
+from dsv4recipe.answers.run import Answers, Settings, ask_bundle
 from dsv4recipe.cli.main import run
 from dsv4recipe.errors import NotInstalledError, RecipeError
 from dsv4recipe.runtimes.common.server import Environment, Server
@@ -61,7 +61,7 @@ def bundle(tmp_path: Path) -> Path:
 def put(monkeypatch: pytest.MonkeyPatch, bundle: Path, kind: str, **settings: float) -> Answers:
     monkeypatch.setitem(servers.servers(), "stand-in", stand_in(kind))
     limits = replace(Settings(seconds=60), **settings)  # type: ignore[arg-type]
-    return ask(bundle, asked(["What is 17+28?"], ["45"]), "stand-in", Path(sys.executable), limits)
+    return ask_bundle(bundle, asked(["What is 17+28?"], ["45"]), "stand-in", Path(sys.executable), limits)
 
 
 def test_an_answer_is_taken_from_the_stream(monkeypatch: pytest.MonkeyPatch, bundle: Path) -> None:
@@ -118,7 +118,7 @@ def test_what_is_not_installed_has_an_exit_code_of_its_own(
     absent = replace(stand_in("good"), environment=Environment("X_PYTHON", "no_such_module", "no-such", "", ()))
     monkeypatch.setitem(servers.servers(), "stand-in", absent)
     with pytest.raises(NotInstalledError):
-        ask(bundle, asked(["?"]), "stand-in")
+        ask_bundle(bundle, asked(["?"]), "stand-in")
     assert run(["ask", str(bundle), "?", "--runtime", "stand-in"]) == 4
     assert "runtimes install stand-in" in capsys.readouterr().err
 

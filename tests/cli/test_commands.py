@@ -157,7 +157,7 @@ def test_a_disk_that_fills_up(capsys: Captured, tiny_source: Path, tmp_path: Pat
         subprocess.run(["umount", small], check=True)
 
 
-@pytest.mark.parametrize("arguments", [["plam"], ["plan"], ["plan", "q4q8"], ["build", "--workers", "no"], ["--nope"]])
+@pytest.mark.parametrize("arguments", [["plam"], ["plan"], ["build", "q4q8"], ["build", "--workers", "no"], ["--nope"]])
 def test_wrong_usage_is_exit_code_64(capsys: Captured, arguments: Sequence[str]) -> None:
     code, out, err = call(capsys, *arguments)
     assert (code, out) == (64, "")

@@ -11,10 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dsv4recipe.cli.complete import RUNTIMES as COMPLETED
 from dsv4recipe.cli.main import COMMANDS
 from dsv4recipe.recipe.shipped import shipped_recipes
-from dsv4recipe.verifier.runtime.choose import ALL, RUNTIMES
 from tests.recipes import SOUND, changed
 
 HOUSE = (
@@ -81,10 +79,6 @@ CASES = {
 @pytest.mark.parametrize("line", CASES)
 def test_words(folder: Path, line: str) -> None:
     assert complete(folder, line) == CASES[line]
-
-
-def test_runtimes_are_those_that_verify_knows() -> None:
-    assert set(COMPLETED) == {*RUNTIMES, ALL}
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")

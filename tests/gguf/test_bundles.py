@@ -175,7 +175,8 @@ def test_a_file_comes_back_as_the_recipe_it_was_built_by(
     shutil.copyfile(files[name], out)
     if manifest:
         shutil.copyfile(manifest_path(files[name]), manifest_path(out))
-    text, notes = decompile_bundle(out, "again", runtime="llama.cpp")
+    model = "" if manifest else load_recipe(name).source.model  # the file does not know where its source came from
+    text, notes = decompile_bundle(out, "again", model, runtime="llama.cpp")
     replanned = make_plan(parse_recipe(text, "again.yaml"), tiny_256)
     plan = make_plan(for_llama_cpp(name), tiny_256)
     assert [m.format for m in replanned.modules] == [m.format for m in plan.modules]

@@ -8,8 +8,16 @@ from pathlib import Path
 import pytest
 from huggingface_hub import close_session, constants
 
+from dsv4recipe import build, load_recipe, make_plan, open_checkpoint
 from dsv4recipe.hub import failures
-from tests.hub.server import Hub
+from tests.hub.server import COMMIT, Hub
+
+
+@pytest.fixture(scope="session")
+def q4q8_bundle(tiny_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a folder of known origin builds: the same as the hub's."""
+    known = open_checkpoint(tiny_source, f"deepseek-ai/DeepSeek-V4-Flash@{COMMIT}")
+    return build(make_plan(load_recipe("q4q8"), known), known, tmp_path_factory.mktemp("known") / "q4q8")
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.hub.writing import Kept, Writing
+
 COMMIT = "6e763230a9d263eca2023f1d4a5ce1bfe126cf48"
 
 
@@ -107,6 +109,7 @@ class Hub:
         self.asked: list[Asked] = []
         self.lock = threading.Lock()
         self.uses: dict[str, int] = {}
+        self.kept = Kept()
         self.servers = [_Server(("127.0.0.1", 0), _handler(self, storage)) for storage in (False, True)]
         self.threads = [threading.Thread(target=server.serve_forever, args=(0.02,)) for server in self.servers]
 
@@ -173,6 +176,12 @@ def _handler(hub: Hub, storage: bool) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             self.answer()
 
+        def do_POST(self) -> None:
+            self.answer()
+
+        def do_PUT(self) -> None:
+            self.answer()
+
         def answer(self) -> None:
             self.status, self.sent = 0, 0
             with contextlib.suppress(ConnectionError):
@@ -198,7 +207,9 @@ class _Answer:
 
     def give(self) -> None:
         path = unquote(self.address.path)
-        if self.hub.faults.down:
+        if self.request.command in ("POST", "PUT"):
+            Writing(self.hub, self).give(path)
+        elif self.hub.faults.down:
             self.head(503, {}, b"overloaded")
         elif self.hub.faults.page is not None:
             self.head(200, {"Content-Type": "text/html"}, self.hub.faults.page)

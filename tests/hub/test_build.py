@@ -23,6 +23,7 @@ from dsv4recipe.hub import failures, stream
 from dsv4recipe.recipe.load import parse_recipe
 from tests.builder.test_build import digests
 from tests.builder.test_preflight import sha256_of
+from tests.gguf.recipes import text_of
 from tests.hub.server import COMMIT, Faults, Hub
 from tests.recipes import changed
 
@@ -209,21 +210,24 @@ def test_a_lock_and_unfinished_work_notice_a_branch_that_moves(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     hub.add(REPO, tiny_source)
-    assert run(["lock", "q4q8", "--source", ADDRESS]) == 0
+    loose = "".join(line for line in text_of("q4q8").splitlines(keepends=True) if "revision:" not in line)
+    Path("house.yaml").write_text(loose, encoding="utf-8")
+    recipe = load_recipe("house.yaml")
+    assert run(["lock", "house.yaml", "--source", ADDRESS]) == 0
     checkpoint = open_checkpoint(ADDRESS)
 
     def interrupt(event: dict[str, object]) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build(make_plan(load_recipe("q4q8"), checkpoint), checkpoint, tmp_path / "out", on_event=interrupt)
+        build(make_plan(recipe, checkpoint), checkpoint, tmp_path / "out", on_event=interrupt)
     hub.add(REPO, source_copy, OTHER)
     moved = open_checkpoint(ADDRESS)
     with pytest.raises(RecipeError) as caught:
-        held_to("q4q8", moved, Path("q4q8.lock"), None)
+        held_to("house.yaml", moved, Path("house.lock"), None)
     (found,) = caught.value.diagnostics
     assert (found.code, found.notes[0]) == ("P050", f"~ source.revision: {COMMIT} → {OTHER}")
-    text = refused("B003", make_plan(load_recipe("q4q8"), moved), moved, tmp_path / "out")
+    text = refused("B003", make_plan(recipe, moved), moved, tmp_path / "out")
     assert f"of {REPO} at {COMMIT}" in text
 
 

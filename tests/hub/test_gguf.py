@@ -8,11 +8,10 @@ import pytest
 
 from dsv4recipe import build, make_plan, open_checkpoint, verify
 from dsv4recipe.builder import shard
-from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.recipe.load import parse_recipe
 from dsv4recipe.recipe.parents import read_parent
 from tests.gguf.test_build import FAST, broken_off, continued, sha256
-from tests.hub.server import Hub
+from tests.hub.server import COMMIT, Hub
 
 REPO = "deepseek-ai/DeepSeek-V4-Flash"
 WHOLE, RANGES = 60_000_000, 1_500_000
@@ -21,7 +20,6 @@ WHOLE, RANGES = 60_000_000, 1_500_000
 @pytest.mark.parametrize("limit", [WHOLE, RANGES])
 def test_a_gguf_from_the_hub_is_the_local_file_also_when_it_was_broken_off(
     hub: Hub,
-    tiny_256: Checkpoint,
     tiny_256_source: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -29,7 +27,8 @@ def test_a_gguf_from_the_hub_is_the_local_file_also_when_it_was_broken_off(
 ) -> None:
     monkeypatch.setattr(shard, "EXTENT", 1 << 17)
     recipe = parse_recipe(FAST, "r.yaml", read_parent)
-    local = build(make_plan(recipe, tiny_256), tiny_256, tmp_path / "local.gguf")
+    known = open_checkpoint(tiny_256_source, f"{REPO}@{COMMIT}")
+    local = build(make_plan(recipe, known), known, tmp_path / "local.gguf")
     hub.add(REPO, tiny_256_source)
     checkpoint = open_checkpoint(f"hf://{REPO}")
     plan = make_plan(recipe, checkpoint)

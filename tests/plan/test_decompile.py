@@ -14,6 +14,7 @@ from dsv4recipe.builder.hollow import build_headers
 from dsv4recipe.builder.side import side_files
 from dsv4recipe.bundle.decompile import check_against, decompile_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.checkpoint.source import Origin
 from dsv4recipe.errors import RecipeError
 from dsv4recipe.plan.decompile import About, decompile
 from dsv4recipe.plan.model import Plan
@@ -56,7 +57,9 @@ def test_every_shipped_recipe_comes_back(name: str, tiny_for: Callable[[str], Ch
 
 
 def test_a_recipe_comes_back_at_full_size_without_the_plan_inside(full: Checkpoint, tmp_path: Path) -> None:
-    plan = make_plan(load_recipe("q3-mixed"), full)
+    recipe = load_recipe("q3-mixed")
+    full = replace(full, folder=replace(full.folder, origin=Origin(recipe.source.model, "", "user")))
+    plan = make_plan(recipe, full)
     bundle = build_headers(plan, full, tmp_path / "bundle")
     (bundle / "dsv4recipe.plan.json").unlink()
     (bundle / "README.md").write_bytes(side_files(plan, full)["README.md"])  # names the model; no dry run has it
@@ -150,12 +153,13 @@ def test_what_no_recipe_says_is_refused_with_its_reasons(tiny: Checkpoint, tmp_p
 
 
 def test_a_dropped_tensor_is_dropped_again(tiny: Checkpoint) -> None:
-    text = with_first_rule("  - id: no-sinks\n    match: {role: attention-sink}\n    drop: true\n")
-    text = changed("attention-sink, position-bias", "position-bias", text)
+    text = with_first_rule("  - id: nor-the-rest\n    match: {block: mtp}\n    drop: true\n")
     plan = make_plan(parse_recipe(text, "recipe.yaml"), tiny)
     made = decompile(plan, tiny, ABOUT, "bundle")
     assert make_plan(made.recipe, tiny).modules[0].path == plan.modules[0].path
-    assert [r.match.role for r in made.recipe.rules if r.action == "drop"] == [("attention-sink",)]
+    dropped = [rule.match for rule in made.recipe.rules if rule.action == "drop"]
+    assert dropped
+    assert all(match.block == ("mtp",) or match.role == ("mtp-projection",) for match in dropped)
 
 
 def test_sound_comes_back_as_three_rules(tiny: Checkpoint) -> None:

@@ -23,16 +23,15 @@ PROBE = Path(__file__).parents[2] / "dsv4recipe" / "verifier" / "runtime" / "pro
 
 def probe(module):
     """A module of the probe, which imports nothing of the project's and needs no copy of it here."""
-    if "probe" not in sys.modules:
-        spec = importlib.util.spec_from_file_location(
-            "probe", PROBE / "__init__.py", submodule_search_locations=[str(PROBE)]
-        )
-        sys.modules["probe"] = importlib.util.module_from_spec(spec)
-    return import_module(f"probe.{module}")
+    spec = importlib.util.spec_from_file_location("house", PROBE / "house.py")
+    house = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(house)
+    house.register()
+    return import_module(f"dsv4recipe.verifier.runtime.probe.{module}")
 
 
 def load(name, bundle, tokens):
-    runtime = probe("runtimes").runtimes()[name]
+    runtime = probe("adapter").adapters(probe("house").built_in())[name]
     runtime.bring()
     with probe("witness").watched() as seen:
         model = runtime.load(Path(bundle))

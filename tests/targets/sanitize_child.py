@@ -33,11 +33,11 @@ def stand_in(kind, number, rows):
 
 def main():
     probe, runtime, config, tensors = sys.argv[1:]
-    spec = importlib.util.spec_from_file_location(
-        "probe", Path(probe) / "__init__.py", submodule_search_locations=[probe]
-    )
-    sys.modules["probe"] = importlib.util.module_from_spec(spec)
-    chosen = import_module("probe.runtimes").runtimes()[runtime]
+    spec = importlib.util.spec_from_file_location("house", Path(probe) / "house.py")
+    house = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(house)
+    house.register()
+    chosen = import_module("dsv4recipe.verifier.runtime.probe.adapter").adapters(house.built_in())[runtime]
     chosen.bring()
     config = json.loads(Path(config).read_text())
     rows = config["o_groups"] * config["o_lora_rank"]  # what a sanitizer splits the rows of wo_a into

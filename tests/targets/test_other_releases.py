@@ -24,16 +24,15 @@ from dsv4recipe.checkpoint.synth import synthesize_config
 from dsv4recipe.checkpoint.synth_config import synth_config
 from dsv4recipe.errors import Diagnostic
 from dsv4recipe.recipe.model import Recipe
-from dsv4recipe.runtimes import get
+from dsv4recipe.runtimes import get, probes
 from dsv4recipe.verifier.contract.check import check_contract
-from dsv4recipe.verifier.runtime.choose import RUNTIMES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "family.md").read_text(encoding="utf-8")
 TEXT_ONLY = PAGE.split("```yaml\n")[1].split("```")[0]
 """The recipe for mlx-lm that docs/family.md shows."""
 TOKENS = 136
 CHILD = Path(__file__).with_name("release_child.py")
-VARIABLE = {name: RUNTIMES[name].variable for name in ("mlx-vlm", "rapid-mlx")}
+VARIABLE = {name: probes()[name].variable for name in ("mlx-vlm", "rapid-mlx")}
 
 has_mlx_lm = pytest.mark.skipif(importlib.util.find_spec("mlx_lm") is None, reason="mlx-lm is not installed")
 

@@ -23,11 +23,10 @@ from dsv4recipe.builder.hollow import build_headers
 from dsv4recipe.checkpoint.family import Slot
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.plan.model import Plan, PlannedModule
-from dsv4recipe.runtimes import get
+from dsv4recipe.runtimes import get, probes
 from dsv4recipe.verifier.contract.check import check_contract
 from dsv4recipe.verifier.runtime import probe
 from dsv4recipe.verifier.runtime.child import probe_runtime
-from dsv4recipe.verifier.runtime.choose import RUNTIMES
 from dsv4recipe.verifier.runtime.findings import runtime_findings
 from dsv4recipe.verifier.runtime.probe.likeness import compare
 from dsv4recipe.verifier.runtime.probe_result import ProbeResult
@@ -55,7 +54,7 @@ BUNDLES = [
 
 
 def interpreter(runtime: str) -> Path:
-    variable = RUNTIMES[runtime].variable
+    variable = probes()[runtime].variable
     if variable not in os.environ:
         pytest.skip(f'{variable} is not set: eval "$(sh scripts/runtimes)"')
     return Path(os.environ[variable])

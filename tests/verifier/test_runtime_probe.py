@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 
 from dsv4recipe.errors import RecipeError
+from dsv4recipe.runtimes import probes
+from dsv4recipe.runtimes.vmlx import gather
 from dsv4recipe.verifier.runtime.child import Limits, available_loaders, probe_runtime, unavailable
-from dsv4recipe.verifier.runtime.choose import RUNTIMES
 from dsv4recipe.verifier.runtime.findings import runtime_findings
-from dsv4recipe.verifier.runtime.probe import gather
 from dsv4recipe.verifier.runtime.probe_result import Answer, Ended, Forward, Module
 from tests.verifier.mini_bundle import CONFIG, write_bundle, write_source
 
@@ -226,7 +226,7 @@ def test_an_interpreter_that_is_not_there(tmp_path):
     result = probe_runtime(tmp_path, "jang", tmp_path / "nowhere")
     assert [f.code for f in runtime_findings(result)] == ["V200"]
     states = available_loaders(tmp_path / "nowhere")
-    assert [state.name for state in states] == [*RUNTIMES, "transformers"]
+    assert [state.name for state in states] == [*probes(), "transformers"]
     assert not any(state.ready for state in states)
     assert "No such file" in unavailable(states[0], tmp_path / "nowhere").message
 

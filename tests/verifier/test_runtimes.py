@@ -14,9 +14,9 @@ import pytest
 from dsv4recipe import build, load_recipe, make_plan
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError
-from dsv4recipe.runtimes import targets
+from dsv4recipe.runtimes import probes, targets
 from dsv4recipe.verifier.runtime.child import REFERENCE, Limits, probe_runtime
-from dsv4recipe.verifier.runtime.choose import ALL, RUNTIMES, Asked, choose, interpreters
+from dsv4recipe.verifier.runtime.choose import ALL, Asked, choose, interpreters
 from dsv4recipe.verifier.runtime.findings import runtime_findings
 from dsv4recipe.verifier.runtime.probe.likeness import compare
 from dsv4recipe.verifier.runtime.probe.prompt import long_enough
@@ -31,7 +31,7 @@ def asked(*targets: str, model_type: str = "deepseek_v4", mxtq: bool = False) ->
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """No variable names an interpreter, and this one has no runtime."""
-    for runtime in RUNTIMES.values():
+    for runtime in probes().values():
         monkeypatch.delenv(runtime.variable, raising=False)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     return monkeypatch
@@ -39,7 +39,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 def test_every_target_of_a_runtime_is_a_target() -> None:
     known = {target.name for target in targets()}
-    assert {target for runtime in RUNTIMES.values() for target in runtime.targets} <= known
+    assert {target for runtime in probes().values() for target in runtime.targets} <= known
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_the_runtimes_compute_what_the_torch_implementation_computes(
     native: Path, tiny_source: Path, reference: Path, runtime: str
 ) -> None:
     """transformers' own code on the decoded source, against the runtime's class on it, and against the exact bundle."""
-    python = python_of(RUNTIMES[runtime].variable)
+    python = python_of(probes()[runtime].variable)
     seen = probe_runtime(native, runtime, python, dense=tiny_source, reference=reference)
     assert runtime_findings(seen) == ()
     assert seen.implementation is not None

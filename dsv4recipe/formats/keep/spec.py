@@ -58,9 +58,8 @@ class Keep(Format):
     def spec(self) -> dict[str, Any]:
         return {"keep": self.dtype}
 
-    def as_action(self, source: SourceTensor, half: str) -> str:
+    def as_action(self, as_source: str) -> str:
         names = {dtype: name for name, dtype in FLOAT_DTYPES.items()}
-        as_source = HALF_DTYPES[half] if source.stored in ("bf16", "f16") else source.dtype
         return "source" if self.dtype == as_source else names.get(self.dtype, "source")
 
     @property

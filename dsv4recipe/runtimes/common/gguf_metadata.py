@@ -115,26 +115,29 @@ def config_of(value_of: Mapping[str, Any]) -> dict[str, Any]:
 _FILE_TYPES = {"F32": 0, "F16": 1, "Q8_0": 7, "Q2_K": 10, "Q4_K": 14, "IQ2_XXS": 19, "BF16": 32, "MXFP4": 38}
 
 
-def general_pairs(recipe: Mapping[str, Any], commonest: str) -> tuple[Pair, ...]:
-    """`general.*`: what the file is and where it comes from. `commonest` is the type of most weights, which is what
-    general.file_type can say."""
-    source = recipe["source"]
-    owner, _, name = source["model"].rpartition("/")
+def general_pairs(recipe: Mapping[str, Any], origin: tuple[str, str], commonest: str) -> tuple[Pair, ...]:
+    """`general.*`: what the file is and where it comes from. `origin` is repository and commit, ("", "") where they are
+    not known. `commonest` is the type of most weights, which is what general.file_type can say."""
+    model, revision = origin
+    owner, _, name = model.rpartition("/")
     found = [
         Pair("general.architecture", "str", ARCHITECTURE),
         Pair("general.type", "str", "model"),
-        Pair("general.name", "str", f"{name} {recipe['name']}"),
+        Pair("general.name", "str", f"{name} {recipe['name']}".strip()),
         Pair("general.description", "str", recipe["summary"]),
         Pair("general.license", "str", recipe["license"]),
         Pair("general.file_type", "u32", _FILE_TYPES[commonest]),
         Pair("general.quantization_version", "u32", 2),
-        Pair("general.base_model.count", "u32", 1),
-        Pair("general.base_model.0.name", "str", name),
-        Pair("general.base_model.0.organization", "str", owner),
-        Pair("general.base_model.0.repo_url", "str", f"https://huggingface.co/{source['model']}"),
     ]
-    if source.get("revision"):
-        found.append(Pair("general.base_model.0.version", "str", source["revision"]))
+    if model:
+        found += [
+            Pair("general.base_model.count", "u32", 1),
+            Pair("general.base_model.0.name", "str", name),
+            Pair("general.base_model.0.organization", "str", owner),
+            Pair("general.base_model.0.repo_url", "str", f"https://huggingface.co/{model}"),
+        ]
+    if revision:
+        found.append(Pair("general.base_model.0.version", "str", revision))
     return tuple(found)
 
 

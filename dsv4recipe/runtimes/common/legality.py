@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from dsv4recipe.checkpoint.dims import Dims
-from dsv4recipe.checkpoint.graph import Checkpoint
-from dsv4recipe.errors import Problems
+from dsv4recipe.checkpoint.graph import Checkpoint, Group
+from dsv4recipe.errors import Problems, Where
 from dsv4recipe.formats.base import HALF_DTYPES
 from dsv4recipe.recipe.model import Recipe
 from dsv4recipe.runtimes import running
@@ -89,8 +89,8 @@ def _reasons(target: Target, recipe: Recipe, claim: Claim) -> list[tuple[str, st
             ("T011", f"{target.name} cannot run {fmt.kind} for {role}", f"{role} may be: {', '.join(allowed)}")
         )
     if dtype := fmt.plain_dtype:
-        if role in target.float32_roles and group.source.stored == "f32" and dtype != "F32":
-            hint = "keep: source leaves it in float32"
+        if role in target.float32_roles and dtype != "F32":
+            hint = "keep: source makes it float32, exactly"
             found.append(("T012", f"{target.name} needs {role} in float32, the rule makes it {dtype}", hint))
         elif dtype in HALF_DTYPES.values() and dtype != HALF_DTYPES[half]:
             found.append(
@@ -127,6 +127,29 @@ def _check_absent(target: Target, claims: Sequence[Claim], problems: Problems) -
         hint = f"leave them out by rules before it, with `drop: true` for `match: {'` and `match: '.join(matches)}`"
         place = found[0].rule.where
         problems.error("T017", message, place, hint, notes=tuple(claim.group.names for claim in found))
+
+
+def check_dropped(target: Target, claims: Sequence[Claim], groups: Sequence[Group], problems: Problems) -> None:
+    """Of a block of which something is kept, everything is that the runtime has a module for. What becomes of a GGUF
+    is `check_engine`'s to say."""
+    if target.engine is not None:
+        return
+    blocks = {claim.group.slot.block for claim in claims} | {"main"}
+    kept = {claim.group.stem for claim in claims}
+    lost = [
+        group
+        for group in groups
+        if group.stem not in kept
+        and group.slot.block in blocks
+        and not target.absent(group.slot)
+        and not target.skipped(group.slot)
+    ]
+    for block in dict.fromkeys(group.slot.block for group in lost):
+        names = [group.names for group in lost if group.slot.block == block]
+        message = f"{sum(len(g.members) for g in lost if g.slot.block == block):,} tensors are dropped that "
+        message += f"{target.name} needs; it would run their modules on random weights, or not at all"
+        hint = "give them a format or `keep: source`" + ("; or drop all MTP stages: `mtp: drop`" * (block == "mtp"))
+        problems.error("T018", message, Where(), hint, notes=names)
 
 
 def _check_tied(target: Target, claims: Sequence[Claim], problems: Problems) -> None:

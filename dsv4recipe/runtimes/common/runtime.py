@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dsv4recipe.runtimes.common.loader import Loader
-from dsv4recipe.runtimes.common.probe import Probe
+from dsv4recipe.runtimes.common.probing import Probe
 from dsv4recipe.runtimes.common.server import Server
 from dsv4recipe.runtimes.common.target import Target
 

@@ -13,6 +13,7 @@ from dsv4recipe.checkpoint.dims import Dims
 from dsv4recipe.checkpoint.family import Slot
 from dsv4recipe.checkpoint.graph import Group
 from dsv4recipe.formats import Format, Part, SourceTensor
+from dsv4recipe.formats.base import HALF_DTYPES
 from dsv4recipe.recipe.model import Rule
 from dsv4recipe.runtimes.common.gguf_engine import Engine
 from dsv4recipe.runtimes.common.names import NameMap
@@ -56,6 +57,11 @@ class SideInput:
     texts: Mapping[str, str]
     experts: str
     mtp: str
+
+    @property
+    def stages(self) -> int:
+        """How many MTP stages the bundle holds."""
+        return len({module.layer for module in self.modules if module.block == "mtp"})
 
 
 def no_sidecar(modules: Iterable[tuple[SourceTensor, Format]]) -> Mapping[str, int]:  # noqa: ARG001 - as `sidecar`
@@ -152,6 +158,13 @@ class Target:
     def skipped(self, slot: Slot) -> bool:
         """Whether the loader passes over what a bundle holds of the slot."""
         return slot.row.pattern.startswith(self.skips)
+
+    def kept(self, source: SourceTensor, role: str, half: str) -> str:
+        """The safetensors dtype that `keep: source` means: halves follow `half`, and are widened, which is exact, where
+        the runtime wants float32; all else stays as it is stored."""
+        if source.stored not in ("bf16", "f16"):
+            return source.dtype
+        return "F32" if role in self.float32_roles else HALF_DTYPES[half]
 
     def groups(self, slot: Slot, dims: Dims) -> int:
         """Into how many leading groups the rows of a matrix are split on disk; 0 if they are not."""

@@ -7,7 +7,6 @@ that over. Its drafter reads the same numbers from `inference/config.json`, and 
 
 from __future__ import annotations
 
-from dsv4recipe.checkpoint.dims import text_section
 from dsv4recipe.runtimes.common.post_sanitize import PR1192, SHARED, named_as_loaded, runs
 from dsv4recipe.runtimes.common.side_files import dump, plain_side_files
 from dsv4recipe.runtimes.common.target import SideFile, SideInput, Target
@@ -15,17 +14,12 @@ from dsv4recipe.runtimes.common.target import SideFile, SideInput, Target
 
 def side_files(side: SideInput) -> tuple[SideFile, ...]:
     """The plain companions; with DSpark stages kept, their geometry for the drafter too."""
-    files = plain_side_files(side, **({"dspark_num_layers": _stages(side)} if side.mtp == "keep" else {}))
-    if side.mtp == "drop":
+    files = plain_side_files(side, **({"dspark_num_layers": side.stages} if side.stages else {}))
+    if not side.stages:
         return files
     geometry = {key: value for key, value in side.config.items() if key.startswith("dspark_")}
-    inference = SideFile("inference/config.json", dump({"n_mtp_layers": _stages(side)} | geometry))
+    inference = SideFile("inference/config.json", dump({"n_mtp_layers": side.stages} | geometry))
     return (*(file for file in files if file.name != inference.name), inference)
-
-
-def _stages(side: SideInput) -> int:
-    text = text_section(side.config)
-    return len(text["compress_ratios"]) - int(text["num_hidden_layers"])
 
 
 RAPID_MLX = Target(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dsv4recipe.runtimes.common.probe import Probe
+from dsv4recipe.runtimes.common.probing import Probe
 from dsv4recipe.runtimes.common.runtime import Runtime
 from dsv4recipe.runtimes.vmlx.loaders import LOADERS
 from dsv4recipe.runtimes.vmlx.serve import SERVER

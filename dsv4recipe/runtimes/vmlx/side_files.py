@@ -10,7 +10,7 @@ from typing import Any
 
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.formats import Affine, Format, Mxtq
-from dsv4recipe.runtimes.common.side_files import EOS_TOKENS, copies, dump, load, mlx_config, token_ids
+from dsv4recipe.runtimes.common.side_files import EOS_TOKENS, copies, dump, load, mlx_config, stop_ids, token_ids
 from dsv4recipe.runtimes.common.target import SideFile, SideInput
 from dsv4recipe.runtimes.vmlx import sidecar as vmlx_sidecar
 
@@ -27,7 +27,7 @@ def vmlx_side_files(side: SideInput) -> tuple[SideFile, ...]:
             "T022", f"the source has no {ENCODING}, which vMLX imports to build prompts", Where(ENCODING),
             "download the whole repository, with its encoding folder",
         )  # fmt: skip
-    eos = token_ids(side, EOS_TOKENS)
+    eos = stop_ids(side)
     routed = _routed(side)
     files = [
         SideFile("config.json", dump(_config(side, eos, routed))),
@@ -71,7 +71,7 @@ def _profile(side: SideInput, routed: dict[str, Any]) -> dict[str, str]:
     bits = routed["bits"]
     if not _is_mxtq(side):
         return {"profile": f"JANG_{bits}L", "variant": "std"}
-    variant = "V3" if "routed_layer_bits" in routed["bit_plan"] else "K" if side.mtp == "drop" else "std"
+    variant = "V3" if "routed_layer_bits" in routed["bit_plan"] else "std" if side.stages else "K"
     number = "" if bits == 2 and variant != "std" else str(bits)
     return {"profile": f"JANGTQ{number}" + (f"_{variant}" if variant != "std" else ""), "variant": variant}
 
@@ -96,8 +96,6 @@ def _config(side: SideInput, eos: list[int], routed: dict[str, Any]) -> dict[str
     as_float = {key: float(rope[key]) for key in ("beta_fast", "beta_slow", "factor") if key in rope}
     config["rope_parameters"] = {key: value for key, value in rope.items() if key != "type"} | as_float
     config["rope_parameters"] |= {"rope_type": rope.get("type"), "rope_theta": float(side.config["rope_theta"])}
-    if side.mtp == "drop":
-        config["num_nextn_predict_layers"] = 0
     if _is_mxtq(side):
         extra = {"routed_expert_bits": routed["bits"], "routed_expert_bit_plan": routed["bit_plan"]}
         extra["mxtq_bits"] = _mxtq_bits(side, routed)
@@ -118,7 +116,7 @@ def _jang_config(side: SideInput, routed: dict[str, Any]) -> dict[str, Any]:
     data: dict[str, Any] = {
         "weight_format": "mxtq" if mxtq else "affine",
         **_profile(side, routed),
-        "drop_mtp": side.mtp == "drop",
+        "drop_mtp": not side.stages,
         "critical_f32_preserved": True,
         "dsv4_runtime_requirements": {
             "limited_swiglu_tq_patch": mxtq,
@@ -169,7 +167,7 @@ def _chat(side: SideInput) -> dict[str, Any]:
         "bos_token": "<｜begin▁of▁sentence｜>",
         "eos_token": "<｜end▁of▁sentence｜>",
         "bos_token_id": side.config.get("bos_token_id"),
-        "eos_token_id": side.config.get("eos_token_id"),
+        "eos_token_id": token_ids(side, EOS_TOKENS[:1])[0],
         "role_tokens": {
             "user": "<｜User｜>",
             "assistant": "<｜Assistant｜>",

@@ -1,4 +1,5 @@
-"""Floor 4, verifier. Step 2: what the runtime would see, from headers and JSON alone, in seconds. Reads headers.
+"""Floor 4, verifier. Step 2: what the runtime would see, from headers and JSON alone, in seconds. Reads headers, and
+tables of numbers that index something.
 
 One function per law; each finding says what, where, what the user would see, and the mend.
 Source: fact sheets vmlx.md sections 1 and 6, mlx.md sections 1.2 and 5.
@@ -18,7 +19,7 @@ from dsv4recipe.checkpoint.graph import detect_family
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
 from dsv4recipe.runtimes import Target, get, loaders, targets
 from dsv4recipe.units import counted
-from dsv4recipe.verifier.contract import config_laws, jang_laws, label_laws, mxtq_laws, tensor_laws
+from dsv4recipe.verifier.contract import config_laws, index_laws, jang_laws, label_laws, mxtq_laws, tensor_laws
 from dsv4recipe.verifier.contract.gguf_laws import gguf_findings, look_at_gguf
 from dsv4recipe.verifier.contract.picture import Picture, look
 from dsv4recipe.verifier.contract.replay.outlook import LOADS, UNKNOWN, Outlook
@@ -37,6 +38,8 @@ LAWS: tuple[Law, ...] = (
     tensor_laws.control_dtypes,
     tensor_laws.half_types,
     tensor_laws.one_half_type,
+    index_laws.numbers_in_range,
+    index_laws.tokens_in_range,
     config_laws.quantization_present,
     config_laws.every_override_hits,
     config_laws.every_width_right,

@@ -1,4 +1,5 @@
-"""Floor 4, verifier. Laws of the contract on a GGUF file: tensors and key/values against what the engine asks. Pure.
+"""Floor 4, verifier. Laws of the contract on a GGUF file: tensors and key/values against what the engine asks.
+Pure but for reading tables of numbers.
 
 Source: fact sheet ds4_gguf.md sections 2 to 4. Loaders check less than this: ds4 takes surplus tensors and a router
 without its bias, llama.cpp falls back to another rope scaling in silence.
@@ -20,6 +21,7 @@ from dsv4recipe.headers.safetensors import TensorEntry
 from dsv4recipe.runtimes import Target
 from dsv4recipe.runtimes.common.gguf_engine import Engine
 from dsv4recipe.runtimes.common.gguf_metadata import ARCHITECTURE, FROM_CONFIG
+from dsv4recipe.verifier.contract.index_laws import outside
 
 Findings = Iterator[Diagnostic]
 
@@ -59,7 +61,7 @@ def gguf_findings(picture: GgufPicture, target: Target) -> Findings:
     """Every law over the file."""
     engine = target.engine
     assert engine is not None
-    for law in (tensors_complete, shapes_and_types, gate_and_up_alike, keys, vocabulary):
+    for law in (tensors_complete, shapes_and_types, numbers_in_range, gate_and_up_alike, keys, vocabulary):
         yield from law(picture, target, engine)
 
 
@@ -93,6 +95,14 @@ def shapes_and_types(picture: GgufPicture, target: Target, engine: Engine) -> Fi
         if entry.dtype not in allowed and not strange:
             message = f"{name} is {entry.dtype}: {target.name} {engine.version} does not load that for {slot.row.role}"
             yield Diagnostic("V161", message, picture.where(name), f"it loads: {', '.join(allowed)}")
+
+
+def numbers_in_range(picture: GgufPicture, target: Target, engine: Engine) -> Findings:
+    """Integers that index something number what is there."""
+    for name, entry in picture.entries.items():
+        slot, _ = picture.wanted.get(name, (None, ()))
+        if slot is not None and slot.below(picture.dims):
+            yield from outside(picture.view.root, name, entry, slot, picture.dims)
 
 
 def gate_and_up_alike(picture: GgufPicture, target: Target, engine: Engine) -> Findings:

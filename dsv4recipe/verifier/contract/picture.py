@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dsv4recipe.bundle.view import BundleView
+from dsv4recipe.checkpoint.dims import Dims
 from dsv4recipe.checkpoint.family import Family, Slot
 from dsv4recipe.headers.safetensors import TensorEntry
 from dsv4recipe.runtimes import Target
@@ -80,10 +81,12 @@ class SeenModule:
 
 @dataclass(frozen=True)
 class Picture:
-    """`modules` by name (path, or source stem where the runtime drops it); `strangers` are stems no module takes."""
+    """`modules` by name (path, or source stem where the runtime drops it); `strangers` are stems no module takes;
+    `dims` are those of the bundle's config.json."""
 
     modules: Mapping[str, SeenModule]
     strangers: tuple[str, ...]
+    dims: Dims
 
 
 def look(view: BundleView, family: Family, target: Target) -> Picture:
@@ -117,4 +120,4 @@ def look(view: BundleView, family: Family, target: Target) -> Picture:
             continue
         found.stems[stem] = parts
         found.per_expert = stem in single
-    return Picture(modules, tuple(strangers))
+    return Picture(modules, tuple(strangers), dims)

@@ -18,12 +18,11 @@ from typing import Any
 
 from dsv4recipe.errors import Diagnostic, RecipeError, Where, did_you_mean
 from dsv4recipe.headers.strict_json import parse_json
-from dsv4recipe.verifier.runtime.choose import RUNTIMES
+from dsv4recipe.runtimes import probes
 from dsv4recipe.verifier.runtime.probe_result import Ended, ProbeResult, read_document
 
 REFERENCE = "transformers"
 """The loader that is no MLX runtime: transformers' torch implementation, on a source checkpoint."""
-_LOADERS = (*RUNTIMES, REFERENCE)
 _PROBE = Path(__file__).resolve().parent / "probe"
 _PROTOCOL = 2
 
@@ -86,7 +85,7 @@ def probe_runtime(
     question: Question | None = None,
     limits: Limits = USUAL,
 ) -> ProbeResult:
-    """Load `bundle` with `loader` (one of RUNTIMES) in a child of `python` (this interpreter when None) and run it.
+    """Load and run `bundle` with a `loader` of `runtimes.probes()` in a child of `python` (this interpreter when None).
 
     `tokens`: length of the prompt, ids drawn from `seed`; None for one longer than the sliding window and than what the
     indexer picks, 0 to load and run nothing. `dense`: a tiny source checkpoint whose float32 model, in the class of
@@ -100,8 +99,8 @@ def probe_runtime(
     Never raises for what the child does; every end is in the result. Raises RecipeError V222 for an unknown loader
     and V223 for a prompt of fewer than no tokens.
     """
-    if loader not in _LOADERS:
-        raise RecipeError("V222", f"unknown runtime {loader!r}", hint=did_you_mean(loader, RUNTIMES))
+    if loader not in (*probes(), REFERENCE):
+        raise RecipeError("V222", f"unknown runtime {loader!r}", hint=did_you_mean(loader, probes()))
     if tokens is not None and tokens < 0:
         raise RecipeError("V223", f"a prompt of {tokens} tokens", hint="0 loads only, 1 or more are run")
     before = _snapshot(bundle)
@@ -119,6 +118,7 @@ def probe_runtime(
         }
         arguments = [str(bundle.resolve()), "--loader", loader, "--json", *(["--decoded"] if decoded else [])]
         arguments += [f"{name}={value}" for name, value in given.items() if value is not None]
+        arguments += [f"--adapters={probe.adapters}" for name, probe in probes().items() if name == loader]
         child = _run(python, arguments, limits.seconds)
     after = _snapshot(bundle)
     touched = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
@@ -136,12 +136,14 @@ def probe_runtime(
 
 
 def available_loaders(python: Path | None = None, timeout: float = 120) -> tuple[LoaderState, ...]:
-    """RUNTIMES and REFERENCE, each with the reason why it cannot run under `python` (this interpreter when None)."""
-    child = _run(python, ["--available", "--json"], timeout)
+    """Every probe and REFERENCE, each with the reason why it cannot run under `python` (this interpreter when None)."""
+    files = dict.fromkeys(probe.adapters for probe in probes().values())
+    child = _run(python, ["--available", "--json", *(f"--adapters={file}" for file in files)], timeout)
+    names = (*probes(), REFERENCE)
     if child.ended is not Ended.REPORTED:
-        return tuple(LoaderState(name, f"{child.ended.value}: {child.detail}".rstrip(": ")) for name in _LOADERS)
+        return tuple(LoaderState(name, f"{child.ended.value}: {child.detail}".rstrip(": ")) for name in names)
     reasons = child.document["loaders"]
-    return tuple(LoaderState(name, str(reasons[name])) for name in _LOADERS)
+    return tuple(LoaderState(name, str(reasons[name])) for name in names)
 
 
 def unavailable(state: LoaderState, python: Path | None = None) -> Diagnostic:

@@ -1,6 +1,6 @@
 """Floor 4, verifier (step 4). The runtimes that can prove a bundle: for which bundles, and which interpreter has each.
 
-Pure but for the environment's variables. What a runtime does is on the child's side, in `probe.runtimes`.
+Pure but for the environment's variables. What a loader does is on the child's side, in `runtimes/<name>/probe.py`.
 """
 
 from __future__ import annotations
@@ -14,53 +14,16 @@ from pathlib import Path
 
 from dsv4recipe.errors import Diagnostic, RecipeError, Where, did_you_mean
 from dsv4recipe.paths import as_path
+from dsv4recipe.runtimes import Probe, probes
 
 ALL = "all"
-
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """`targets`: the targets whose bundles it loads; `families`: the model types of these bundles. `variable` may name
-    the interpreter that has it; `package` is what it is imported as. `strict`: it refuses a bundle of which a name does
-    not fit. `mxtq`: it reads MXTQ tensors."""
-
-    name: str
-    targets: tuple[str, ...]
-    variable: str
-    package: str
-    strict: bool = True
-    mxtq: bool = False
-    families: tuple[str, ...] = ("deepseek_v4",)
-
-
-_JANG = ("vmlx", "universal")
-_PR1192 = ("mlx-vlm", "rapid-mlx", "omlx", "universal")
-
-RUNTIMES = {
-    runtime.name: runtime
-    for runtime in (
-        Runtime("jang-strict", _JANG, "DSV4RECIPE_JANG_PYTHON", "jang_tools"),
-        Runtime("jang", _JANG, "DSV4RECIPE_JANG_PYTHON", "jang_tools", strict=False, mxtq=True),
-        Runtime("vmlx", _JANG, "DSV4RECIPE_VMLX_PYTHON", "vmlx_engine", strict=False, mxtq=True),
-        Runtime("mlx-vlm", _PR1192, "DSV4RECIPE_MLX_VLM_PYTHON", "mlx_vlm", families=("deepseek_v4", "deepseek_v41")),
-        Runtime("rapid-mlx", _PR1192, "DSV4RECIPE_RAPID_MLX_PYTHON", "rapid_mlx"),
-        Runtime(
-            "mlx-lm",
-            ("mlx-lm",),
-            "DSV4RECIPE_MLX_LM_PYTHON",
-            "mlx_lm",
-            families=("deepseek_v41", "deepseek_v41_text"),
-        ),
-    )
-}
-"""oMLX and the mlx-lm branch of the Q3 bundle are in no package registry: oMLX's class is that of Rapid-MLX."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """A runtime to run and its interpreter, or the finding that says why it is not run."""
 
-    runtime: Runtime
+    runtime: Probe
     python: Path | None = None
     skipped: Diagnostic | None = None
 
@@ -86,8 +49,8 @@ def interpreters(named: Iterable[str]) -> dict[str, Path]:
         name, equals, path = text.partition("=")
         if not equals or "/" in name or "\\" in name:  # a path may hold an equals sign
             name, path = "", text
-        elif name not in RUNTIMES:
-            raise RecipeError("V222", f"unknown runtime {name!r} in {text!r}", hint=did_you_mean(name, RUNTIMES))
+        elif name not in probes():
+            raise RecipeError("V222", f"unknown runtime {name!r} in {text!r}", hint=did_you_mean(name, probes()))
         found[name] = as_path(path)
     return found
 
@@ -100,12 +63,12 @@ def choose(name: str, asked: Asked, named: Mapping[str, Path]) -> tuple[Chosen, 
     unknown name.
     """
     if name != ALL:
-        if name not in RUNTIMES:
-            raise RecipeError("V222", f"unknown runtime {name!r}", hint=did_you_mean(name, (*RUNTIMES, ALL)))
-        one = RUNTIMES[name]
+        if name not in probes():
+            raise RecipeError("V222", f"unknown runtime {name!r}", hint=did_you_mean(name, (*probes(), ALL)))
+        one = probes()[name]
         return (_refused(one, asked) or Chosen(one, _interpreter(one, named) or Path(sys.executable)),)
     chosen = []
-    for runtime in RUNTIMES.values():
+    for runtime in probes().values():
         fits = set(runtime.targets) & set(asked.targets) and (runtime.mxtq or not asked.mxtq)
         if fits and _refused(runtime, asked) is None:
             python = _interpreter(runtime, named)
@@ -113,14 +76,14 @@ def choose(name: str, asked: Asked, named: Mapping[str, Path]) -> tuple[Chosen, 
     return tuple(chosen)
 
 
-def _interpreter(runtime: Runtime, named: Mapping[str, Path]) -> Path | None:
+def _interpreter(runtime: Probe, named: Mapping[str, Path]) -> Path | None:
     told = named.get(runtime.name) or named.get("") or os.environ.get(runtime.variable)
     if told:
         return as_path(told)
     return Path(sys.executable) if importlib.util.find_spec(runtime.package) else None
 
 
-def _refused(runtime: Runtime, asked: Asked) -> Chosen | None:
+def _refused(runtime: Probe, asked: Asked) -> Chosen | None:
     if not asked.model_type or asked.model_type in runtime.families:
         return None  # without a model_type the runtime's own message says more
     return Chosen(
@@ -134,7 +97,7 @@ def _refused(runtime: Runtime, asked: Asked) -> Chosen | None:
     )
 
 
-def _skipped(runtime: Runtime, asked: Asked) -> Chosen:
+def _skipped(runtime: Probe, asked: Asked) -> Chosen:
     return Chosen(
         runtime,
         skipped=Diagnostic(

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dsv4recipe.errors import Diagnostic, Problems, Where
+from dsv4recipe.runtimes import probes
 from dsv4recipe.units import human_size
-from dsv4recipe.verifier.runtime.choose import RUNTIMES
 from dsv4recipe.verifier.runtime.probe_result import Ended, Misread, ProbeResult
 
 _DECODED = 0.9999  # float16 against float32 of the same numbers, at nine positions in ten: 0.99997 measured
@@ -67,7 +67,7 @@ def _limit(size: int) -> str:
 
 
 def _names(problems: Problems, result: ProbeResult, at: Where) -> None:
-    lenient = result.loader in RUNTIMES and not RUNTIMES[result.loader].strict
+    lenient = result.loader in probes() and not probes()[result.loader].strict
     if result.missing:
         effect = (
             "the loader leaves them at random values without a word, and the model talks nonsense"

@@ -11,18 +11,11 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from dsv4recipe.runtimes import probes
 from dsv4recipe.units import human_size
 
-_PACKAGES = {
-    "jang-strict": ("jang", "mlx-lm", "mlx"),
-    "jang": ("jang", "mlx-lm", "mlx"),
-    "vmlx": ("vmlx", "jang", "mlx-lm", "mlx"),
-    "mlx-vlm": ("mlx-vlm", "mlx"),
-    "rapid-mlx": ("rapid-mlx", "mlx-lm", "mlx"),
-    "mlx-lm": ("mlx-lm", "mlx"),
-    "transformers": ("transformers", "torch"),
-}
-"""The packages whose versions say what was run."""
+_REFERENCE = ("transformers", "torch")
+"""The packages of the reference, which is no runtime."""
 
 
 class Ended(Enum):
@@ -174,7 +167,8 @@ class ProbeResult:
         if self.ended is not Ended.REPORTED:
             return ()
         versions = dict(self.versions)
-        named = [name for name in _PACKAGES.get(self.loader, ()) if name in versions]
+        run = probes()[self.loader].packages if self.loader in probes() else _REFERENCE
+        named = [name for name in run if name in versions]
         facts = [", ".join(f"{name} {versions[name]}" for name in named)]
         if self.loaded:
             facts.append(f"{len(self.missing)} missing, {len(self.unexpected)} unexpected")

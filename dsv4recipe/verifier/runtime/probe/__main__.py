@@ -17,19 +17,22 @@ from pathlib import Path
 if not __package__:  # started by path: become a package, and let no module here shadow an installed one
     _here = Path(__file__).resolve().parent
     sys.path = [entry for entry in sys.path if Path(entry or ".").resolve() != _here]
-    __package__ = "dsv4recipe_probe"
-    _spec = importlib.util.spec_from_file_location(
-        __package__, _here / "__init__.py", submodule_search_locations=[str(_here)]
-    )
-    if _spec is not None:
-        sys.modules[__package__] = importlib.util.module_from_spec(_spec)
+    __package__ = "dsv4recipe.verifier.runtime.probe"
+    _spec = importlib.util.spec_from_file_location("dsv4recipe_house", _here / "house.py")
+    if _spec is not None and _spec.loader is not None:
+        _house = importlib.util.module_from_spec(_spec)
+        _spec.loader.exec_module(_house)
+        _house.register()
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="probe", description="Load a bundle in the installed runtime and report.")
     parser.add_argument("bundle", type=Path, nargs="?", help="the bundle's folder (transformers: the source's)")
     parser.add_argument("--available", action="store_true", help="only say which loaders can run here")
-    parser.add_argument("--loader", help="jang-strict, jang, vmlx, mlx-vlm, rapid-mlx, mlx-lm; or transformers")
+    parser.add_argument("--loader", help="a name in ADAPTERS of an adapter file, or transformers")
+    parser.add_argument(
+        "--adapters", type=Path, action="append", help="an adapter file; default: those of this version"
+    )
     parser.add_argument("--dense", type=Path, help="source checkpoint (tiny): compare with its dense model")
     parser.add_argument("--decoded", action="store_true", help="compare with the bundle's own tensors, decoded (tiny)")
     parser.add_argument("--reference", type=Path, help="logits (.npy) of the same prompt to compare with")
@@ -60,15 +63,19 @@ def main() -> int:
 
         isolate(scratch)
         limited = limit_memory(args.memory)
+        from .adapter import adapters
+        from .house import built_in
         from .session import Task, available, examine
 
+        known = adapters(args.adapters or built_in())
         if args.available:
-            document = available()
+            document = available(known)
         else:
             names = ("dense", "decoded", "tokens", "seed", "logits", "question", "limit")
             wanted = {name: getattr(args, name) for name in names}
             references = {"reference": args.reference} if args.reference else {}
-            document = examine(args.loader, Task(args.bundle, scratch, references=references, **wanted))
+            task = Task(args.bundle, scratch, references=references, **wanted)
+            document = examine(args.loader, known.get(args.loader), task)
         document["memory"] = {"limited": limited, "peak": peak_memory()}
     with os.fdopen(document_fd, "w", encoding="utf-8") as out:
         json.dump(document, out, indent=None if args.json else 1)

@@ -15,8 +15,8 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
+from .adapter import Adapter
 from .contents import Contents
-from .runtimes import Runtime
 from .skeleton import Skeleton
 from .source import LIMIT
 
@@ -63,7 +63,7 @@ def _experts(contents: Contents, names: list[str], tables: dict[str, Any], seed:
     return mx.array(np.stack(one) if one[0].ndim == 2 else one[0])
 
 
-def decoded_model(runtime: Runtime, bundle: Path, frame: Skeleton, seed: int) -> Any:
+def decoded_model(runtime: Adapter, bundle: Path, frame: Skeleton, seed: int) -> Any:
     """The bundle's model, every parameter filled (strictly), nothing quantized. Raises MemoryError beyond LIMIT."""
     contents = frame.contents
     size = 4 * sum(math.prod(shape) for shape in frame.shapes.values())

@@ -10,11 +10,11 @@ from typing import Any
 
 import mlx.core as mx
 
-from .runtimes import Runtime
+from .adapter import Adapter
 from .source import decode
 
 
-def dense_model(runtime: Runtime, source: Path) -> Any:
+def dense_model(runtime: Adapter, source: Path) -> Any:
     """The source's model, every parameter filled (strictly), nothing quantized. Raises what `decode` raises."""
     config, weights = decode(source)
     model = runtime.build(config)

@@ -9,7 +9,7 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from .runtimes import Runtime
+from .adapter import Adapter
 
 SHORT = 12
 """Tokens of the prompt that is run with and without a cache."""
@@ -34,7 +34,7 @@ def _outputs(module: Any) -> Iterator[list[mx.array]]:
         kind.__call__ = original
 
 
-def prefill(runtime: Runtime, model: Any, ids: list[int], cache: Any, every: bool) -> tuple[np.ndarray, dict[str, str]]:
+def prefill(runtime: Adapter, model: Any, ids: list[int], cache: Any, every: bool) -> tuple[np.ndarray, dict[str, str]]:
     """Logits, float32 [positions, vocab], of all positions or of the last alone; dtypes of embedding and hidden state,
     which differ where half types are mixed.
 
@@ -57,7 +57,7 @@ def prefill(runtime: Runtime, model: Any, ids: list[int], cache: Any, every: boo
     return np.array(logits), dtypes
 
 
-def decode(runtime: Runtime, model: Any, cache: Any, first: int, count: int, stop: frozenset[int] = frozenset()) -> Any:
+def decode(runtime: Adapter, model: Any, cache: Any, first: int, count: int, stop: frozenset[int] = frozenset()) -> Any:
     """(token ids, all logits finite) of greedy decoding from a filled cache: `first` was chosen by the prefill; ends
     before a token of `stop`, and at `count` tokens."""
     said: list[int] = []
@@ -72,7 +72,7 @@ def decode(runtime: Runtime, model: Any, cache: Any, first: int, count: int, sto
     return said, finite
 
 
-def cache_effect(runtime: Runtime, model: Any, ids: list[int]) -> dict[str, Any]:
+def cache_effect(runtime: Adapter, model: Any, ids: list[int]) -> dict[str, Any]:
     """The distance of a short prefill with a cache from one without, for a class that runs without."""
     if not runtime.uncached:
         return {"cached_max_delta": None, "cached_same_argmax": None}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from . import torch_reference
+from .adapter import Adapter, config_of
 from .environment import linked_view, replaced_in
 from .likeness import compare
 from .prompt import long_enough, token_ids
-from .runtimes import Runtime, config_of, runtimes
 
 PROTOCOL = 2
 PACKAGES = ("mlx", "mlx-lm", "jang", "vmlx", "mlx-vlm", "rapid-mlx", "transformers", "numpy", "torch")
@@ -46,9 +47,9 @@ class Task:
     limit: int = 256
 
 
-def available() -> dict[str, Any]:
+def available(known: Mapping[str, Adapter]) -> dict[str, Any]:
     """{"loaders": {name: reason why it cannot run, "" when it can}, "versions": …}."""
-    brings = {name: runtime.bring for name, runtime in runtimes().items()}
+    brings = {name: runtime.bring for name, runtime in known.items()}
     reasons = {}
     for name, bring in {**brings, torch_reference.NAME: torch_reference.bring}.items():
         try:
@@ -59,7 +60,7 @@ def available() -> dict[str, Any]:
     return {"protocol": PROTOCOL, "loaders": reasons, "versions": _versions()}
 
 
-def examine(loader: str, task: Task) -> dict[str, Any]:
+def examine(loader: str, runtime: Adapter | None, task: Task) -> dict[str, Any]:
     """The whole document for one bundle and one loader."""
     report: dict[str, Any] = {"protocol": PROTOCOL, "loader": loader, "versions": _versions(), "failures": []}
     report |= {"loaded": False, "replaced": [], "changed": []}
@@ -67,8 +68,10 @@ def examine(loader: str, task: Task) -> dict[str, Any]:
     with contextlib.suppress(_StageError):
         if loader == torch_reference.NAME:
             _refer(report, task)
+        elif runtime is not None:
+            _examine(report, view, runtime, task)
         else:
-            _examine(report, view, runtimes()[loader], task)
+            report["failures"].append({"stage": "import", "kind": "KeyError", "message": f"no adapter for {loader}"})
     report["changed"] = replaced_in(view, task.bundle)
     return report
 
@@ -97,7 +100,7 @@ class _Stage:
         return True
 
 
-def _examine(report: dict[str, Any], view: Path, runtime: Runtime, task: Task) -> None:
+def _examine(report: dict[str, Any], view: Path, runtime: Adapter, task: Task) -> None:
     with _Stage(report, "import", fatal=True):
         runtime.bring()
         from . import forward, modules, text
@@ -161,7 +164,7 @@ def _refer(report: dict[str, Any], task: Task) -> None:
             np.save(task.logits, logits)
 
 
-def _replayed(report: dict[str, Any], view: Path, runtime: Runtime) -> Any:
+def _replayed(report: dict[str, Any], view: Path, runtime: Adapter) -> Any:
     """The unfilled class against the bundle's names and widths; writes what it finds into the report."""
     from . import skeleton
     from .contents import read_contents
@@ -174,7 +177,7 @@ def _replayed(report: dict[str, Any], view: Path, runtime: Runtime) -> Any:
     return frame
 
 
-def _references(report: dict[str, Any], runtime: Runtime, frame: Any, view: Path, task: Task, ids: list[int]) -> Any:
+def _references(report: dict[str, Any], runtime: Adapter, frame: Any, view: Path, task: Task, ids: list[int]) -> Any:
     """Name → logits to compare with. Before the loader runs: loaders patch the classes that they share with these."""
     from . import forward
 
@@ -195,7 +198,7 @@ def _references(report: dict[str, Any], runtime: Runtime, frame: Any, view: Path
     return found
 
 
-def _logits(forward: Any, runtime: Runtime, model: Any, ids: list[int]) -> np.ndarray:
+def _logits(forward: Any, runtime: Adapter, model: Any, ids: list[int]) -> np.ndarray:
     logits: np.ndarray = forward.prefill(runtime, model, ids, runtime.text(model).make_cache(), True)[0]
     return logits
 

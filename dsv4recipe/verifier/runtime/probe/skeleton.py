@@ -1,6 +1,6 @@
 """Floor 4, verifier (child side). The runtime's own model class, unfilled, against the bundle's names and widths.
 
-Replays both generations of mlx-lm's quantization predicate (fact sheet mlx.md 1.2) over the real module tree, so that
+Replays both generations of mlx-lm's quantization predicate over the real module tree, so that
 a bundle is judged for the mlx-lm that is installed and for the one that is not. All arrays stay lazy.
 """
 
@@ -10,14 +10,14 @@ from typing import Any
 
 import mlx.core as mx
 
+from dsv4recipe.runtimes.common.predicate import MODES, own_entry, whole
+
+from .adapter import Adapter
 from .contents import Contents
-from .runtimes import Runtime
 from .tree import leaf_modules, parameter_names
 
 Setting = dict[str, Any]  # {"bits": int, "group_size": int, "mode": str}
 RULES = ("mlx-lm 0.31", "mlx-lm 0.32")
-_DEFAULTS = {"affine": (64, 4), "mxfp4": (32, 4), "nvfp4": (16, 4), "mxfp8": (32, 8)}
-_MICROSCALING = {(4, 16): "nvfp4", (4, 32): "mxfp4", (8, 32): "mxfp8"}
 
 
 def installed_rule() -> str:
@@ -33,7 +33,7 @@ class Skeleton:
     `shapes`: logical weight shape by path of each module that can be quantized. `weights`: post-sanitize, lazy.
     """
 
-    def __init__(self, contents: Contents, runtime: Runtime):
+    def __init__(self, contents: Contents, runtime: Adapter):
         self.contents = contents
         self.model = runtime.build(contents.config)
         self.weights: dict[str, mx.array] = self.model.sanitize(dict(contents.plain))
@@ -60,20 +60,18 @@ class Skeleton:
             mode = "affine" if f"{path}.biases" in self.weights else ""
             reason = "float scales without biases"
         else:
-            mode = _MICROSCALING.get((bits, group_size), "")
+            mode = MODES.get((bits, group_size), "")
             reason = f"byte scales with {bits} bits, group size {group_size}"
         return _setting(bits, group_size, mode) if mode else {"broken": reason}
 
     def wrapped(self, path: str, rule: str) -> Setting | None:
         """What mlx-lm of that generation makes of the module: a setting, or None for an unquantized module."""
-        value = self.quantization.get(path)
-        if value is False:
-            return None
-        if isinstance(value, dict):
-            return _with_defaults(value)
+        found, entry = own_entry(self.quantization, (path,))
+        if found:
+            return entry
         if f"{path}.scales" not in self.weights:
             return None
-        return _with_defaults(self.quantization) if rule == RULES[0] else self.packed(path)
+        return whole(self.quantization) if rule == RULES[0] else self.packed(path)
 
     def misread(self) -> list[dict[str, Any]]:
         """Modules that a rule would wrap otherwise than their tensors are packed."""
@@ -91,8 +89,8 @@ class Skeleton:
     def overrides(self) -> dict[str, Any]:
         """Each override key of config.json: `hit` a module, name a tensor on `disk`, or belong to neither.
 
-        Keys of disk stems are what vMLX's shape inference reads (fact sheet vmlx.md 6.4); the spellings of the other
-        known dialects (fact sheet mlx.md 3.1) are read by other runtimes. `missed` is read by nobody.
+        Keys of disk stems are what vMLX's shape inference reads; the spellings of the other
+        known dialects are read by other runtimes. `missed` is read by nobody.
         """
         stems = {name.rpartition(".")[0] for name in self.contents.names}
         hit, disk, dialect, missed = [], 0, 0, []
@@ -128,12 +126,6 @@ class Skeleton:
 
 def _setting(bits: Any, group_size: Any, mode: Any) -> Setting:
     return {"bits": bits, "group_size": group_size, "mode": mode}
-
-
-def _with_defaults(value: dict[str, Any]) -> Setting:
-    mode = value.get("mode", "affine")
-    group_size, bits = _DEFAULTS.get(mode, (64, 4))
-    return _setting(value.get("bits", bits), value.get("group_size", group_size), mode)
 
 
 def _house_spelling(key: str) -> str:

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from . import forward
-from .runtimes import Runtime
+from .adapter import Adapter
 
 ENCODING = "encoding/encoding_dsv4.py"
 
 
-def answer(runtime: Runtime, model: Any, bundle: Path, question: str, limit: int) -> dict[str, Any]:
+def answer(runtime: Adapter, model: Any, bundle: Path, question: str, limit: int) -> dict[str, Any]:
     """{"text", "prompt_tokens", "tokens", "stopped", "finite"}: what the model says, at most `limit` tokens.
 
     `stopped`: it ended by itself. Raises FileNotFoundError where the bundle says no prompt format.

@@ -1,4 +1,4 @@
-"""Floor 4, verifier (child side). MXTQ gather matmul from plain MLX operations, for machines without Metal.
+"""Floor 2, runtimes (child side). MXTQ gather matmul from plain MLX operations, for machines without Metal.
 
 Stands in for the one function of jang's MXTQ path that exists only as a Metal kernel. What it proves is names, layout,
 routing, bit order, seeds and codebooks; it says nothing about Apple's kernel. Formula: fact sheet vmlx.md section 2,

@@ -1,4 +1,4 @@
-"""Floor 4, verifier (child side). jang and vMLX, and the few places where this machine needs help.
+"""Floor 2, runtimes (child side). How the probe loads a bundle in jang and vMLX, and where this machine needs help.
 
 Every function of a runtime that is replaced is named in the document: a proof says what it did not run.
 """
@@ -10,12 +10,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from .runtimes import Runtime
+from dsv4recipe.verifier.runtime.probe.adapter import Adapter
 
 GATHER_QMM = "mlx.core.gather_qmm"
 
 
-class JangStrict(Runtime):
+class JangStrict(Adapter):
     """mlx-lm's strict loader on the class of jang."""
 
     replayed = True
@@ -70,7 +70,7 @@ class Vmlx(Jang):
 
 
 def mend_gather_qmm() -> str:
-    """vMLX 1.6.81 wraps mx.gather_qmm without the argument that mlx-lm 0.32.2 passes (fact sheet vmlx.md 5.2).
+    """vMLX 1.6.81 wraps mx.gather_qmm without the argument that mlx-lm 0.32.2 passes.
 
     Asks the wrapper itself; a later vMLX whose wrapper takes the argument is left in place. Returns what was
     replaced, or "".
@@ -86,3 +86,6 @@ def mend_gather_qmm() -> str:
         mx.gather_qmm = wrapper
         return ""
     return GATHER_QMM
+
+
+ADAPTERS = {"jang-strict": JangStrict, "jang": Jang, "vmlx": Vmlx}

@@ -1,0 +1,77 @@
+"""Floor 3, plan. The files beside the shards as a target sees them, tried before any work. Reads small source files.
+
+What the source lacks would stop a build after hours: `make_plan` asks the target for its side files, and throws them
+away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from dsv4recipe.checkpoint.dims import text_section
+from dsv4recipe.checkpoint.folder import Folder
+from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.plan.model import Plan
+from dsv4recipe.plan.provenance import claimed
+from dsv4recipe.runtimes import SideInput, get
+from dsv4recipe.runtimes.common.side_files import beyond, load
+from dsv4recipe.runtimes.common.target import Placed
+
+_SHOWN = 8
+TOKENIZER = "tokenizer.json"
+
+
+class Texts(Mapping[str, str]):
+    """The JSON files of a source by name, each read when it is asked for."""
+
+    def __init__(self, folder: Folder, names: tuple[str, ...]):
+        self._folder = folder
+        self._names = frozenset(names)
+
+    def __getitem__(self, name: str) -> str:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._folder.text(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._names))
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def side_input(plan: Plan, checkpoint: Checkpoint) -> SideInput:
+    """What the plan's target may look at to make its side files."""
+    files = tuple(
+        name for name in checkpoint.folder.source.tree() if not name.endswith((".safetensors", ".index.json"))
+    )
+    return SideInput(
+        recipe_name=plan.recipe["name"],
+        model=claimed(plan.source)[0],
+        config=checkpoint.config,
+        quantization=plan.overrides,
+        modules=[Placed(m.role, m.projection, m.block, m.layer, m.source, m.format) for m in plan.modules],
+        files=files,
+        texts=Texts(checkpoint.folder, tuple(name for name in files if name.endswith(".json"))),
+        experts=plan.target["experts"],
+        mtp=plan.target["mtp"],
+    )
+
+
+def check_companions(plan: Plan, checkpoint: Checkpoint) -> None:
+    """Raises RecipeError T020 to T025 where the source lacks a file, a key or a token that the bundle needs, and T024
+    for tokens that are no row of its embedding. A layout without files has nothing to look at."""
+    target = get(plan.target["runtime"], plan.source.family)
+    folder = checkpoint.folder
+    if not folder.files or not folder.source.real or target.container != "safetensors":
+        return
+    side = side_input(plan, checkpoint)
+    target.side_files(side)
+    rows = text_section(checkpoint.config)["vocab_size"]
+    odd = beyond(load(side, TOKENIZER), rows)
+    if odd:
+        message = f"{len(odd):,} tokens have ids beyond the {rows:,} rows of the embedding, first {odd[0][1]:,}"
+        hint = "take the tokenizer.json that belongs to these weights, or remove the tokens that were added to it"
+        notes = [f"{token!r:.80} has the id {number:,}" for token, number in odd[:_SHOWN]]
+        raise RecipeError("T024", message, Where(TOKENIZER), hint, notes)

@@ -1,0 +1,86 @@
+"""Floor 4, publish. What is uploaded of a bundle: its files by name, with size and sha256. Reads small files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dsv4recipe.bundle.manifest import NAME, is_one_file, manifest_path, shard_path
+from dsv4recipe.errors import Diagnostic, Where
+from dsv4recipe.hub.repository import RemoteFile
+
+CARD = "README.md"
+_FRONT = ("license", "base_model", "library_name", "pipeline_tag")
+"""What the hub filters by."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file to upload: its name in the repository, where it lies, size in bytes, sha256 in hex."""
+
+    name: str
+    path: Path
+    size: int
+    sha256: str
+
+    def same(self, remote: RemoteFile) -> bool:
+        """Whether the hub's file has this content, by size and by the digest that the hub keeps of it."""
+        if remote.size != self.size:
+            return False
+        if remote.sha256:
+            return remote.sha256 == self.sha256
+        digest = remote.digest()
+        digest.update(self.path.read_bytes())  # a small one: large ones lie in storage, under their sha256
+        return digest.hexdigest() == remote.blob
+
+
+def files_of(bundle: Path, manifest: Mapping[str, Any]) -> tuple[LocalFile, ...]:
+    """Every file that the manifest lists and that is there, weights first, and the manifest itself last.
+
+    What people may edit is taken as it is now; the others have the digest of the manifest, which a proof has held them
+    against.
+    """
+    found = []
+    for name, entry in manifest["files"].items():
+        path = shard_path(bundle, name)
+        if path.exists():
+            weights = name.endswith((".safetensors", ".gguf"))
+            found.append(LocalFile(name, path, entry["size"], entry["sha256"]) if weights else _now(name, path))
+    last = manifest_path(bundle)
+    found.sort(key=lambda file: (not file.name.endswith((".safetensors", ".gguf")), file.name))
+    return (*found, _now(last.name if is_one_file(bundle) else NAME, last))
+
+
+def card_findings(bundle: Path) -> list[Diagnostic]:
+    """What the hub would miss in the card's front matter: W003. A bundle that is one file has no card."""
+    if is_one_file(bundle):
+        return []
+    path = bundle / CARD
+    where = Where(str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return [Diagnostic("W003", "the bundle has no card that can be read", where, "build it again, or write one")]
+    parts = text.split("---\n", 2)
+    try:
+        front = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0].strip() else None
+    except yaml.YAMLError as error:
+        return [Diagnostic("W003", f"the card's front matter is no YAML: {str(error).splitlines()[0]}", where)]
+    if not isinstance(front, dict):
+        hint = "begin the card with a line ---, the fields, and another line ---"
+        return [Diagnostic("W003", "the card has no front matter", where, hint)]
+    return [
+        Diagnostic("W003", f"the card's front matter has no {key}", where, "the hub filters and shows models by it")
+        for key in _FRONT
+        if not front.get(key)
+    ]
+
+
+def _now(name: str, path: Path) -> LocalFile:
+    data = path.read_bytes()
+    return LocalFile(name, path, len(data), hashlib.sha256(data).hexdigest())

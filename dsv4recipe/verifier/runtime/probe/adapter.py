@@ -1,0 +1,81 @@
+"""Floor 4, verifier (child side). What an adapter tells the probe: how a runtime builds, loads and runs a model.
+
+The adapters themselves are in `runtimes/<name>/probe.py`, one class per loader, and are loaded by path. Nothing of a
+runtime is imported before it is asked for: an interpreter that has one of them need not have the others.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+
+class Adapter:
+    """mlx-lm's strict loader on the classes that it finds: what every adapter starts from.
+
+    `replayed`: names and widths are replayed on the unfilled class (`skeleton`), because the loader or its siblings are
+    lenient and say nothing; otherwise the strict loader itself is watched (`witness`). `uncached`: the class may be run
+    without a cache. `reads_mxtq`: it reads MXTQ tensors.
+    """
+
+    replayed = False
+    uncached = True
+    reads_mxtq = False
+
+    def bring(self) -> None:
+        """Import what the loader needs."""
+        import_module("mlx_lm.utils")
+
+    def prepare(self, has_mxtq: bool) -> list[str]:  # noqa: ARG002 - for those that need help
+        """Install stand-ins for what this machine cannot run; the names of the functions that they replace."""
+        return []
+
+    def build(self, config: dict[str, Any]) -> Any:
+        """An unquantized, unfilled model of the runtime's class for a config.json. Raises what the class raises."""
+        from mlx_lm.utils import _get_classes
+
+        model_class, args_class = _get_classes(config)
+        return model_class(args_class.from_dict(config))
+
+    def settle(self, model: Any, folder: Path) -> None:
+        """What the loader tells a filled model of the folder that it came from."""
+
+    def load(self, bundle: Path) -> Any:
+        """The bundle through the runtime's own loader, lazily where the loader can."""
+        from mlx_lm.utils import load_model
+
+        return load_model(bundle, lazy=True, strict=True)[0]
+
+    def text(self, model: Any) -> Any:
+        """The module that holds `model` (the transformer) and `lm_head`."""
+        return model
+
+    def logits(self, model: Any, ids: Any, cache: Any) -> Any:
+        """[1, positions, vocab] for ids [1, n]; some classes give the last position only."""
+        return model(ids, cache=cache)
+
+
+def adapters(files: Iterable[Path]) -> dict[str, Adapter]:
+    """The adapters of some files by the loader's name: each file names its classes in ADAPTERS.
+
+    The folder of a file is made a package of its own, so that the file can import its neighbours relatively.
+    """
+    found: dict[str, Adapter] = {}
+    for number, file in enumerate(files):
+        package = ModuleType(f"dsv4recipe_adapters_{number}")
+        package.__path__ = [str(file.parent)]
+        sys.modules[package.__name__] = package
+        module = import_module(f"{package.__name__}.{file.stem}")
+        found |= {name: kind() for name, kind in module.ADAPTERS.items()}
+    return found
+
+
+def config_of(bundle: Path) -> dict[str, Any]:
+    """config.json."""
+    config: dict[str, Any] = json.loads((bundle / "config.json").read_text(encoding="utf-8"))
+    return config
