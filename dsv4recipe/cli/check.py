@@ -1,23 +1,40 @@
-"""Floor 6, cli. `check RECIPE`: validates a recipe; says everything that is wrong with it at once."""
+"""Floor 6, cli. `check RECIPE…`: validates recipes; says everything that is wrong with them at once."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from dsv4recipe.cli.arguments import json_option, recipe_argument
+from dsv4recipe.cli.arguments import json_option
+from dsv4recipe.cli.complete import complete_recipe
+
+if TYPE_CHECKING:
+    from dsv4recipe.errors import Diagnostic
+    from dsv4recipe.recipe.model import Recipe
 
 
 @click.command("check")
-@recipe_argument
+@click.argument("recipes", nargs=-1, required=True, shell_complete=complete_recipe)
 @json_option
-def command(recipe: str, as_json: bool) -> None:
-    """Validate RECIPE (a file or a shipped name) against the schema and the laws of the language."""
-    from dsv4recipe import load_recipe
+def command(recipes: tuple[str, ...], as_json: bool) -> None:
+    """Validate each of RECIPES (files or shipped names) against the schema and the laws of the language."""
+    from dsv4recipe import RecipeError, load_recipe
 
-    found = load_recipe(recipe)
+    found: list[Recipe] = []
+    wrong: list[Diagnostic] = []
+    for recipe in recipes:
+        try:
+            found.append(load_recipe(recipe))
+        except RecipeError as error:
+            wrong += error.diagnostics
+    if wrong:
+        raise RecipeError.of(wrong)
     if as_json:
         from dsv4recipe.cli.output import print_json
 
-        print_json({"format_version": 1, "ok": True, "name": found.name, "rules": [rule.id for rule in found.rules]})
+        rows = [{"name": each.name, "rules": [rule.id for rule in each.rules]} for each in found]
+        print_json({"format_version": 1, "ok": True, **(rows[0] if len(rows) == 1 else {"recipes": rows})})
     else:
-        click.echo(f"{found.name}: {len(found.rules)} rules for {found.target.runtime}; no errors")
+        for each in found:
+            click.echo(f"{each.name}: {len(each.rules)} rules for {each.target.runtime}; no errors")

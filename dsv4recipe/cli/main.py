@@ -38,6 +38,7 @@ COMMANDS = {
     "build": "Build the bundle; run again, it continues.",
     "verify": "Prove a bundle.",
     "ask": "Put questions to a bundle through its runtime's own server.",
+    "run": "The whole way: check, plan, build, verify, ask, and with --push publish.",
     "push": "Upload a bundle to the hub, proven before and compared afterwards.",
     "runtimes": "List the runtimes that serve bundles, or install one.",
     "report": "Write a page to look at: sizes, heat maps, overrides, recipe.",
@@ -68,13 +69,16 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(VERSION, prog_name="dsv4recipe")
-def dsv4recipe() -> None:
+@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, "-V", "--version", prog_name="dsv4recipe")
+@click.pass_context
+def dsv4recipe(ctx: click.Context) -> None:
     """A declarative quantization recipe compiler for DeepSeek-V4 checkpoints.
 
     recipe.yaml → plan, to the byte → bundle, in one pass → proof that the runtime sees exactly that.
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +18,9 @@ from dsv4recipe.cli.arguments import (
 )
 from dsv4recipe.cli.complete import complete_runtime
 from dsv4recipe.runtimes import probes
+
+if TYPE_CHECKING:
+    from dsv4recipe.answers.questions import Question
 
 FAILED = 3
 _PATH = PathType()
@@ -41,6 +45,8 @@ _PATH = PathType()
 @click.option("--load-only", is_flag=True, help="With --runtime: strict load by headers, any size; nothing is run.")
 @click.option("--generate", metavar="PROMPT", help="With --runtime: ask this and show the answer.")
 @click.option("--expect", metavar="TEXT", help="With --generate: what the answer must hold.")
+@click.option("--ask", is_flag=True, help="Put questions through the runtime's own server, as the last step.")
+@click.option("--questions", type=_PATH, help="With --ask: a YAML file of questions, instead of the built-in ones.")
 @click.option("--max-tokens", type=click.IntRange(1), default=256, show_default=True, help="Of the answer.")
 @click.option("--time-limit", type=click.FloatRange(1), default=600, show_default=True, help="Seconds per runtime.")
 @click.option("--memory-limit", type=Size(), help="Per runtime, such as 64GiB; enforced on Linux.")
@@ -59,6 +65,8 @@ def command(
     load_only: bool,
     generate: str | None,
     expect: str | None,
+    ask: bool,
+    questions: Path | None,
     max_tokens: int,
     time_limit: float,
     memory_limit: int | None,
@@ -70,11 +78,12 @@ def command(
 ) -> int:
     """Prove BUNDLE, anyone's: its bytes against its manifest; its tensors and config against the runtime's contract,
     with what every known loader would make of it; with --source its numbers; with --runtime its load and forward pass
-    in the real runtime."""
+    in the real runtime; with --ask what it answers in the runtime's own server."""
     from dsv4recipe import verify
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.cli.verify_view import print_verification
-    from dsv4recipe.verifier.runtime.child import Limits, Question
+    from dsv4recipe.verifier.runtime.child import Limits
+    from dsv4recipe.verifier.runtime.child import Question as Prompt
     from dsv4recipe.verifier.runtime.step import RuntimeRun
 
     if fix_config is not None:
@@ -88,7 +97,14 @@ def command(
         raise click.UsageError(f"{lone[0]} needs --runtime")
     if expect is not None and generate is None:
         raise click.UsageError("--expect needs --generate")
-    question = None if generate is None else Question(generate, expect, max_tokens)
+    if questions is not None and not ask:
+        raise click.UsageError("--questions needs --ask")
+    put = _questions(questions) if ask else ()
+    if ask:
+        from dsv4recipe.api.answers import check_installed
+
+        check_installed(bundle, _server(runtime))
+    question = None if generate is None else Prompt(generate, expect, max_tokens)
     limits = Limits(time_limit, memory_limit)
     run = RuntimeRun(runtime, runtime_python, load_only, question, limits) if runtime else None
     importance = None
@@ -106,8 +122,28 @@ def command(
         scratch=scratch,
         scratch_dir=scratch_dir,
     )
+    if ask:
+        from dsv4recipe.answers.run import Settings
+        from dsv4recipe.api.answers import with_answers
+        from dsv4recipe.cli.ask_view import AskView
+
+        with AskView(as_json) as view:
+            found = with_answers(found, put, _server(runtime), Settings(time_limit, max_tokens), view.tell)
     if as_json:
         print_json(found.data())
     else:
         print_verification(found)
     return 0 if found.ok else FAILED
+
+
+def _questions(file: Path | None) -> tuple[Question, ...]:
+    from dsv4recipe.answers.questions import load_questions, smoke_set
+
+    return load_questions(file) if file else smoke_set()
+
+
+def _server(runtime: str | None) -> str | None:
+    """The server to ask in: that of --runtime, where it has one."""
+    from dsv4recipe.answers.servers import servers
+
+    return runtime if runtime in servers() else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dsv4recipe.recipe.model import ROLES
 from dsv4recipe.recipe.naming import recipe_name
 from dsv4recipe.recipe.show import scalar_text
 
@@ -18,11 +19,12 @@ source:
   revision: 6e763230a9d263eca2023f1d4a5ce1bfe126cf48
   family: deepseek_v4
 target:
-  runtime: vmlx         # decides names on disk, legality and config
-  experts: stacked      # or per-expert
-  mtp: keep             # or drop: leave the prediction stages out
+  # It decides names on disk, legality and config: {runtimes}.
+  runtime: {runtime}
+  experts: stacked      # or per-expert, where the runtime takes it
+  mtp: {mtp:<16} # keep or drop the prediction stages, where the runtime leaves the choice
   shard-size: 5GiB
-  half: float16         # or bfloat16: scales, biases and copies of bfloat16 tensors
+  half: {half:<15} # float16 or bfloat16: scales, biases and copies of bfloat16 tensors
 # Rules in order: the first that matches a tensor claims it, and every tensor must be claimed.
 # A rule matches when all its conditions hold: role, projection, layers, block, stored, tensor, module.
 rules:
@@ -42,7 +44,38 @@ rules:
 """
 
 
-def init_text(name: str, schema: str = "recipe.schema.json") -> str:
-    """A starter recipe, called as near to `name` as a recipe can be. `schema` is the path or URL of the JSON schema,
-    for the editor's modeline."""
-    return TEMPLATE.format(name=scalar_text(recipe_name(name, "mine")), schema=schema)
+CHILD = """\
+# yaml-language-server: $schema={schema}
+recipe: 1
+name: {name}
+extends: {parent}
+{target}# A rule with the id of one of the parent's replaces it in its place. A new rule says before: or after:, or goes
+# first.
+# Roles: {roles}.
+# Runtimes: {runtimes}.
+rules:
+  - id: first-layers
+    match: {{role: routed-expert, layers: [0-2]}}
+    format: {{affine: {{bits: 6, group-size: 32}}}}
+    note: an example of a rule that goes before the parent's; change it or remove it
+"""
+
+
+def init_text(
+    name: str,
+    runtime: str = "vmlx",
+    mtp: str = "keep",
+    half: str = "float16",
+    runtimes: str = "vmlx and others",
+    schema: str = "recipe.schema.json",
+) -> str:
+    """A starter recipe, called as near to `name` as a recipe can be, for a runtime. `runtimes` lists what could stand
+    there; `schema` is the path or URL of the JSON schema, for the editor's modeline."""
+    called = scalar_text(recipe_name(name, "mine"))
+    return TEMPLATE.format(name=called, runtime=runtime, mtp=mtp, half=half, runtimes=runtimes, schema=schema)
+
+
+def child_text(name: str, parent: str, target: str, runtimes: str, schema: str = "recipe.schema.json") -> str:
+    """A starter recipe that extends another; `target` holds the lines of the target that differ from the parent's."""
+    called, roles = scalar_text(recipe_name(name, "mine")), ", ".join(ROLES)
+    return CHILD.format(name=called, parent=parent, target=target, roles=roles, runtimes=runtimes, schema=schema)
