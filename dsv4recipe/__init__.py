@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dsv4recipe.api.check import check as check
     from dsv4recipe.api.decompile import decompile as decompile
     from dsv4recipe.api.diff import diff as diff
+    from dsv4recipe.api.evaluate import evaluate as evaluate
     from dsv4recipe.api.explain import explain as explain
     from dsv4recipe.api.inspect import inspect as inspect
     from dsv4recipe.api.load_recipe import load_recipe as load_recipe

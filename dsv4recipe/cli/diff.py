@@ -17,6 +17,14 @@ DIFFERENT = 2
 @click.argument("after", type=source_type, shell_complete=complete_side)
 @click.option("--source", type=source_type, help="The checkpoint, where a side is a recipe.")
 @click.option("--exit-code", is_flag=True, help="Exit with 2 if there are differences.")
+@click.option("--all", "every", is_flag=True, help="Show every group of modules and every fact.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown"]),
+    default="text",
+    help="Markdown is never cut: for a review.",
+)
 @release_option
 @importance_option
 @json_option
@@ -25,6 +33,8 @@ def command(
     after: str,
     source: str | None,
     exit_code: bool,
+    every: bool,
+    form: str,
     release: str | None,
     importance_file: Path | None,
     as_json: bool,
@@ -34,7 +44,7 @@ def command(
     Of a bundle only headers and small files are read. Between two bundles, side files are compared too.
     """
     from dsv4recipe import diff
-    from dsv4recipe.cli.diff_view import print_diff
+    from dsv4recipe.cli.diff_view import markdown, print_diff
     from dsv4recipe.cli.output import print_json
 
     found = diff(
@@ -47,6 +57,8 @@ def command(
     )
     if as_json:
         print_json(found.data())
+    elif form == "markdown":
+        click.echo(markdown(found, before, after), nl=False)
     else:
-        print_diff(found)
+        print_diff(found, every)
     return DIFFERENT if exit_code and not found.empty else 0

@@ -12,20 +12,22 @@ from dsv4recipe.plan.diff_groups import ROWS, merged, named
 from dsv4recipe.units import gigabytes
 
 
-def print_diff(found: PlanDiff) -> None:
-    """`-` `+` `~` by module pattern with byte deltas, then what differs outside modules, then totals."""
+def print_diff(found: PlanDiff, every: bool = False) -> None:
+    """`-` `+` `~` by module pattern with byte deltas, then what differs outside modules, then totals. `every` shows all
+    groups and facts, and not only the largest."""
     if found.empty:
         click.echo(f"no differences ({found.same:,} modules)")
         return
     changes = [*merged(found.removed), *merged(found.added), *merged(found.changed)]
-    largest = sorted(changes, key=lambda change: -abs(change.bytes_delta))[:ROWS]
+    shown = len(changes) + len(found.facts) if every else ROWS
+    largest = sorted(changes, key=lambda change: -abs(change.bytes_delta))[:shown]
     rows = [_row(change) for change in changes if change in largest]
     if rows:
         print_table(("", "modules", "before", "after", "bytes"), rows, (4,))
-        _more(changes, ROWS, "groups of modules")
-    for what, old, new in found.facts[:ROWS]:
+        _more(changes, shown, "groups of modules")
+    for what, old, new in found.facts[:shown]:
         click.echo(f"~ {what}: {old or 'none'} → {new or 'none'}")
-    _more(found.facts, ROWS, "facts")
+    _more(found.facts, shown, "facts")
     noun = "module is" if found.same == 1 else "modules are"
     click.echo(f"{found.same:,} {noun} the same")
     for name, size in (("before", found.bytes_before), ("after ", found.bytes_after)):
@@ -34,9 +36,29 @@ def print_diff(found: PlanDiff) -> None:
     click.echo(f"delta  {delta:>+19,} B  {delta / 1e9:+.3f} GB / {delta / 2**30:+.3f} GiB")
 
 
+def markdown(found: PlanDiff, before: str, after: str) -> str:
+    """The whole diff as a comment for a review: totals first, then a table; nothing is cut."""
+    delta = found.bytes_delta
+    lines = [
+        f"**{before} → {after}**: {found.bytes_before:,} B → {found.bytes_after:,} B "
+        f"({delta:+,} B, {delta / 1e9:+.3f} GB / {delta / 2**30:+.3f} GiB)",
+        "",
+    ]
+    changes = [*merged(found.removed), *merged(found.added), *merged(found.changed)]
+    if changes:
+        lines += ["| | modules | before | after | bytes |", "|---|---|---|---|---:|"]
+        for change in changes:
+            kind, name, old, new, size = _row(change)
+            lines.append(f"| `{kind}` | `{name}` | {old} | {new} | {size} |")
+        lines.append("")
+    lines += [f"* {what}: {old or 'none'} → {new or 'none'}" for what, old, new in found.facts]
+    lines.append(f"{found.same:,} {'module is' if found.same == 1 else 'modules are'} the same.")
+    return "\n".join(lines) + "\n"
+
+
 def _more(rows: Sequence[object], shown: int, noun: str) -> None:
     if len(rows) > shown:
-        click.echo(f"  and {len(rows) - shown:,} more {noun}: --json shows all")
+        click.echo(f"  and {len(rows) - shown:,} more {noun}: --all shows them")
 
 
 def _row(change: Change) -> tuple[str, str, str, str, str]:

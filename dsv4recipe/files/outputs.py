@@ -43,6 +43,7 @@ def _object(*keys: str) -> Callable[[bytes], bool]:
 
 
 PLAN = Kind("a plan", _object("format_version", "recipe", "target", "modules", "shards", "digest"))
+QUALITY = Kind("an evidence file of `evaluate`", _object("format_version", "kind", "a", "kl", "text"))
 LOCK = Kind("a lock", _object("lock", "plan", "recipe", "source", "tool"))
 ERRORS = Kind("a table of measured errors", _object("format_version", "kind", "evidence", "errors"))
 CONFIG = Kind("the config.json of a bundle", _object("model_type", "quantization"))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dsv4recipe.checkpoint.graph import Checkpoint, Group
-from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.errors import NotInstalledError, RecipeError, Where
 from dsv4recipe.forward.names import in_layer, parameter
 from dsv4recipe.forward.weights import Weights
 
@@ -32,7 +32,7 @@ class Library:
             self.versions = {name: str(import_module(name).__version__) for name in ("torch", "transformers")}
         except ImportError as error:
             message = f"measuring needs torch and transformers with deepseek_v4: {error}"
-            raise RecipeError("M001", message, hint=HINT) from None
+            raise NotInstalledError("M001", message, hint=HINT) from None
 
 
 class Reference:

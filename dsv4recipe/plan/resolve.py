@@ -14,6 +14,7 @@ from dsv4recipe.checkpoint.graph import Checkpoint, Group
 from dsv4recipe.errors import Problems, did_you_mean
 from dsv4recipe.formats import Format, Keep
 from dsv4recipe.formats.base import FLOAT_DTYPES
+from dsv4recipe.plan.candidates import Candidates
 from dsv4recipe.plan.match import Matcher, Test, matched_members
 from dsv4recipe.recipe.layers import compact
 from dsv4recipe.recipe.model import Recipe, Rule
@@ -38,23 +39,27 @@ def resolve(
     claims: list[Claim] = []
     dropped: Counter[str] = Counter()
     unclaimed: list[Group] = []
-    for group in checkpoint.groups:
-        if group.slot.block == "mtp" and recipe.target.mtp == "drop":
-            dropped["target.mtp"] += len(group.members)
-            continue
-        winner: Rule | None = None
-        for rule in recipe.rules:
-            hits = matched_members(tests[rule.id], group)
+    groups = checkpoint.groups
+    skipped = [group.slot.block == "mtp" and recipe.target.mtp == "drop" for group in groups]
+    winners: list[Rule | None] = [None] * len(groups)
+    candidates = Candidates(groups, target.path)
+    for rule in recipe.rules:
+        for number in candidates.of(rule.match, sets):
+            group, first = groups[number], winners[number]
+            hits = 0 if skipped[number] else matched_members(tests[rule.id], group)
             if not hits:
                 continue
-            if winner is not None:
-                beaten[rule.id][winner.id] += 1
+            if first is not None:
+                beaten[rule.id][first.id] += 1
                 continue
-            winner = rule
+            winners[number] = rule
             wins[rule.id] += 1
             if hits < len(group.members):
                 _splits(rule, group, hits, problems)
-        if winner is None:
+    for group, winner, skip in zip(groups, winners, skipped, strict=True):
+        if skip:
+            dropped["target.mtp"] += len(group.members)
+        elif winner is None:
             unclaimed.append(group)
         elif winner.action == "drop":
             dropped[winner.id] += len(group.members)

@@ -1,0 +1,166 @@
+"""Floor 5, api. `evaluate`: what a recipe, plan or bundle loses against its source, measured on text."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dsv4recipe.api.named import Planner, is_bundle
+from dsv4recipe.bundle.manifest import shard_path
+from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.errors import RecipeError
+from dsv4recipe.evaluation.evidence import FORMAT_VERSION, KIND
+from dsv4recipe.evaluation.run import SOURCE, Evaluation, Named, Told
+from dsv4recipe.evaluation.text import DEFAULT, Text, read_text
+from dsv4recipe.formats.encode import ENCODER_VERSION
+from dsv4recipe.forward.needs import Needs, check, needs
+from dsv4recipe.forward.run import Settings
+from dsv4recipe.forward.states import Kept
+from dsv4recipe.forward.stored import BundleWeights
+from dsv4recipe.forward.weights import PlannedWeights, SourceWeights
+from dsv4recipe.paths import as_path
+from dsv4recipe.plan.model import Plan
+from dsv4recipe.version import VERSION
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How to measure. `length`: tokens of a sequence; `tokens`: at most so many of the text; `by`: "role", "layer" or
+    "module"; `work`: a folder where a killed evaluation finds its states again, None for none; `every`: seconds between
+    two times that they are written there."""
+
+    length: int = 512
+    tokens: int | None = None
+    by: str | None = None
+    work: Path | None = None
+    every: float = 30.0
+    settings: Settings = field(default_factory=Settings)
+
+
+def evaluate(
+    subject: str | PathLike[str],
+    source: str | PathLike[str],
+    *,
+    text: Sequence[str | PathLike[str]] = (),
+    against: str | PathLike[str] | None = None,
+    importance: str | PathLike[str] | None = None,
+    wishes: Wishes | None = None,
+    told: Told = lambda what, done, total: None,
+    before: Callable[[Needs, Text], None] = lambda needs, text: None,
+) -> dict[str, Any]:
+    """What `subject` (a recipe, plan, bundle, or the source) loses against the source, or against `against`.
+
+    `text` names files (see `evaluation.text.read_text`); without any, the text that ships with the package is measured.
+    `before` hears what it will take, and `told` how far it is. The result is what quality.json holds.
+
+    Raises RecipeError M0xx before any work, and what plans and bundles raise.
+    """
+    wishes = wishes or Wishes()
+    planner = Planner(str(source), None if importance is None else as_path(importance))
+    checkpoint = planner.checkpoint
+    a = _side("a", subject, planner)
+    b = None if against is None else _side("b", against, planner)
+    read = read_text([as_path(path) for path in text] or DEFAULT, checkpoint, wishes.length, wishes.tokens)
+    asked = [side.identity for side in (a, b) if side is not None]
+    kept = _kept(wishes, checkpoint, read, asked)
+    with Evaluation(checkpoint, read, wishes.settings, kept, told) as evaluation:
+        named = [side.named for side in (a, b) if side is not None]
+        models = [SourceWeights(checkpoint), *(each.weights for each in named if each.weights is not None)]
+        copies = 2 if wishes.by in (None, "role") else min(checkpoint.dims.layers, 64)
+        found = needs(evaluation.run, models, copies if wishes.by else 0, wishes.work is not None)
+        check(found, checkpoint, wishes.work or wishes.settings.scratch)
+        before(found, read)
+        data = evaluation.measure(a.named, None if b is None else b.named, wishes.by)
+    data["versions"] = {"dsv4recipe": VERSION, "encoders": ENCODER_VERSION} | data["versions"]
+    head: dict[str, Any] = {"format_version": FORMAT_VERSION, "kind": KIND, "a": a.facts}
+    if b is not None:
+        head["b"] = b.facts
+    return head | data | {"source": _source(checkpoint), "text": read.data()}
+
+
+@dataclass(frozen=True)
+class _Side:
+    """`identity` names everything that decides its numbers."""
+
+    named: Named
+    facts: dict[str, Any]
+    identity: str = SOURCE
+
+
+def _side(name: str, subject: str | PathLike[str], planner: Planner) -> _Side:
+    """A side with the facts that the result repeats."""
+    said = str(subject)
+    path = as_path(said)
+    checkpoint = planner.checkpoint
+    if said in (SOURCE, planner.source) or (path.is_dir() and path.resolve() == _place(checkpoint)):
+        return _Side(Named(name), {"kind": SOURCE, "name": SOURCE})
+    if is_bundle(path):
+        stored = BundleWeights(path, checkpoint)
+        facts = _facts("bundle", path.name, stored.read.plan, stored.read.built)
+        files = [shard_path(path, shard.file) for shard in stored.view.shards]
+        return _Side(Named(name, stored), facts, f"{stored.read.plan.digest} {_stamps(files)}")
+    plan = planner.side(said).plan
+    if plan.importance is not None and planner.importance is None:
+        hint = "give the file that the plan names with --importance"
+        raise RecipeError("M014", f"{said} weighs errors by an importance file, and none is given", hint=hint)
+    title = str(plan.recipe.get("name") or path.stem)
+    kind = "plan" if path.suffix == ".json" else "recipe"
+    named = Named(name, PlannedWeights(plan, checkpoint, planner.importance, title))
+    return _Side(named, _facts(kind, title, plan), plan.digest)
+
+
+def _facts(kind: str, name: str, plan: Plan, built: bool = True) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "name": name,
+        "recipe": plan.recipe.get("name"),
+        "plan": plan.digest if built else None,
+        "runtime": plan.target["runtime"],
+        "bytes": plan.tensor_bytes,
+        "bits_per_weight": plan.bits_per_weight,
+    }
+
+
+def _source(checkpoint: Checkpoint) -> dict[str, Any]:
+    folder = checkpoint.folder
+    return {
+        "name": Path(folder.place).name if "://" not in folder.place else folder.place,
+        "config_digest": folder.config_digest,
+        "header_digest": folder.header_digest,
+        "tensors": folder.tensors,
+        "bytes": folder.bytes,
+    }
+
+
+def _stamps(files: Sequence[Path]) -> list[tuple[int, int]]:
+    """Size and time of files: a run that goes on must have begun with these."""
+    return [(state.st_size, state.st_mtime_ns) for state in (path.stat() for path in files if path.exists())]
+
+
+def _place(checkpoint: Checkpoint) -> Path:
+    return Path(checkpoint.folder.place).resolve()
+
+
+def _kept(wishes: Wishes, checkpoint: Checkpoint, text: Text, plans: list[str]) -> Callable[[str], Kept] | None:
+    """The place of each model's states. What decides their digits is named: versions, numbers, text, batches."""
+    folder = wishes.work
+    if folder is None:
+        return None
+
+    files = [Path(checkpoint.folder.place) / header.file for header in checkpoint.folder.files]
+    source = [checkpoint.folder.header_digest, _stamps(files)]
+
+    def place(name: str) -> Kept:
+        how = [wishes.settings.device, wishes.settings.batch]
+        said = [VERSION, ENCODER_VERSION, source, text.digest, how, name, plans]
+        identity = hashlib.sha256(json.dumps(said).encode()).hexdigest()
+        return Kept(folder / name, identity, wishes.every)
+
+    return place
