@@ -19,8 +19,8 @@ FLOOR = {
     "formats": 1, "headers": 1, "hub": 1, "recipe": 1, "checkpoint": 1, "importance": 1, "records": 1,
     "runtimes": 2,
     "plan": 3, "bundle": 3, "allocation": 3, "advice": 3,
-    "files": 4, "forward": 4, "evaluation": 4, "guidance": 4, "calibration": 4, "builder": 4, "verifier": 4, "reports": 4,
-    "answers": 4, "publish": 4,
+    "files": 4, "forward": 4, "evaluation": 4, "guidance": 4, "calibration": 4, "builder": 4, "verifier": 4,
+    "reports": 4, "answers": 4, "publish": 4,
     "api": 5,
     "cli": 6,
 }  # fmt: skip

@@ -1,6 +1,6 @@
 """Floor 2, runtimes. What a runtime cannot take: one check per law, data from the target. Pure.
 
-Source of the laws: fact sheets vmlx.md section 1 and mlx.md sections 0.2 and 5.
+The source of the laws is docs/reference/runtimes.md.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ def _check_tied(target: Target, claims: Sequence[Claim], problems: Problems) -> 
 
 
 def _check_seeds(claims: Sequence[Claim], problems: Problems) -> None:
-    """One seed for all MXTQ tensors, those of MTP stages too: a bundle announces a single `mxtq_seed` (vmlx.md 6.1)."""
+    """One seed for all MXTQ tensors, those of MTP stages too: a bundle announces a single `mxtq_seed`."""
     first: dict[int, Claim] = {}
     for claim in claims:
         if (seed := claim.format.bundle_seed) is not None:

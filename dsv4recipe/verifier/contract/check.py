@@ -1,8 +1,8 @@
 """Floor 4, verifier. Step 2: what the runtime would see, from headers and JSON alone, in seconds. Reads headers, and
 tables of numbers that index something.
 
-One function per law; each finding says what, where, what the user would see, and the mend.
-Source: fact sheets vmlx.md sections 1 and 6, mlx.md sections 1.2 and 5.
+One function per law. Each finding says what is wrong, where, what a user of the runtime sees, and what to do.
+The source of the laws is docs/reference/runtimes.md.
 """
 
 from __future__ import annotations
