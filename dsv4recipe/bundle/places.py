@@ -22,10 +22,10 @@ FILE_SUFFIX = ".manifest.json"
 
 @dataclass(frozen=True)
 class Places:
-    """`noun` is what people call such a bundle, and `suffix` what its name ends in. `suits` says whether a name may be that of one, and `proposed` gives a
-    name that may. `manifest` is where the manifest lies and `file` where a file of the plan does; `present` are the
-    files that belong to a bundle because they lie in it. `plan_inside`: the manifest holds the plan, which is no file
-    of its own then."""
+    """`noun` is what people call such a bundle, and `suffix` what its name ends in. `suits` says whether a name may be
+    that of one, and `proposed` gives a name that may. `there` says whether such a bundle is there. `manifest` is where
+    the manifest lies and `file` where a file of the plan does; `present` are the files that belong to a bundle because
+    they lie in it. `plan_inside`: the manifest holds the plan, which is no file of its own then."""
 
     container: Container
     noun: str
