@@ -11,6 +11,7 @@ from dsv4recipe.errors import RecipeError, Where
 POINTER = b"version https://git-lfs.github.com/spec/"
 _POINTER_MAX = 1024
 """Bytes; a pointer has some 130."""
+_LARGE = (".safetensors", "tokenizer.json", ".index.json")
 _METHODS = {
     "compressed-tensors": "compressed-tensors (vLLM)",
     "awq": "AWQ",
@@ -24,7 +25,7 @@ _METHODS = {
 
 def refuse_pointers(root: Path) -> None:
     """Raises RecipeError C065 where files of a folder are git-lfs pointers, which stand for files not yet fetched."""
-    found = sorted(path.name for path in root.glob("*") if path.suffix in (".safetensors", ".json") and _pointer(path))
+    found = sorted(path.name for path in root.glob("*") if path.name.endswith(_LARGE) and _pointer(path))
     if found:
         message = f"{len(found):,} files here are git-lfs pointers, not the files themselves, first {found[0]}"
         hint = "run `git lfs install` and `git lfs pull` in the folder, or fetch it with `hf download`"
