@@ -21,7 +21,7 @@ from pathlib import Path
 
 from dsv4recipe import load_recipe, make_plan, open_checkpoint
 from dsv4recipe.builder.hollow import build_headers
-from dsv4recipe.bundle.view import open_bundle
+from dsv4recipe.bundle.open import open_bundle
 from dsv4recipe.checkpoint.releases import RELEASES
 from dsv4recipe.checkpoint.synth import synthesize
 from dsv4recipe.plan.containers import container_of

@@ -39,8 +39,8 @@ def read_once(folders: list[Path]) -> None:
 
 def numbers(source: Path, bundle: Path) -> None:
     from dsv4recipe import open_checkpoint
+    from dsv4recipe.bundle.open import open_bundle
     from dsv4recipe.bundle.read import read_bundle
-    from dsv4recipe.bundle.view import open_bundle
     from dsv4recipe.verifier.numbers.check import check_numbers
 
     found = check_numbers(open_bundle(bundle)[0], read_bundle(bundle), open_checkpoint(source))

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from dsv4recipe.answers.environments import Found, environment_for, install_hint
 from dsv4recipe.answers.servers import server_named, servers
-from dsv4recipe.bundle.manifest import is_one_file, read_manifest
+from dsv4recipe.bundle.manifest import read_manifest
 from dsv4recipe.bundle.observe import observe
-from dsv4recipe.bundle.view import open_bundle
+from dsv4recipe.bundle.open import open_bundle
+from dsv4recipe.bundle.places import places_of
 from dsv4recipe.errors import NotInstalledError, RecipeError, Where
 from dsv4recipe.runtimes.common.server import Server
 
@@ -19,7 +20,7 @@ def choose(bundle: Path, runtime: str | None, python: Path | None) -> Found:
     Raises RecipeError V001 where there is no bundle, S009 for an unknown runtime or where no runtime that serves loads
     the bundle, NotInstalledError S001 where none of those that do is here.
     """
-    if not bundle.is_dir() and not (is_one_file(bundle) and bundle.is_file()):
+    if not places_of(bundle).there(bundle):
         raise RecipeError("V001", "there is no such bundle", Where(str(bundle)))
     if runtime is not None:
         return environment_for(server_named(runtime), python)
@@ -54,7 +55,7 @@ def _fitting(bundle: Path) -> tuple[Server, ...]:
 def _targets(bundle: Path) -> tuple[tuple[str, ...], str]:
     """The targets that a bundle is for, and its model type."""
     view, _ = open_bundle(bundle)
-    family = "deepseek_v4" if is_one_file(bundle) else str(view.config.get("model_type", ""))
+    family = "deepseek_v4" if bundle.is_file() else str(view.config.get("model_type", ""))
     recipe = (read_manifest(bundle) or {}).get("recipe")
     target = recipe.get("target") if isinstance(recipe, dict) else None
     if isinstance(target, dict) and target.get("runtime"):

@@ -18,7 +18,6 @@ from dsv4recipe.answers.environments import Found
 from dsv4recipe.answers.judge import judge
 from dsv4recipe.answers.process import Child, ServerError, free_port, running, wait_until_ready
 from dsv4recipe.answers.questions import Question
-from dsv4recipe.bundle.manifest import is_one_file
 from dsv4recipe.errors import Diagnostic, Where
 
 Event = dict[str, Any]
@@ -239,7 +238,7 @@ def ask_bundle(
 
 def _linked(bundle: Path, scratch: Path) -> Path:
     """A folder of links to the bundle's files, of the same name; the file itself where the bundle is one file."""
-    if is_one_file(bundle):
+    if bundle.is_file():
         return bundle.absolute()
     root = scratch / (bundle.resolve().name or "bundle")
     for folder, _, names in os.walk(bundle):

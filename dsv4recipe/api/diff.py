@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dsv4recipe.api.named import AnyPlan, Planner
 from dsv4recipe.api.subjects import AnyCheckpoint
-from dsv4recipe.bundle.side import side_differences
+from dsv4recipe.bundle.open import side_differences
 from dsv4recipe.plan.diff import PlanDiff
 from dsv4recipe.plan.diff import diff as plan_diff
 

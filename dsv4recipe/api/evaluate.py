@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dsv4recipe.api.named import Planner, is_bundle
+from dsv4recipe.api.named import Planner
 from dsv4recipe.bundle.manifest import shard_path
+from dsv4recipe.bundle.places import may_be_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError
 from dsv4recipe.evaluation.evidence import FORMAT_VERSION, KIND
@@ -101,7 +102,7 @@ def _side(name: str, subject: str | PathLike[str], planner: Planner) -> _Side:
     checkpoint = planner.checkpoint
     if said in (SOURCE, planner.source) or (path.is_dir() and path.resolve() == _place(checkpoint)):
         return _Side(Named(name), {"kind": SOURCE, "name": SOURCE})
-    if is_bundle(path):
+    if may_be_bundle(path):
         stored = BundleWeights(path, checkpoint)
         facts = _facts("bundle", path.name, stored.read.plan, stored.read.built)
         files = [shard_path(path, shard.file) for shard in stored.view.shards]

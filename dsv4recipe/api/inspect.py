@@ -6,8 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from dsv4recipe.bundle.manifest import NAME, is_one_file
-from dsv4recipe.bundle.view import open_bundle
+from dsv4recipe.bundle.open import open_bundle
+from dsv4recipe.bundle.places import is_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint, open_checkpoint
 from dsv4recipe.errors import Problems
 from dsv4recipe.paths import as_path
@@ -22,12 +22,8 @@ def inspect(path: str | Path | Checkpoint) -> dict[str, Any]:
     if isinstance(path, Checkpoint):
         found = _checkpoint(path)
     else:
-        found = _bundle(as_path(path)) if _is_bundle(as_path(path)) else _checkpoint(open_checkpoint(path))
+        found = _bundle(as_path(path)) if is_bundle(as_path(path)) else _checkpoint(open_checkpoint(path))
     return {"format_version": 1, **found}
-
-
-def _is_bundle(path: Path) -> bool:
-    return is_one_file(path) or (path / NAME).is_file() or (path / "jang_config.json").is_file()
 
 
 def _checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:

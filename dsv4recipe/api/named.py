@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
 from dsv4recipe.api.subjects import AnyCheckpoint, as_checkpoint, as_importance, as_recipe
-from dsv4recipe.bundle.manifest import is_one_file
+from dsv4recipe.bundle.places import may_be_bundle
 from dsv4recipe.bundle.read import read_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint, open_checkpoint
 from dsv4recipe.checkpoint.layout import open_release, release_of
@@ -37,11 +37,6 @@ class Side:
     plan: Plan
     folder: Path | None
     notes: tuple[str, ...]
-
-
-def is_bundle(path: Path) -> bool:
-    """Whether a name is that of a folder, or of a bundle that is one file."""
-    return path.is_dir() or is_one_file(path)
 
 
 class Planner:
@@ -105,7 +100,7 @@ class Planner:
 
     def source_for(self, name: str) -> Checkpoint:
         """The source, at the commit that the recipe called `name` pins."""
-        if not is_bundle(as_path(name)) and not name.endswith(".json"):
+        if not may_be_bundle(as_path(name)) and not name.endswith(".json"):
             wanted = as_recipe(name).source
             self.pinned_by(wanted.model, wanted.revision)
         return self.checkpoint
@@ -152,4 +147,4 @@ class Planner:
 
 
 def _names_bundle(name: AnyPlan) -> TypeGuard[str | Path]:
-    return isinstance(name, str | Path) and is_bundle(as_path(name))
+    return isinstance(name, str | Path) and may_be_bundle(as_path(name))

@@ -52,7 +52,7 @@ def report(
     if isinstance(numbers, Verification):
         measured = read_numbers(json.dumps(numbers.data()), numbers.bundle, side.plan)
     elif numbers is not None:
-        measured = read_numbers(as_path(numbers).read_text(encoding="utf-8", errors="replace"), str(numbers), side.plan)
+        measured = read_numbers(_text(numbers), str(numbers), side.plan)
     target = get(side.plan.target["runtime"], side.plan.source.family)
     findings = () if side.folder is None else check_contract(side.folder, target).findings
     if allocation is not None:
@@ -60,3 +60,7 @@ def report(
             as_path(allocation).read_text(encoding="utf-8", errors="replace"), str(allocation), side.plan
         )
     return Report(render_page(side.plan, measured, findings, side.notes, curve), side.plan, findings)
+
+
+def _text(file: str | Path) -> str:
+    return as_path(file).read_text(encoding="utf-8", errors="replace")

@@ -9,6 +9,7 @@ from typing import Any
 
 from dsv4recipe.builder import journal
 from dsv4recipe.builder.engine import Listener
+from dsv4recipe.builder.events import Event, Resumed, ShardDone, ShardStarted, Written
 from dsv4recipe.builder.lease import Lease
 from dsv4recipe.builder.pace import Pace
 from dsv4recipe.builder.shard import ShardTask
@@ -26,22 +27,22 @@ class Books(Listener):
     on_event: Callable[[dict[str, Any]], None]
 
     def started(self, task: ShardTask, worker: str = "", there: int = 0, /) -> None:
-        self._tell("shard_started", task.file, task.size, worker)
+        self._tell(ShardStarted(file=task.file, bytes=task.size, worker=worker))
         if there:
             pieces = (piece for piece in task.pieces if piece.offsets[0] < there)
             work = sum(self.pace.work(piece) for piece in pieces) if self.pace else there
-            self.on_event({"event": "resumed", "shards": len(self.entries), "bytes": there, "work": work})
+            self._tell(Resumed(shards=len(self.entries), bytes=there, work=work))
 
     def progressed(self, task: ShardTask, size: int, worker: str = "", piece: Piece | None = None, /) -> None:
         work = self.pace.work(piece) if self.pace and piece else size
-        self._tell("written", task.file, size, worker, work=work)
+        self._tell(Written(file=task.file, bytes=size, work=work, worker=worker))
 
     def done(self, entry: journal.Entry, worker: str = "", /) -> None:
         """Raises RecipeError B010, B011 or B033."""
         self.mine.check()
         journal.record(self.folder, entry)
         self.entries[entry.file] = entry
-        self._tell("shard_done", entry.file, entry.size, worker, sha256=entry.sha256)
+        self._tell(ShardDone(file=entry.file, bytes=entry.size, sha256=entry.sha256, worker=worker))
 
-    def _tell(self, event: str, file: str, size: int, worker: str, **more: str | float) -> None:
-        self.on_event({"event": event, "file": file, "bytes": size, **more, **({"worker": worker} if worker else {})})
+    def _tell(self, event: Event) -> None:
+        self.on_event(event.data())

@@ -25,7 +25,7 @@ Opened = Callable[[ShardTask, Path, Reader, Arena, Importance | None], OpenShard
 @dataclass(frozen=True, slots=True)
 class Work:
     """What is to be made: the shards of `tasks`, in `folder`, from `sources`, by so many `workers` where the engine
-    starts them. `opened` says how a shard is opened: whole, or behind what is there of it."""
+    starts them. `opened` makes a shard that can be written; `in_order` says that it must grow from its start."""
 
     tasks: Iterable[ShardTask]
     folder: Path
@@ -33,6 +33,7 @@ class Work:
     importance: Importance | None = None
     workers: int = 1
     opened: Opened = OpenShard
+    in_order: bool = False
 
 
 class Listener:

@@ -12,14 +12,13 @@ import shutil
 from pathlib import Path
 
 from dsv4recipe.builder.preflight import check_names, check_source
-from dsv4recipe.builder.publish import check_name
-from dsv4recipe.builder.side import side_files
-from dsv4recipe.bundle.manifest import manifest_path
+from dsv4recipe.builder.work_folder import WorkFolder
+from dsv4recipe.bundle.manifest import PLAN_NAME, manifest_path
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.files import disk
 from dsv4recipe.paths import as_path
-from dsv4recipe.plan.containers import container_of, header_of
+from dsv4recipe.plan.containers import header_of
 from dsv4recipe.plan.model import Plan, PlannedShard
 from dsv4recipe.units import human_size
 
@@ -34,20 +33,23 @@ def build_headers(plan: Plan, checkpoint: Checkpoint, out: str | Path) -> Path:
     little room), B009, B010 and B011.
     """
     out = as_path(out)
-    one_file = container_of(plan).one_file
-    check_name(out, one_file)
+    work = WorkFolder(out, plan)
+    work.check_name()
+    places = work.making.places
     for path in (out, manifest_path(out)):
-        if os.path.lexists(path):
+        if os.path.lexists(path) and not disk.is_empty_folder(path):
             raise RecipeError("B001", "the output exists", Where(str(path)), "choose another output, or move this away")
     check_source(plan, checkpoint)
-    made = {} if one_file else {name: text for name, text in side_files(plan, checkpoint).items() if name != _CARD}
+    left_out = {_CARD, PLAN_NAME} if places.plan_inside else {_CARD}
+    made = {name: text for name, text in work.making.side_files(plan, checkpoint).items() if name not in left_out}
     check_names(plan, made, out)
     temp = disk.temporary(out)
     try:
-        disk.make_folder(out.parent if one_file else temp)
+        for shard in plan.shards:
+            disk.make_folder(places.file(temp, shard.file).parent)
         _check_holes(plan, temp)
         for shard in plan.shards:
-            _write(temp if one_file else temp / shard.file, header_of(plan, shard, checkpoint), shard)
+            _write(places.file(temp, shard.file), header_of(plan, shard, checkpoint), shard)
         for name, text in made.items():
             disk.make_folder((temp / name).parent)
             _write(temp / name, text, None)

@@ -13,7 +13,8 @@ from dsv4recipe.builder import journal, lease
 from dsv4recipe.builder.encoders import encoders_of
 from dsv4recipe.builder.resumable import kept_bytes
 from dsv4recipe.builder.tasks import task_digest
-from dsv4recipe.bundle.manifest import NAME, PLAN_NAME, manifest_text
+from dsv4recipe.bundle.manifest import PLAN_NAME, manifest_text
+from dsv4recipe.bundle.places import NAME
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import Problems, RecipeError, Where
 from dsv4recipe.files import disk

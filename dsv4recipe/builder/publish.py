@@ -13,16 +13,15 @@ from pathlib import Path
 
 from dsv4recipe.builder import journal, lease, resumable
 from dsv4recipe.builder.lease import Lease
-from dsv4recipe.bundle.manifest import NAME, PLAN_NAME, manifest_path
-from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.bundle.manifest import PLAN_NAME, manifest_path
+from dsv4recipe.bundle.places import NAME
 from dsv4recipe.files import disk
 from dsv4recipe.files.atomic import write_file
-from dsv4recipe.plan.gguf_file import SUFFIX as GGUF_SUFFIX
 
 OWN = frozenset((journal.NAME, lease.NAME))
 """What a build keeps in its folder and takes out at the end."""
-_BESIDE = "beside.json"
-OWN_OF_FILE = OWN | {resumable.NAME, PLAN_NAME, _BESIDE}
+BESIDE = "beside.json"
+OWN_OF_FILE = OWN | {resumable.NAME, PLAN_NAME, BESIDE}
 """The same, of a bundle that is one file."""
 
 
@@ -37,6 +36,8 @@ def publish_folder(partial: Path, out: Path, mine: Lease, finished: Callable[[],
         mine.release()
         disk.sync_folder(partial)
         try:
+            if disk.is_empty_folder(out):
+                out.rmdir()
             if os.path.lexists(out):
                 raise FileExistsError
             disk.rename(partial, out)
@@ -52,8 +53,8 @@ def publish_file(partial: Path, out: Path, file: str, mine: Lease, finished: Cal
     """Puts a copy of the manifest beside `out`, gives the file in `partial` its name, and removes the folder of work.
     Whatever is written is written in there: nothing else is ever left beside the file."""
     with disk.named_errors(out, "naming the finished file"):
-        write_file(partial / _BESIDE, disk.read_small(partial / NAME) or b"")
-        disk.rename(partial / _BESIDE, manifest_path(out))
+        write_file(partial / BESIDE, disk.read_small(partial / NAME) or b"")
+        disk.rename(partial / BESIDE, manifest_path(out))
         try:
             if not disk.link(partial / file, out):
                 if os.path.lexists(out):
@@ -74,11 +75,3 @@ def tidy(partial: Path, file: str, mine: Lease) -> None:
     mine.release()
     with contextlib.suppress(OSError):
         partial.rmdir()
-
-
-def check_name(out: Path, one_file: bool) -> None:
-    """Raises RecipeError B009 for an output whose name says folder where the bundle is a file, or the reverse."""
-    if one_file != (out.suffix == GGUF_SUFFIX):
-        what = "one file" if one_file else "a folder"
-        hint = f"write -o {out.with_suffix(GGUF_SUFFIX) if one_file else out.with_suffix('')}"
-        raise RecipeError("B009", f"the bundle is {what}", Where(str(out)), hint)

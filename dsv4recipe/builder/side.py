@@ -13,7 +13,6 @@ from dsv4recipe.files import disk
 from dsv4recipe.headers.strict_json import TooLargeError
 from dsv4recipe.plan.canonical import dump_plan
 from dsv4recipe.plan.companions import side_input
-from dsv4recipe.plan.containers import container_of
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.show import data_text
 from dsv4recipe.runtimes import get
@@ -22,11 +21,13 @@ SMALL = 64 << 20
 """A side file of a source is read whole only up to this size."""
 
 
+def plan_file(plan: Plan) -> dict[str, bytes]:
+    """The plan alone, for a bundle that is one file: it stays with the work, and goes into the manifest."""
+    return {PLAN_NAME: dump_plan(plan).encode()}
+
+
 def side_files(plan: Plan, checkpoint: Checkpoint) -> dict[str, bytes]:
-    """Name → content of every file of the bundle that is not a shard and not the manifest. Of a bundle that is one file
-    only the plan: it stays with the work, and goes into the manifest."""
-    if container_of(plan).one_file:
-        return {PLAN_NAME: dump_plan(plan).encode()}
+    """Name → content of every file of a folder bundle that is neither a shard nor the manifest."""
     target = get(plan.target["runtime"], plan.source.family)
     source = checkpoint.folder.source
     side = side_input(plan, checkpoint)

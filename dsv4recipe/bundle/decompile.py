@@ -6,15 +6,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from dsv4recipe.bundle.gguf_view import open_gguf
-from dsv4recipe.bundle.manifest import is_one_file, read_manifest
+from dsv4recipe.bundle.manifest import read_manifest
+from dsv4recipe.bundle.open import expected_of
 from dsv4recipe.bundle.read import read_bundle
-from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError, Where
-from dsv4recipe.headers.strict_json import read_object
 from dsv4recipe.plan.decompile import About, decompile
 from dsv4recipe.plan.diff import diff
-from dsv4recipe.plan.expected import expected_checkpoint
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.load import parse_recipe
 from dsv4recipe.recipe.show import data_text, recipe_text_data
@@ -39,18 +36,11 @@ def decompile_bundle(root: Path, name: str, model: str = "", runtime: str = "") 
     if runtime and runtime not in found.runtimes:
         hint = f"they are those of {', '.join(found.runtimes)}"
         raise RecipeError("P033", f"the bundle's names are not those of {runtime}", Where(str(root)), hint)
-    checkpoint = _expected(root)
+    checkpoint = expected_of(root)
     made = decompile(found.plan, checkpoint, _about(root, name, model), str(root))
     text = data_text(recipe_text_data(made.recipe))
     parse_recipe(text, name)
     return text, (*found.notes, *made.notes)
-
-
-def _expected(root: Path) -> Checkpoint:
-    if is_one_file(root):
-        said = open_gguf(root).json
-        return expected_checkpoint(said["config.json"], str(root), {"tokenizer.json": dict(said["tokenizer.json"])})
-    return expected_checkpoint(read_object(root / "config.json", _JSON_LIMIT, "config.json", "V022")[0], str(root))
 
 
 def check_against(root: Path, plan: Plan) -> tuple[str, ...]:

@@ -7,13 +7,13 @@ recipe) may differ, and is reported as a warning. What tools leave beside it is 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dsv4recipe.bundle.manifest import NAME, is_one_file, manifest_path, manifest_problem, shard_path
+from dsv4recipe.bundle.manifest import manifest_path, manifest_problem
+from dsv4recipe.bundle.places import NAME, places_of
 from dsv4recipe.errors import Diagnostic, Where
 from dsv4recipe.headers.safe_path import path_problem
 from dsv4recipe.headers.strict_json import reason
@@ -52,9 +52,7 @@ def check_files(folder: Path, manifest: Mapping[str, Any], ignore: frozenset[str
             found += _file(folder, name, entry)
         except OSError as error:
             found.append(_unreadable(name, error, folder / name))
-    if is_one_file(folder):
-        return found
-    for name in sorted(_files(folder) - set(listed) - {NAME} - ignore):
+    for name in sorted(places_of(folder).present(folder) - set(listed) - {NAME} - ignore):
         path, message = folder / name, f"{name} is not part of the bundle"
         if left_by_tools(name):
             continue
@@ -78,7 +76,7 @@ def _manifest(folder: Path) -> list[Diagnostic]:
 
 def _file(folder: Path, name: str, entry: Any) -> list[Diagnostic]:
     """A listed file against its entry."""
-    path = shard_path(folder, name)
+    path = places_of(folder).file(folder, name)
     wanted = (entry.get("size"), entry.get("sha256")) if isinstance(entry, dict) else (None, None)
     if path_problem(name) or type(wanted[0]) is not int or not isinstance(wanted[1], str):
         message = f"the manifest lists an unsafe name or a broken entry: {name!r:.300}"
@@ -111,14 +109,6 @@ def _edited(name: str, path: Path, wanted: tuple[object, object]) -> list[Diagno
 
 def _unreadable(name: str, error: OSError, path: Path) -> Diagnostic:
     return _finding("V016", f"{name} cannot be read: {reason(error)}", path, "the disk may be failing: copy it again")
-
-
-def _files(folder: Path) -> set[str]:
-    return {
-        (Path(base) / name).relative_to(folder).as_posix()
-        for base, _, names in os.walk(folder, followlinks=False)
-        for name in names
-    }
 
 
 def _finding(code: str, message: str, path: Path, hint: str = "", severity: str = "error") -> Diagnostic:

@@ -8,37 +8,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dsv4recipe.bundle.places import places_for, places_of
 from dsv4recipe.headers.strict_json import parse_json, regular_size
 from dsv4recipe.plan.canonical import plan_data
-from dsv4recipe.plan.containers import container_of
-from dsv4recipe.plan.gguf_file import SUFFIX as GGUF_SUFFIX
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.plan.provenance import claimed
 from dsv4recipe.plan.shards import shard_modules, stored_tensors
 from dsv4recipe.version import VERSION
 
-NAME = "dsv4recipe.manifest.json"
 PLAN_NAME = "dsv4recipe.plan.json"
 INDEX_NAME = "model.safetensors.index.json"
-FILE_SUFFIX = ".manifest.json"
-"""Behind the name of a bundle that is one file: its manifest stands beside it, and holds its plan."""
 MAX_MANIFEST = 64 << 20
 """Bytes of a manifest that are read; real ones have some ten thousand."""
 
 
-def is_one_file(bundle: Path) -> bool:
-    """Whether a bundle of this name is one file, there already or to be made, and no folder."""
-    return bundle.suffix == GGUF_SUFFIX and not bundle.is_dir()
-
-
 def manifest_path(bundle: Path) -> Path:
     """Where the manifest of a bundle is."""
-    return bundle.with_name(bundle.name + FILE_SUFFIX) if is_one_file(bundle) else bundle / NAME
+    return places_of(bundle).manifest(bundle)
 
 
 def shard_path(bundle: Path, file: str) -> Path:
     """Where a file of the plan is: a bundle that is one file may be called anything."""
-    return bundle if is_one_file(bundle) else bundle / file
+    return places_of(bundle).file(bundle, file)
 
 
 def index_text(plan: Plan) -> str:
@@ -68,7 +59,7 @@ def manifest_text(plan: Plan, files: Mapping[str, tuple[int, str]], encoders: st
         "tensor_bytes": plan.tensor_bytes,
         "files": {name: {"size": size, "sha256": digest} for name, (size, digest) in sorted(files.items())},
     }
-    if container_of(plan).one_file:
+    if places_for(plan).plan_inside:
         data["contents"] = plan_data(plan)
     return _text(data | {"digest": _digest(data)})
 

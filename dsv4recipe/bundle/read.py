@@ -5,21 +5,13 @@ Reads headers and JSON files, never weights.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsv4recipe.bundle.manifest import PLAN_NAME, is_one_file, manifest_path, read_manifest
-from dsv4recipe.bundle.observe import observe, quantization_of
-from dsv4recipe.bundle.view import open_bundle
+from dsv4recipe.bundle.observe import observe
+from dsv4recipe.bundle.open import as_planned, open_bundle, plan_inside
 from dsv4recipe.errors import RecipeError, Where
-from dsv4recipe.headers.safetensors import MAX_HEADER
-from dsv4recipe.headers.strict_json import read_object
-from dsv4recipe.plan.canonical import load_plan
-from dsv4recipe.plan.containers import placed
-from dsv4recipe.plan.model import Plan, PlannedShard
-from dsv4recipe.plan.shards import shard_header, shard_modules
+from dsv4recipe.plan.model import Plan
 
 _JSON_LIMIT = 64 << 20
 
@@ -44,7 +36,7 @@ def read_bundle(root: Path, prefer: str = "") -> BundlePlan:
     notes: list[str] = []
     planned = _plan_inside(root, notes)
     if planned is not None:
-        if _as_planned(root, planned):
+        if as_planned(root, planned):
             return BundlePlan(planned, True, (planned.target["runtime"],), ())
         notes.append("its headers or config.json are not as its plan says: compared by what they show")
         prefer = prefer or str(planned.target["runtime"])
@@ -65,43 +57,3 @@ def _plan_inside(root: Path, notes: list[str]) -> Plan | None:
     except (RecipeError, UnicodeDecodeError) as error:
         notes.append(f"its plan cannot be used ({str(error).splitlines()[0]}): compared by what headers show")
         return None
-
-
-def plan_inside(root: Path) -> Plan | None:
-    """The plan that a bundle carries: a file of the folder, or in the manifest beside the one file; None where there is
-    none. Raises RecipeError P020, P021 and UnicodeDecodeError."""
-    if is_one_file(root):
-        contents = (read_manifest(root) or {}).get("contents")
-        return None if contents is None else load_plan(json.dumps(contents), str(manifest_path(root)))
-    path = root / PLAN_NAME
-    return load_plan(path.read_text(encoding="utf-8"), str(path)) if path.is_file() else None
-
-
-def _as_planned(root: Path, plan: Plan) -> bool:
-    """Whether a GGUF has the size and the very header of the plan. Of a folder: whether every shard has both, no other
-    shard lies there, and config.json says of quantization what the plan says."""
-    files = {shard.file for shard in plan.shards}
-    if is_one_file(root):
-        (shard,) = plan.shards
-        return root.stat().st_size == shard.file_bytes and header_as_planned(root, plan, shard)
-    if {path.name for path in root.glob("model*.safetensors")} != files:
-        return False
-    for shard in plan.shards:
-        path = root / shard.file
-        if path.stat().st_size != shard.file_bytes or not header_as_planned(path, plan, shard):
-            return False
-    try:
-        config = read_object(root / "config.json", _JSON_LIMIT, "config.json", "V022")[0]
-    except RecipeError:
-        return False
-    return quantization_of(config) == plan.overrides
-
-
-def header_as_planned(path: Path, plan: Plan, shard: PlannedShard) -> bool:
-    """Whether a file begins with the header that the plan gives it, byte for byte."""
-    with path.open("rb") as stream:
-        if shard.header:
-            size = min((tensor.offset for tensor in placed(plan, shard)), default=0)
-            return hashlib.sha256(stream.read(size)).hexdigest() == shard.header
-        header = shard_header(shard_modules(shard, plan.by_disk))
-        return len(header) <= MAX_HEADER and stream.read(len(header)) == header

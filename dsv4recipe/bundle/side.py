@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dsv4recipe.bundle.gguf_view import metadata_differences
-from dsv4recipe.bundle.manifest import INDEX_NAME, NAME, PLAN_NAME, is_one_file
+from dsv4recipe.bundle.manifest import INDEX_NAME, PLAN_NAME
+from dsv4recipe.bundle.places import NAME
 from dsv4recipe.headers.strict_json import parse_json
 from dsv4recipe.paths import left_by_tools
 
@@ -26,13 +26,8 @@ _LIMIT = 64 << 20
 Fact = tuple[str, str, str]
 
 
-def side_differences(before: Path, after: Path) -> tuple[Fact, ...]:
-    """(what, before, after) per side file that is on one side only, or holds something else; JSON files key by key. Of
-    two files, their key/values; a file and a folder have nothing in common."""
-    if is_one_file(before) and is_one_file(after):
-        return metadata_differences(before, after)
-    if is_one_file(before) or is_one_file(after):
-        return ()
+def folder_differences(before: Path, after: Path) -> tuple[Fact, ...]:
+    """(what, before, after) per side file that is on one side only, or holds something else; JSON files key by key."""
     old, new = _listing(before), _listing(after)
     return tuple(fact for name in sorted({*old, *new}) for fact in _compare(name, old.get(name), new.get(name)))
 

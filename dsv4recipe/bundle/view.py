@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dsv4recipe.bundle.manifest import INDEX_NAME, is_one_file
+from dsv4recipe.bundle.manifest import INDEX_NAME
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
 from dsv4recipe.headers.safetensors import Header, TensorEntry, read_header
 from dsv4recipe.headers.strict_json import read_object
@@ -37,13 +37,9 @@ class BundleView:
         return self.json["config.json"]
 
 
-def open_bundle(root: Path) -> tuple[BundleView, list[Diagnostic]]:
+def open_folder(root: Path) -> tuple[BundleView, list[Diagnostic]]:
     """The view and what is wrong with files, headers and index (V020 to V024). A folder without config.json or shards
-    raises RecipeError V020; a GGUF file what `open_gguf` raises."""
-    if is_one_file(root):
-        from dsv4recipe.bundle.gguf_view import open_gguf
-
-        return open_gguf(root), []
+    raises RecipeError V020."""
     names = sorted(path.name for path in root.glob("*.safetensors") if _SHARD.fullmatch(path.name))
     if not names or not (root / "config.json").is_file():
         message = "not a bundle: it needs config.json and model-*.safetensors"

@@ -16,6 +16,7 @@ from typing import Any
 
 from dsv4recipe.checkpoint.deepseek_v4 import DEEPSEEK_V4
 from dsv4recipe.checkpoint.deepseek_v41 import DEEPSEEK_V41
+from dsv4recipe.checkpoint.dialects import canonical
 from dsv4recipe.checkpoint.dims import Dims
 from dsv4recipe.checkpoint.family import Family, Slot
 from dsv4recipe.checkpoint.folder import Folder, open_folder
@@ -28,6 +29,8 @@ from dsv4recipe.units import counted
 FAMILIES = (DEEPSEEK_V4, DEEPSEEK_V41)
 
 _PLAIN: dict[str, Stored] = {"BF16": "bf16", "F16": "f16", "F32": "f32", "I64": "int", "I32": "int", "U8": "int"}
+_SCALES = ("F8_E8M0", "U8")
+"""dtypes of scales: tools without a name for E8M0 call the same byte U8."""
 _TOO_NARROW = ("U8",)
 """Integer dtypes in which no release and no runtime keeps a table of numbers."""
 
@@ -141,7 +144,7 @@ def storage(weight: TensorEntry, scale: TensorEntry | None, tile: tuple[int, ...
         if weight.dtype not in _PLAIN:
             return f"dtype {weight.dtype} without a .scale beside it"
         return SourceTensor(_PLAIN[weight.dtype], weight.shape, weight.dtype)
-    if scale.dtype != "F8_E8M0" or len(weight.shape) != 2:
+    if scale.dtype not in _SCALES or len(weight.shape) != 2:
         return f"a scale of dtype {scale.dtype} for a weight of shape {list(weight.shape)}"
     rows, columns = weight.shape
     if weight.dtype == "I8" and scale.shape == (rows, 2 * columns // 32) and 2 * columns % 32 == 0:
@@ -164,6 +167,9 @@ def make_checkpoint(folder: Folder) -> Checkpoint:
     dims = family.dims_of(family.config_of(folder.config), config_file)
     problems = _Listing(folder)
     entries = {entry.name: (header.file, entry) for header in folder.files for entry in header.tensors}
+    entries = canonical(entries, family, dims)
+    if not any(name.startswith("mtp.") for name in entries):
+        dims = replace(dims, stages=0)  # removed as a whole, which config.json need not say
     grouped: dict[str, list[Tensor]] = {}
     seen_scales = 0
     for expected in family.expected(dims):
@@ -233,6 +239,15 @@ def _report_strangers(entries: dict[str, Any], family: Family, dims: Dims, probl
             problems.add("C020", name, f"no tensor of the family {family.name} has this name under this config")
 
 
+_HINTS = {
+    "C020": "is this the config.json of these weights? A name that this version does not know is never guessed",
+    "C021": "the download is not complete, or config.json belongs to other weights",
+    "C022": "fetch the shards of one revision",
+    "C023": "fetch config.json and shards of one revision; after pruning, config.json says how many experts are left",
+    "C024": "fetch config.json and shards of one revision, or store the tensor as the releases do",
+}
+
+
 class _Listing:
     """Collects findings per code and reason; a thousand missing experts are one finding that names them all."""
 
@@ -248,5 +263,5 @@ class _Listing:
         for (code, reason), names in sorted(self.found.items()):
             count = "" if len(names) == 1 else f" ({len(names):,} tensors)"
             where = Where(self.folder.place, subject=names[0])
-            problems.error(code, f"{names[0]}: {reason}{count}", where, notes=names[1:])
+            problems.error(code, f"{names[0]}: {reason}{count}", where, _HINTS[code], notes=names[1:])
         problems.raise_if_any()

@@ -6,6 +6,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from dsv4recipe.builder.events import Progress
+
 _WINDOW = 30.0
 """Seconds over which a rate is taken."""
 
@@ -76,15 +78,14 @@ class Pace:
     def event(self, now: float) -> dict[str, Any]:
         """All of it as one JSON event."""
         left = self.seconds_left(now)
-        return {
-            "event": "progress",
-            "shards": self.done,
-            "of": self.shards,
-            "bytes": self.written,
-            "bytes_per_second": round(self.rate.at(now)),
-            "seconds_left": None if left is None else round(left),
-            "workers": {
+        return Progress(
+            shards=self.done,
+            of=self.shards,
+            bytes=self.written,
+            bytes_per_second=round(self.rate.at(now)),
+            seconds_left=None if left is None else round(left),
+            workers={
                 name: {"shards": each.shards, "file": each.at, "bytes_per_second": round(each.rate.at(now))}
                 for name, each in sorted(self.workers.items())
             },
-        }
+        ).data()

@@ -6,7 +6,7 @@ import click
 
 from dsv4recipe.cli.tables import print_table
 from dsv4recipe.plan.cautions import cautions, rounded
-from dsv4recipe.plan.containers import container_of, placed
+from dsv4recipe.plan.containers import placed
 from dsv4recipe.plan.ledger import ledger
 from dsv4recipe.plan.model import Plan, PlannedShard
 from dsv4recipe.plan.provenance import claimed
@@ -26,8 +26,8 @@ def print_plan(plan: Plan) -> None:
         f"{plan.tensor_bytes:,} B   {gigabytes(plan.tensor_bytes)}   {plan.bits_per_weight:.3f} bits per weight   "
         f"{counted(len(plan.shards), 'shard')}"
     )
-    if container_of(plan).one_file:
-        for shard in plan.shards:
+    for shard in plan.shards:
+        if shard.header:
             _print_file(plan, shard)
     click.echo()
     rows = [
@@ -66,7 +66,7 @@ def print_plan(plan: Plan) -> None:
 
 
 def _print_file(plan: Plan, shard: PlannedShard) -> None:
-    """The one file: what its header and the gaps between tensors add to the tensors."""
+    """A file with a header of its own: what that header and the gaps between tensors add to the tensors."""
     header = min(tensor.offset for tensor in placed(plan, shard))
     gaps = shard.file_bytes - header - shard.tensor_bytes
     click.echo(f"{shard.file}: {shard.file_bytes:,} B, of it {header:,} B header and {gaps:,} B padding")

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from dsv4recipe.builder.events import Done
 from dsv4recipe.cli.cluster_view import cluster_line, worker_table
 from dsv4recipe.cli.output import console, print_json
 from dsv4recipe.cli.pace import Pace
@@ -59,7 +60,7 @@ def told_hollow(out: Path, plan: Plan, as_json: bool) -> None:
     """What a dry run on disk left."""
     size = sum(shard.file_bytes for shard in plan.shards)
     if as_json:
-        print_json({"format_version": 1, "event": "done", "out": str(out), "headers_only": True, "bytes": size})
+        print_json({"format_version": 1, **Done(out=str(out), headers_only=True, bytes=size).data()})
     else:
         click.echo(f"{out}: headers and holes, {human_size(size)} as a loader sees it; no weight was read", err=True)
 

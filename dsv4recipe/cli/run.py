@@ -62,9 +62,9 @@ def command(
     from dsv4recipe.advice.fit import fit, machine_said
     from dsv4recipe.answers.questions import load_questions, smoke_set
     from dsv4recipe.api.named import Planner
+    from dsv4recipe.bundle.places import places_for
     from dsv4recipe.cli.plan_view import print_plan
     from dsv4recipe.cli.progress import watching
-    from dsv4recipe.plan.containers import container_of
 
     put = load_questions(questions) if questions else smoke_set()
     _say("check", recipe)
@@ -79,7 +79,7 @@ def command(
         click.echo(fit(plan, planner.checkpoint, machine, context, wired=wired).words())
     for each in advise(loaded, plan, planner.checkpoint):
         click.echo(each.render(), err=True)
-    suffix = ".gguf" if container_of(plan).one_file else ""
+    suffix = places_for(plan).suffix
     out = output or Path(f"{plan.source.model.rsplit('/', 1)[-1]}-{plan.recipe['name']}{suffix}")
     _say("build", f"{recipe} --source {place} -o {out}")
     with watching(as_json=False) as on_event:

@@ -8,10 +8,10 @@ from dsv4recipe.cli.arguments import json_option
 
 
 @click.command("schema")
-@click.argument("name", default="recipe", type=click.Choice(["recipe"]))
+@click.argument("name", default="recipe", type=click.Choice(["recipe", "priors", "events"]))
 @json_option
 def command(name: str, as_json: bool) -> None:  # noqa: ARG001 - a schema is JSON either way
-    """Print the JSON schema (draft-07) of recipes."""
+    """Print a JSON schema (draft-07): of recipes, of priors for `allocate`, or of the lines of `build --json`."""
     from dsv4recipe.recipe.shipped import schema_text
 
     click.echo(schema_text(name), nl=False)

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsv4recipe.bundle.manifest import shard_path
+from dsv4recipe.bundle.open import open_bundle
 from dsv4recipe.bundle.read import BundlePlan, read_bundle
-from dsv4recipe.bundle.view import BundleView, open_bundle
+from dsv4recipe.bundle.view import BundleView
 from dsv4recipe.checkpoint.graph import Checkpoint, Group
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
 from dsv4recipe.formats import Part

@@ -64,7 +64,7 @@ def check_companions(plan: Plan, checkpoint: Checkpoint) -> None:
     for tokens that are no row of its embedding. A layout without files has nothing to look at."""
     target = get(plan.target["runtime"], plan.source.family)
     folder = checkpoint.folder
-    if not folder.files or not folder.source.real or target.container != "safetensors":
+    if not folder.files or not folder.source.real:
         return
     side = side_input(plan, checkpoint)
     target.side_files(side)

@@ -6,46 +6,82 @@ says what config.json and tokenizer.json say elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.errors import Diagnostic
+from dsv4recipe.plan.companions import check_companions
 from dsv4recipe.plan.gguf_file import gguf_header, pack_file, place_in_file
+from dsv4recipe.plan.gguf_judged import backends, engine_facts, slower_backends
 from dsv4recipe.plan.model import Plan, PlannedModule, PlannedShard
 from dsv4recipe.plan.provenance import claimed
 from dsv4recipe.plan.shards import PlacedTensor, pack_shards, place, shard_header, shard_modules
+from dsv4recipe.recipe.model import Recipe
 from dsv4recipe.runtimes import Target, get
+from dsv4recipe.units import parse_size
 
 Modules = Sequence[PlannedModule]
 Known = tuple[str, str]
 """Repository and commit that the source is known to be; ("", "") where it is not."""
 
 
+_SIZES = ("5GiB", "5GB", "1GB", "1GiB", "2GB", "2GiB", "4GB", "4GiB", "8GB", "8GiB", "10GB", "10GiB", "20GB", "50GB")
+
+
 @dataclass(frozen=True)
 class Container:
     """`pack` cuts all modules of a recipe (as data) into files; `header` gives the bytes at the front of a file,
-    `place` its tensors with their absolute offsets. `one_file` says that the bundle is a file and not a folder."""
+    `place` its tensors with their absolute offsets. `facts` is what the plan's target says beside the recipe's own
+    words, `cautions` what to know of a plan that nothing refuses. `shard_size` and `backends` are what a recipe must
+    say to be cut and judged as a given plan is. `companions` refuses a source that lacks what the side files need."""
 
+    name: str
     pack: Callable[[Mapping[str, Any], Known, Modules, int, Checkpoint, Target], tuple[PlannedShard, ...]]
     header: Callable[[Mapping[str, Any], Known, Modules, Checkpoint], bytes]
     place: Callable[[Modules, PlannedShard], Iterator[PlacedTensor]]
-    one_file: bool
+    facts: Callable[[Target, Recipe], Mapping[str, Any]]
+    cautions: Callable[[Plan], Iterable[Diagnostic]]
+    shard_size: Callable[[Plan], int]
+    backends: Callable[[Plan], tuple[str, ...]]
+    companions: Callable[[Plan, Checkpoint], None]
+
+
+def _shard_size(plan: Plan) -> int:
+    """What the plan says; of a stranger's bundle the first usual size that cuts the modules as it is cut, or else into
+    as many shards; 5GiB otherwise."""
+    if plan.target.get("shard_size"):
+        return int(plan.target["shard_size"])
+    wanted = [shard.tensor_bytes for shard in plan.shards]
+    cuts = {size: [s.tensor_bytes for s in pack_shards(plan.modules, size)] for size in map(parse_size, _SIZES)}
+    alike = [size for size, cut in cuts.items() if cut == wanted]
+    return next(iter(alike or [size for size, cut in cuts.items() if len(cut) == len(wanted)]), parse_size("5GiB"))
 
 
 SAFETENSORS = Container(
+    name="safetensors",
     pack=lambda recipe, known, modules, size, checkpoint, target: pack_shards(modules, size),
     header=lambda recipe, known, modules, checkpoint: shard_header(modules),
     place=lambda modules, shard: place(modules, shard.file_bytes - shard.tensor_bytes),
-    one_file=False,
+    facts=lambda target, recipe: {},
+    cautions=lambda plan: (),
+    shard_size=_shard_size,
+    backends=lambda plan: (),
+    companions=check_companions,
 )
 GGUF = Container(
+    name="gguf",
     pack=lambda recipe, known, modules, size, checkpoint, target: pack_file(recipe, known, modules, checkpoint, target),
     header=gguf_header,
     place=place_in_file,
-    one_file=True,
+    facts=engine_facts,
+    cautions=slower_backends,
+    shard_size=lambda plan: 0,
+    backends=backends,
+    companions=lambda plan, checkpoint: None,
 )
-CONTAINERS = {"safetensors": SAFETENSORS, "gguf": GGUF}
+CONTAINERS = {container.name: container for container in (SAFETENSORS, GGUF)}
 
 
 def container_of(plan: Plan) -> Container:

@@ -12,13 +12,9 @@ from dsv4recipe.plan.containers import container_of
 from dsv4recipe.plan.make import make_plan
 from dsv4recipe.plan.model import Plan, PlannedModule
 from dsv4recipe.plan.rules import rules_for
-from dsv4recipe.plan.shards import pack_shards
 from dsv4recipe.recipe.model import Recipe, Rule, Source, Target
 from dsv4recipe.runtimes import get
-from dsv4recipe.runtimes.common.gguf_engine import verdicts
-from dsv4recipe.units import parse_size
 
-_SIZES = ("5GiB", "5GB", "1GB", "1GiB", "2GB", "2GiB", "4GB", "4GiB", "8GB", "8GiB", "10GB", "10GiB", "20GB", "50GB")
 _SHOWN = 8
 
 
@@ -84,28 +80,11 @@ def _check_described(plan: Plan, file: str) -> None:
 
 
 def _target(plan: Plan) -> Target:
-    told = plan.target
-    if container_of(plan).one_file:
-        return Target(told["runtime"], told["experts"], told["mtp"], 0, told["half"], _backends(plan))
-    size = told.get("shard_size") or _shard_size(plan)
-    return Target(told["runtime"], told["experts"], told["mtp"], size, told["half"])
-
-
-def _backends(plan: Plan) -> tuple[str, ...]:
-    """Those that the plan names; of a stranger's file, those that run all of its types."""
-    engine = get(plan.target["runtime"], plan.source.family).engine
-    if engine is None or "backends" in plan.target:
-        return tuple(plan.target.get("backends", ()))
-    routed = [(m.block, m.layer, m.projection, m.format) for m in plan.modules if m.role == "routed-expert"]
-    return tuple(b for b in engine.backends if all(verdict.runs for verdict in verdicts(engine, (b,), routed)))
-
-
-def _shard_size(plan: Plan) -> int:
-    """The first usual size that cuts the modules as the bundle is cut, or else into as many shards; 5GiB otherwise."""
-    wanted = [shard.tensor_bytes for shard in plan.shards]
-    cuts = {size: [s.tensor_bytes for s in pack_shards(plan.modules, size)] for size in map(parse_size, _SIZES)}
-    alike = [size for size, cut in cuts.items() if cut == wanted]
-    return next(iter(alike or [size for size, cut in cuts.items() if len(cut) == len(wanted)]), parse_size("5GiB"))
+    told, container = plan.target, container_of(plan)
+    return Target(
+        told["runtime"], told["experts"], told["mtp"], container.shard_size(plan), told["half"],
+        container.backends(plan),
+    )  # fmt: skip
 
 
 def _rules(plan: Plan, checkpoint: Checkpoint) -> list[Rule]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dsv4recipe.checkpoint.dims import Dims
 from dsv4recipe.checkpoint.family import Slot
@@ -12,7 +12,6 @@ from dsv4recipe.checkpoint.releases import RELEASES, release_model
 from dsv4recipe.errors import Problems, RecipeError
 from dsv4recipe.formats import Part
 from dsv4recipe.importance.planned import PlannedImportance
-from dsv4recipe.plan.companions import check_companions
 from dsv4recipe.plan.containers import CONTAINERS
 from dsv4recipe.plan.model import Plan, PlannedModule, PlannedSource
 from dsv4recipe.plan.overrides import quantization
@@ -60,7 +59,7 @@ def make_plan(recipe: Recipe, checkpoint: Checkpoint, importance: Importance | P
     modules = tuple(module_of(claim, recipe, target, checkpoint.dims) for claim in claims)
     keys = {module.disk: target.keys(claim.group.slot) for module, claim in zip(modules, claims, strict=True)}
     modules = led(modules, target)
-    data = recipe_data(recipe)
+    data, container = recipe_data(recipe), CONTAINERS[target.container]
     source = PlannedSource(
         *_model(recipe, checkpoint),
         family=family,
@@ -70,19 +69,18 @@ def make_plan(recipe: Recipe, checkpoint: Checkpoint, importance: Importance | P
         bytes=checkpoint.folder.bytes,
         origin=origin_of(recipe, checkpoint),
     )
-    pack = CONTAINERS[target.container].pack
     plan = Plan(
         recipe=data,
         source=source,
         target={"runtime": target.name, "experts": recipe.target.experts, "mtp": recipe.target.mtp,
-                "half": recipe.target.half, "shard_size": recipe.target.shard_size, **_engine(target, recipe)},
+                "half": recipe.target.half, "shard_size": recipe.target.shard_size, **container.facts(target, recipe)},
         modules=modules,
-        shards=pack(data, claimed(source), modules, recipe.target.shard_size, checkpoint, target),
+        shards=container.pack(data, claimed(source), modules, recipe.target.shard_size, checkpoint, target),
         overrides=quantization(target, modules, keys),
         dropped=dropped,
         importance=importance.planned if importance is not None else None,
     )  # fmt: skip
-    check_companions(plan, checkpoint)
+    container.companions(plan, checkpoint)
     return plan
 
 
@@ -96,13 +94,6 @@ def _model(recipe: Recipe, checkpoint: Checkpoint) -> tuple[str, str]:
     if found in ("", said) or said not in {release.model for release in RELEASES.values()}:
         return said, recipe.source.revision
     return found, ""
-
-
-def _engine(target: Target, recipe: Recipe) -> dict[str, Any]:
-    """What legality was judged by, where that depends on the engine's version."""
-    if target.engine is None:
-        return {}
-    return {"engine": target.engine.version, "backends": list(recipe.target.backends)}
 
 
 def order_of(slot: Slot, globals_first: bool = False) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from dsv4recipe.bundle.manifest import NAME, is_one_file, manifest_path, shard_path
+from dsv4recipe.bundle.manifest import manifest_path, shard_path
 from dsv4recipe.errors import Diagnostic, Where
 from dsv4recipe.hub.repository import RemoteFile
 
@@ -53,12 +53,12 @@ def files_of(bundle: Path, manifest: Mapping[str, Any]) -> tuple[LocalFile, ...]
             found.append(LocalFile(name, path, entry["size"], entry["sha256"]) if weights else _now(name, path))
     last = manifest_path(bundle)
     found.sort(key=lambda file: (not file.name.endswith((".safetensors", ".gguf")), file.name))
-    return (*found, _now(last.name if is_one_file(bundle) else NAME, last))
+    return (*found, _now(last.name, last))
 
 
 def card_findings(bundle: Path) -> list[Diagnostic]:
     """What the hub would miss in the card's front matter: W003. A bundle that is one file has no card."""
-    if is_one_file(bundle):
+    if bundle.is_file():
         return []
     path = bundle / CARD
     where = Where(str(path))

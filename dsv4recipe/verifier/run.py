@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dsv4recipe.bundle.manifest import is_one_file
+from dsv4recipe.bundle.open import open_bundle
+from dsv4recipe.bundle.places import places_of
 from dsv4recipe.bundle.read import read_bundle
-from dsv4recipe.bundle.view import open_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint, open_checkpoint
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
 from dsv4recipe.hub.scratch import Scratch, scratch_for
@@ -45,7 +45,7 @@ def verify(
     for another importance file, and what `open_checkpoint` raises for a broken source.
     """
     root = as_path(bundle)
-    if not root.is_dir() and not (is_one_file(root) and root.is_file()):
+    if not places_of(root).there(root):
         raise RecipeError("V001", "there is no such bundle", Where(str(root)))
     contract = check_any(root)
     run = RuntimeRun(runtime, (str(python),) if python else ()) if isinstance(runtime, str) else runtime

@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from dsv4recipe import RecipeError, build, load_recipe, make_plan, open_checkpoint
-from dsv4recipe.bundle.view import open_bundle
+from dsv4recipe.bundle.open import open_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint, Tensor
 from dsv4recipe.formats.decode import decode_source
 from dsv4recipe.plan.canonical import load_plan
@@ -160,9 +160,9 @@ def test_a_finished_bundle_is_left_alone(tiny: Checkpoint, q4q8_bundle: Path) ->
     assert {path: path.stat().st_mtime_ns for path in q4q8_bundle.rglob("*")} == before
 
 
-def refused(code: str, *arguments: object) -> str:
+def refused(code: str, *arguments: object, **options: object) -> str:
     with pytest.raises(RecipeError) as caught:
-        build(*arguments)  # type: ignore[arg-type]
+        build(*arguments, **options)  # type: ignore[arg-type]
     assert [d.code for d in caught.value.diagnostics] == [code]
     return str(caught.value)
 
@@ -171,12 +171,14 @@ def test_another_bundle_or_folder_in_the_way_is_refused(tiny: Checkpoint, spoile
     plan = make_plan(load_recipe("q4q8-per-expert"), tiny)
     assert "holds the bundle of another plan" in refused("B001", plan, tiny, spoiled)
     (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
     assert "is not a finished dsv4recipe bundle" in refused("B001", plan, tiny, tmp_path / "mine")
 
 
 def test_leftovers_of_another_plan_are_refused(tiny: Checkpoint, tmp_path: Path) -> None:
     def stop(event: dict[str, object]) -> None:
-        raise KeyboardInterrupt
+        if event["event"] == "shard_done":
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         build(make_plan(load_recipe("q4q8"), tiny), tiny, tmp_path / "out", workers=1, on_event=stop)
@@ -201,7 +203,9 @@ def test_a_source_that_changes_during_the_build_is_refused(source_copy: Path, tm
         if event["event"] == "shard_done":
             os.utime(source_copy / "model-00002-of-00007.safetensors", ns=(0, 0))
 
-    message = refused("B005", make_plan(load_recipe("q4q8"), checkpoint), checkpoint, tmp_path / "out", 1, touch)
+    message = refused(
+        "B005", make_plan(load_recipe("q4q8"), checkpoint), checkpoint, tmp_path / "out", workers=1, on_event=touch
+    )
     assert "model-00002-of-00007.safetensors" in message
     assert not (tmp_path / "out").exists()
 

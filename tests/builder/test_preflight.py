@@ -60,7 +60,7 @@ plan = make_plan(load_recipe("q4q8"), checkpoint)
 out, ballast = Path(sys.argv[2]) / "out", Path(sys.argv[2]) / "ballast"
 def attempt(on_event=lambda event: None):
     try:
-        build(plan, checkpoint, out, 1, on_event)
+        build(plan, checkpoint, out, workers=1, on_event=on_event)
         print("built")
     except RecipeError as error:
         print(error.diagnostics[0].code, len(list(out.with_name("out.partial").glob("*model*"))))
@@ -109,7 +109,7 @@ def test_a_real_full_disk(tiny_source: Path, tmp_path: Path) -> None:
 def test_names_that_leave_the_folder_or_hide_each_other_are_refused(
     tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: str
 ) -> None:
-    monkeypatch.setattr("dsv4recipe.builder.run.side_files", lambda plan, source: {"README.md": b"", name: b""})
+    monkeypatch.setattr("dsv4recipe.builder.side.side_files", lambda plan, source: {"README.md": b"", name: b""})
     plan = make_plan(load_recipe("q4q8"), tiny)
     assert words in refused("B007", plan, tiny, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
@@ -141,7 +141,7 @@ def test_more_workers_than_memory_holds_are_refused(
     plan = make_plan(load_recipe("q4q8"), tiny)
     monkeypatch.setattr(preflight, "_memory", lambda: 1 << 30)
     build(plan, tiny, tmp_path / "fits", workers=1)
-    message = refused("B008", plan, tiny, tmp_path / "out", 1_000)
+    message = refused("B008", plan, tiny, tmp_path / "out", workers=1_000)
     assert "1000 workers need up to" in message
     assert "--workers 1" in message
 

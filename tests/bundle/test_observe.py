@@ -12,8 +12,8 @@ import pytest
 
 from dsv4recipe import build, diff, load_recipe, make_plan
 from dsv4recipe.bundle.observe import observe
+from dsv4recipe.bundle.open import open_bundle
 from dsv4recipe.bundle.read import read_bundle
-from dsv4recipe.bundle.view import open_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError
 from dsv4recipe.formats import Affine, Mxfp4, Mxtq

@@ -158,7 +158,7 @@ def client(world: Wide, options: argparse.Namespace) -> str:
                     "import sys; from tests.cluster.chaos import *; w = Wide.__new__(Wide); "
                     "c = open_checkpoint(sys.argv[1]); from dsv4recipe.plan.canonical import load_plan; "
                     "p = load_plan(open(sys.argv[2]).read(), 'plan'); "
-                    "build(p, c, sys.argv[3], 1, engine=DaskEngine(sys.argv[4]))"
+                    "build(p, c, sys.argv[3], workers=1, engine=DaskEngine(sys.argv[4]))"
                 )
                 plan = str(world.folder / "whole" / "dsv4recipe.plan.json")
                 os.execv(

@@ -202,7 +202,7 @@ def on_event(event):
     count += event["event"] == "written"
     if count > int(after):
         os.kill(os.getpid(), 9)
-build(load_plan(open(plan).read(), plan), open_checkpoint(source), out, 2, on_event)
+build(load_plan(open(plan).read(), plan), open_checkpoint(source), out, workers=2, on_event=on_event)
 """
 
 

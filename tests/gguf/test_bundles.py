@@ -15,8 +15,8 @@ from dsv4recipe import RecipeError, build, diff, load_recipe, make_plan, verify
 from dsv4recipe.builder.hollow import build_headers
 from dsv4recipe.bundle.decompile import decompile_bundle
 from dsv4recipe.bundle.manifest import manifest_path
+from dsv4recipe.bundle.open import side_differences
 from dsv4recipe.bundle.read import read_bundle
-from dsv4recipe.bundle.side import side_differences
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.cli.main import run
 from dsv4recipe.errors import Diagnostic

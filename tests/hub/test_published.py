@@ -9,7 +9,7 @@ import pytest
 from huggingface_hub import snapshot_download
 
 from dsv4recipe import verify
-from dsv4recipe.bundle.side import side_differences
+from dsv4recipe.bundle.open import side_differences
 from dsv4recipe.cli.main import run
 from tests.hub.server import Hub
 

@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from dsv4recipe import build, load_recipe, make_plan, open_checkpoint
-from dsv4recipe.bundle.view import open_bundle
+from dsv4recipe.bundle.open import open_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.formats.base import ITEM_SIZE
 from dsv4recipe.recipe.load import parse_recipe

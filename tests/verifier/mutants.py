@@ -94,7 +94,7 @@ def poke(change: Callable[[Callable[[str], np.ndarray]], object]) -> Spoil:
     unsigned type of their size."""
 
     def spoil(bundle: Path) -> None:
-        from dsv4recipe.bundle.view import open_bundle
+        from dsv4recipe.bundle.open import open_bundle
 
         view = open_bundle(bundle)[0]
         entries = {entry.name: (header.file, entry) for header in view.shards for entry in header.tensors}

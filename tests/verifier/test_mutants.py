@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from dsv4recipe import build, load_recipe, make_plan, open_checkpoint, verify
+from dsv4recipe.bundle.open import open_bundle
 from dsv4recipe.bundle.read import read_bundle
-from dsv4recipe.bundle.view import open_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.synth import synthesize
 from dsv4recipe.recipe.load import parse_recipe

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from dsv4recipe import load_recipe, make_plan
-from dsv4recipe.bundle.view import open_bundle
+from dsv4recipe.bundle.open import open_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint, detect_family
 from dsv4recipe.recipe.load import parse_recipe
 from dsv4recipe.runtimes.vmlx.section import vmlx_section

@@ -18,7 +18,7 @@ from dsv4recipe.builder.cluster.job import Job
 from dsv4recipe.builder.cluster.patience import Patience
 from dsv4recipe.builder.cluster.session import Session
 from dsv4recipe.builder.engine import Listener, Work
-from dsv4recipe.builder.shard import OpenShard, ShardTask
+from dsv4recipe.builder.shard import ShardTask
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.files.sources import Sources
 
@@ -59,7 +59,7 @@ class DaskEngine:
 
 def _seen_by_all(work: Work) -> Sources:
     """The source, where the work is one that many machines can share. Raises RecipeError B058."""
-    if work.opened is not OpenShard:
+    if work.in_order:
         raise RecipeError(
             "B058", "a cluster cannot share the work on one large file", Where(str(work.folder)),
             "use --engine local: a GGUF grows in order, and is resumed from what is proven of its start",

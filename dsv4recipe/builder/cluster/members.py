@@ -18,6 +18,7 @@ from distributed import Client, Future
 from dsv4recipe.builder.cluster import worker as remote
 from dsv4recipe.builder.cluster.answers import short
 from dsv4recipe.builder.cluster.job import IMPORTANCE, NO_FOLDER, Job, appeared, differences, facts
+from dsv4recipe.builder.events import WorkerJoined, WorkerRefused
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
 from dsv4recipe.files import disk
 from dsv4recipe.files.atomic import write_file
@@ -90,7 +91,7 @@ class Members:
         """A worker that came later has answered: it joins, or is told to the user and gets nothing."""
         for each in self._judge(message):
             reasons = [each.message, *each.notes]
-            self._tell({"event": "worker_refused", "worker": short(message["worker"]), "reasons": reasons})
+            self._tell(WorkerRefused(worker=short(message["worker"]), reasons=reasons).data())
 
     def _poll(self) -> None:
         """Asks the scheduler who is there, at most about once a second."""
@@ -172,8 +173,8 @@ class Members:
         if not found:
             self._passed.append(name)
             each = self._seen[name]
-            told = {"worker": shown, "name": str(each["name"]), "host": each["host"], "threads": each["nthreads"]}
-            self._tell({"event": "worker_joined", **told})
+            joined = WorkerJoined(worker=shown, name=str(each["name"]), host=each["host"], threads=each["nthreads"])
+            self._tell(joined.data())
         return found
 
     def _shares(self, file: str, name: str) -> bool:

@@ -22,6 +22,7 @@ from dsv4recipe.builder.cluster.patience import Patience
 from dsv4recipe.builder.cluster.schedule import Attempt, Schedule
 from dsv4recipe.builder.cluster.storage import Storage
 from dsv4recipe.builder.engine import Listener
+from dsv4recipe.builder.events import Cluster, ShardAgain, WorkerLost
 from dsv4recipe.builder.journal import Entry
 from dsv4recipe.builder.shard import ShardTask, temporary_mark
 from dsv4recipe.errors import RecipeError, Where
@@ -47,7 +48,7 @@ class Session:
         self.job, self.tasks, self.listener, self.tell, self.patience = job, tasks, listener, tell, patience
         self.folder = Path(job.folder)
         address = str(client.scheduler_info(n_workers=1)["address"])
-        tell({"event": "cluster", "scheduler": address, "dashboard": str(client.dashboard_link)})
+        tell(Cluster(scheduler=address, dashboard=str(client.dashboard_link)).data())
         self.inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self.schedule = Schedule(sorted(tasks, key=lambda file: -tasks[file].size))  # no long one is left for the end
         self.storage = Storage(self.folder, patience.storage, tell)
@@ -78,7 +79,7 @@ class Session:
                 with contextlib.suppress(OSError):
                     disk.sweep(self.folder, f".{task.file}.{mark}*.tmp")
             lost = [attempt.shard for attempt in gone if attempt.began is not None]
-            self.tell({"event": "worker_lost", "worker": short(name), "shards": lost})
+            self.tell(WorkerLost(worker=short(name), shards=lost).data())
         for name in came:
             self.schedule.join(name)
         for shard, workers in self.schedule.deaths.items():
@@ -163,7 +164,7 @@ class Session:
     def _again(self, attempt: Attempt, now: float, reason: str) -> None:
         self.hands.forget(attempt.number)
         self.schedule.fail(attempt, now)
-        self.tell({"event": "shard_again", "file": attempt.shard, "worker": short(attempt.worker), "reason": reason})
+        self.tell(ShardAgain(file=attempt.shard, worker=short(attempt.worker), reason=reason).data())
 
     def _end(self) -> None:
         """Stops what is still in work, waits for it, and sweeps what it leaves. Raises nothing of its own."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dsv4recipe.builder import journal
+from dsv4recipe.builder.events import StorageAway
 from dsv4recipe.bundle.manifest import PLAN_NAME
 from dsv4recipe.errors import RecipeError, Where
 
@@ -43,7 +44,7 @@ class Storage:
         now = time.monotonic()
         if self._since is None:
             self._since = now
-            self._tell({"event": "storage_away", "reason": error.diagnostics[0].message})
+            self._tell(StorageAway(reason=error.diagnostics[0].message).data())
         if now - self._since > self._patience:
             message = f"the shared storage has not worked for {now - self._since:.0f} seconds"
             hint = "bring it back, then build again, with either engine: what is finished stays"

@@ -1,6 +1,6 @@
 """Floor 2, runtimes. What a version of a GGUF engine loads, what it then runs, what of a plan it would refuse. Pure.
 
-Loading is wider than running: a file can load and then fail at its first token (fact sheet ds4_gguf.md section 5). Both
+Loading is wider than running: a file can load and then fail at its first token. Both
 are data of the engine's version; the checks here are the same for all.
 """
 
@@ -24,7 +24,8 @@ class Engine:
     """`version` names what the rest was read from. `types` gives the ggml types that a tensor of a slot and rank may
     have. `backends` maps a backend to the types of routed experts that it runs, each with a remark on speed or "";
     `why_not` says more of a pair that it does not. `stages` are the backends that run prediction stages. `values` are
-    key/values that are compiled in, `tokens` what its tokenizer looks up."""
+    key/values that are compiled in, `tokens` what its tokenizer looks up. `reads_other_types`: it also loads types that
+    this project does not write."""
 
     version: str
     types: Callable[[Slot, int], tuple[str, ...]]
@@ -33,6 +34,7 @@ class Engine:
     stages: tuple[str, ...] = ()
     values: Mapping[str, Any] = field(default_factory=dict)
     tokens: tuple[str, ...] = ()
+    reads_other_types: bool = False
 
     def unlike(self, value_of: Mapping[str, Any]) -> Iterator[str]:
         """What of a file's key/values is not what is compiled in: "deepseek4.block_count is 4, not 43". Lists may be

@@ -1,7 +1,7 @@
 """Floor 2, runtimes. The key/values of a GGUF: from config.json, tokenizer.json and the recipe, and back. Pure.
 
-Source: fact sheet ds4_gguf.md section 3: what ds4 requires, and what llama.cpp needs besides. Integers are u32: a u64
-counts as missing in one engine and is an error in the other.
+Source: docs/reference/runtimes.md, "GGUF engines": what ds4 requires, and what llama.cpp needs besides. Integers are
+u32: a u64 counts as missing in one engine and is an error in the other.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Floor 2, runtimes. A DeepSeek-V4 in a GGUF file, as ds4 and llama.cpp agree on it: names, and what follows from
 one file. Pure data.
 
-Source: fact sheet ds4_gguf.md sections 2 and 2.1. Matrices are called as importance files call them; here is the rest.
+Source: docs/reference/runtimes.md, "GGUF engines". Matrices are called as importance files call them; here is the rest.
 """
 
 from __future__ import annotations

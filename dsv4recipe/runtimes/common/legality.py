@@ -1,6 +1,6 @@
 """Floor 2, runtimes. What a runtime cannot take: one check per law, data from the target. Pure.
 
-Source of the laws: fact sheets vmlx.md section 1 and mlx.md sections 0.2 and 5.
+The source of the laws is docs/reference/runtimes.md.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from dsv4recipe.checkpoint.dims import Dims
+from dsv4recipe.checkpoint.dims import Dims, text_section
 from dsv4recipe.checkpoint.graph import Checkpoint, Group
 from dsv4recipe.errors import Problems, Where
 from dsv4recipe.formats.base import HALF_DTYPES
@@ -26,7 +26,14 @@ def check_family(recipe: Recipe, family: str, problems: Problems) -> None:
 
 
 def check_source(target: Target, recipe: Recipe, checkpoint: Checkpoint, problems: Problems) -> None:
-    """The checkpoint against the runtime: parts that it cannot do without, and cannot run."""
+    """The checkpoint against the runtime: parts that it cannot do without, and cannot run. And prediction stages that
+    config.json announces, the recipe keeps, and no shard holds."""
+    announced = text_section(checkpoint.config).get("num_nextn_predict_layers")
+    removed = len(checkpoint.dims.ratios) > checkpoint.dims.layers and not checkpoint.dims.stages
+    if recipe.target.mtp == "keep" and announced and removed:
+        message = f"config.json announces {announced} MTP layer(s), and the checkpoint holds no tensor of one"
+        hint = "write `mtp: drop` in the recipe, or set num_nextn_predict_layers to 0 in config.json"
+        problems.error("T019", message, recipe.place("target.mtp"), hint)
     for beginning, reason in target.refuses.items():
         found = [group for group in checkpoint.groups if group.slot.row.pattern.startswith(beginning)]
         if found:
@@ -170,7 +177,7 @@ def _check_tied(target: Target, claims: Sequence[Claim], problems: Problems) -> 
 
 
 def _check_seeds(claims: Sequence[Claim], problems: Problems) -> None:
-    """One seed for all MXTQ tensors, those of MTP stages too: a bundle announces a single `mxtq_seed` (vmlx.md 6.1)."""
+    """One seed for all MXTQ tensors, those of MTP stages too: a bundle announces a single `mxtq_seed`."""
     first: dict[int, Claim] = {}
     for claim in claims:
         if (seed := claim.format.bundle_seed) is not None:

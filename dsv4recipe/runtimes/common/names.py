@@ -43,7 +43,7 @@ class NameMap:
         """The keys under which the runtime looks for a module's quantization entry; the first that is there wins.
 
         A runtime with a wrapper also takes the path without it, without the root, and the source's own stem where that
-        differs: `embed`, `head`, shared `w1` (fact sheet mlx.md 1.2).
+        differs: `embed`, `head`, shared `w1`.
         """
         inner = self.inner(stem)
         tried = (self.wrapper + inner, inner, inner.removeprefix(self.root), stem) if self.wrapper else (inner,)
@@ -61,7 +61,7 @@ def rename(name: str, table: dict[str, str]) -> str:
 
 
 PROJECTION_OF = {"w1": "gate_proj", "w2": "down_proj", "w3": "up_proj"}
-"""DeepSeek's expert matrices under their MLX names (fact sheet checkpoint.md 4: w1 = gate, w2 = down, w3 = up)."""
+"""DeepSeek's expert matrices under their MLX names: w1 is gate, w2 down, w3 up."""
 
 _SUFFIXES = (".weight", ".scales", ".biases", ".tq_packed", ".tq_norms", ".tq_bits")
 

@@ -1,7 +1,7 @@
 """Floor 2, runtimes. What the runtimes with post-sanitize names on disk share: names of the model class of mlx-lm#1192
 and of its elder branch, formats, roles. Pure data.
 
-Source: fact sheet mlx.md sections 3.1 (module paths) and 1.3 (layouts).
+Source: docs/reference/runtimes.md, "Module names".
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _LINEAR = (
 )  # fmt: skip
 
 CONTROL = ("hyper-connection", "attention-sink", "router-bias")
-"""What the class keeps in float32 when it casts a model; position biases (`ape`) it casts (mlx.md 3.2)."""
+"""What the class keeps in float32 when it casts a model; position biases (`ape`) it casts."""
 
 SHARED: dict[str, Any] = {
     "families": ("deepseek_v4",),

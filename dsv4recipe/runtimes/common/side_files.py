@@ -13,7 +13,7 @@ from dsv4recipe.headers.strict_json import parse_json
 from dsv4recipe.runtimes.common.target import SideFile, SideInput
 
 EOS_TOKENS = ("<｜end▁of▁sentence｜>", "<｜User｜>")
-"""Where generation must stop: without the user token the model goes on into a turn of its own (vmlx.md 4.7)."""
+"""Where generation must stop: without the user token the model goes on into a turn of its own."""
 
 COPIED = (
     "tokenizer.json",
@@ -114,7 +114,7 @@ def copies(side: SideInput) -> list[SideFile]:
 
 
 def mlx_config(side: SideInput, eos: list[int]) -> dict[str, Any]:
-    """The source's config.json with MLX's quantization section in place of the source's own (mlx.md 1.2), and with the
+    """The source's config.json with MLX's quantization section in place of the source's own and with the
     MTP stages that the bundle holds.
 
     Raises RecipeError T020 where it lacks what no runtime can guess.

@@ -1,6 +1,6 @@
 """Floor 2, runtimes. `ds4`: antirez/ds4, whose loader has names, types and shapes of V4-Flash compiled in. Pure data.
 
-Source: fact sheet ds4_gguf.md sections 2 to 5, read and run at ds4 8d57664 of 2026-05-21. Later versions load more;
+Source: docs/reference/runtimes.md, "GGUF engines", read and run at ds4 8d57664 of 2026-05-21. Later versions load more;
 each is another `Engine`, and takes the place of this one when somebody has read it.
 """
 

@@ -1,7 +1,7 @@
 """Floor 2, runtimes. `llama.cpp`: architecture deepseek4 of upstream. Pure data.
 
-Source: fact sheet ds4_gguf.md 3.2 and 5, run with llama-cpp-python 0.3.36. Any type per tensor that its operations
-read, gate unlike up too; prediction stages are another dialect, which this version does not write.
+Source: docs/reference/runtimes.md, "GGUF engines", run with llama-cpp-python 0.3.36. Any type per tensor that its
+operations read, gate unlike up too; prediction stages are another dialect, which this version does not write.
 """
 
 from __future__ import annotations
@@ -28,6 +28,6 @@ def types(slot: Slot, rank: int) -> tuple[str, ...]:
 LLAMA_CPP = Target(
     name="llama.cpp",
     mtp=("drop",),
-    engine=Engine(version="0.5.0", types=types),
+    engine=Engine(version="0.5.0", types=types, reads_other_types=True),
     **SHARED,
 )

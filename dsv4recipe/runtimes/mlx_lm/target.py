@@ -1,6 +1,6 @@
 """Floor 2, runtimes. `mlx-lm` 0.32.2: the released package's own class of DeepSeek-V4.1, text only. Pure data.
 
-Source: the class `mlx_lm.models.deepseek_v41` as installed, and fact sheets mlx.md 3.1 and checkpoint.md 7. It has no
+Source: the class `mlx_lm.models.deepseek_v41` as installed. It has no
 Engram and raises for a config that calls for one; it has no vision, and takes a bundle under its own names as it is,
 so that whatever it has no module for must be left out.
 """

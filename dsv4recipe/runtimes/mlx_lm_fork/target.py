@@ -1,7 +1,7 @@
 """Floor 2, runtimes. `mlx-lm-fork`: the mlx-lm branch of the published Q3-mixed bundle, `hc_attn`/`hc_ffn` and a 2-D
 `wo_a`. Pure data.
 
-Source: fact sheets mlx.md 3.1 and 3.2 (Thump604), checkpoint.md 10.1; the class of a branch that merged it,
+Source: docs/reference/runtimes.md, "Module names"; the class of a branch that merged it,
 machiabeli/mlx-lm-1 01e001c6, read and not run. The branch converts to affine only; mxfp4 experts
 were loaded and run there, mxfp8 was not.
 """

@@ -1,6 +1,6 @@
 """Floor 2, runtimes. `mlx-vlm` 0.7.10: the class of mlx-lm#1192 inside a `language_model`. Pure data.
 
-Source: fact sheet mlx.md 3.1 to 3.3. Entries are written under the module path and under the name on disk, so that
+Source: docs/reference/runtimes.md. Entries are written under the module path and under the name on disk, so that
 the bundle also describes itself to the runtimes that have the same class unwrapped.
 """
 

@@ -1,8 +1,8 @@
 """Floor 2, runtimes. `omlx`: the class of mlx-lm#1192; refuses float16 for DeepSeek-V4. Pure data.
 
-Source: fact sheet mlx.md 0.2 and 3.1; its class as of jundot/omlx 0d51bce0, read and not run: it names modules as
-mlx-lm#1192 does, and casts bfloat16 scales and biases of affine routed experts to float16 when it loads. mxfp4 experts
-are not touched.
+Source: docs/reference/runtimes.md, "Module names"; its class as of jundot/omlx 0d51bce0, read and not run: it names
+modules as mlx-lm#1192 does, and casts bfloat16 scales and biases of affine routed experts to float16 when it loads.
+mxfp4 experts are not touched.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Floor 2, runtimes. `rapid-mlx` 0.16.10: the class of mlx-lm#1192, gate and up fused at load, DSpark stages. Pure.
 
-Source: fact sheet mlx.md 3.1 to 3.3. Gate and up of a layer in different formats load, but are not fused (lint 10). Its
+Source: docs/reference/runtimes.md. Gate and up of a layer in different formats load, but are not fused. Its
 class has DSpark stages as `mtp.N` where config.json says `dspark_num_layers`, and no confidence head: the loader passes
 that over. Its drafter reads the same numbers from `inference/config.json`, and knows three stages only.
 """

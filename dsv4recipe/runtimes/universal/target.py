@@ -1,9 +1,9 @@
 """Floor 2, runtimes. `universal`: one bundle for the classes of mlx-lm#1192 and its branch, mlx-vlm, Rapid-MLX,
 oMLX and jang. Pure data.
 
-Source: fact sheet mlx.md 3.3 and 3.4. Source names on disk, which every class renames by itself; experts stacked under
-the one name that all let pass; embedding and head unquantized, for no name of a quantized head suits all; control
-tensors in float32 for vMLX; and entries under the paths of every dialect.
+Source: docs/reference/runtimes.md, "Names on disk". Source names on disk, which every class renames by itself; experts
+stacked under the one name that all let pass; embedding and head unquantized, for no name of a quantized head suits all;
+control tensors in float32 for vMLX; and entries under the paths of every dialect.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Floor 2, runtimes (child side). MXTQ gather matmul from plain MLX operations, for machines without Metal.
 
 Stands in for the one function of jang's MXTQ path that exists only as a Metal kernel. What it proves is names, layout,
-routing, bit order, seeds and codebooks; it says nothing about Apple's kernel. Formula: fact sheet vmlx.md section 2,
-y = norm · Σ x_rot[i] · codebook[index_i], where x_rot = H(x · signs) per power-of-two block.
+routing, bit order, seeds and codebooks; it says nothing about Apple's kernel. Formula: docs/reference/runtimes.md,
+"MXTQ tensors", y = norm · Σ x_rot[i] · codebook[index_i], where x_rot = H(x · signs) per power-of-two block.
 """
 
 from __future__ import annotations

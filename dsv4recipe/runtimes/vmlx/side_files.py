@@ -1,6 +1,6 @@
 """Floor 2, runtimes. Side files of the `vmlx` target: config.json, jang_config.json, stop tokens, sidecar. Pure.
 
-Source: fact sheet vmlx.md sections 1 (rules 11 to 17) and 4.
+Source: docs/reference/runtimes.md, "JANG companions" and "Configuration".
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def vmlx_side_files(side: SideInput) -> tuple[SideFile, ...]:
 
 
 def _routed(side: SideInput) -> dict[str, Any]:
-    """The routed experts' codec, their commonest width and, with MXTQ, the layers of another width (rule 14).
+    """The routed experts' codec, their commonest width and, with MXTQ, the layers of another width.
 
     A layer whose projections differ has no one width, and `tq_bits` beside each tensor is what the loader reads. Where
     MXTQ stands beside other codecs, only MXTQ counts: vMLX's audit compares with `tq_bits` and with nothing else.
@@ -67,7 +67,7 @@ def _width(fmt: Format) -> int:
 
 
 def _profile(side: SideInput, routed: dict[str, Any]) -> dict[str, str]:
-    """The converter's names (4.7): JANGTQ2, JANGTQ_K without MTP, JANGTQ_V3 with layers of another width."""
+    """The converter's names: JANGTQ2, JANGTQ_K without MTP, JANGTQ_V3 with layers of another width."""
     bits = routed["bits"]
     if not _is_mxtq(side):
         return {"profile": f"JANG_{bits}L", "variant": "std"}

@@ -1,6 +1,7 @@
 """Floor 2, runtimes. The sidecar of MXTQ bundles: sign vectors and codebooks as one small safetensors file. Pure.
 
-Source: fact sheet vmlx.md 4.4. The Swift runtime reads its constants from here; the Python loader computes them.
+Source: docs/reference/runtimes.md, "JANG companions". The Swift runtime reads its constants from here; the Python
+loader computes them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Floor 2, runtimes. `vmlx`: jang 2.5.50 and vMLX 1.6.81. Pure data; side files are in `vmlx_files`.
 
-Source: fact sheet vmlx.md section 1 (the 17 rules of the contract) and 3.1 (names).
+Source: docs/reference/runtimes.md.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ NAMES = NameMap(
 
 def disk_stem(slot: Slot, experts: str) -> str:
     """Source names, but prestacked routed experts of the main block as `layers.N.mlp.switch_mlp.P`; the experts of
-    MTP stages stay one by one (rules 1, 3 and 5)."""
+    MTP stages stay one by one."""
     if slot.expert is not None and experts == "stacked" and slot.block == "main":
         return NAMES.path(slot.stem).removeprefix(NAMES.root)
     return slot.stem
 
 
 def extra_parts(fmt: Format, stacked: bool) -> tuple[Part, ...]:
-    """MXTQ keeps its width beside the codes: `tq_bits` U8 [1] per stack, I32 [1] per single expert (3.3)."""
+    """MXTQ keeps its width beside the codes: `tq_bits` U8 [1] per stack, I32 [1] per single expert."""
     if not isinstance(fmt, Mxtq):
         return ()
     return (Part(".tq_bits", "U8" if stacked else "I32", (1,), fill=fmt.bits),)
 
 
 def sidecar(modules: Iterable[tuple[SourceTensor, Format]]) -> Mapping[str, int]:
-    """The MXTQ constants, exactly where there is MXTQ: the file alone selects the loader (rule 13)."""
+    """The MXTQ constants, exactly where there is MXTQ: the file alone selects the loader."""
     asked = vmlx_sidecar.uses(modules)
     return {vmlx_sidecar.NAME: vmlx_sidecar.payload_bytes(asked)} if asked else {}
 

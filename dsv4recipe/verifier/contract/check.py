@@ -1,8 +1,8 @@
 """Floor 4, verifier. Step 2: what the runtime would see, from headers and JSON alone, in seconds. Reads headers, and
 tables of numbers that index something.
 
-One function per law; each finding says what, where, what the user would see, and the mend.
-Source: fact sheets vmlx.md sections 1 and 6, mlx.md sections 1.2 and 5.
+One function per law. Each finding says what is wrong, where, what a user of the runtime sees, and what to do.
+The source of the laws is docs/reference/runtimes.md.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from pathlib import Path
 
 from dsv4recipe.bundle.manifest import read_manifest
 from dsv4recipe.bundle.observe import observe
-from dsv4recipe.bundle.view import BundleView, open_bundle
+from dsv4recipe.bundle.open import open_bundle
+from dsv4recipe.bundle.view import BundleView
 from dsv4recipe.checkpoint.family import Family
 from dsv4recipe.checkpoint.graph import detect_family
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
@@ -122,9 +123,13 @@ def _family(view: BundleView) -> Family:
 def _held(
     view: BundleView, family: Family, opening: list[Diagnostic], target: Target, seen: tuple[Outlook, ...]
 ) -> Step:
-    """A bundle against one target."""
-    if target.container == "gguf":
-        return _held_gguf(view, family, target)
+    """A bundle against one target: the laws of the structure that its container has."""
+    return STRUCTURES[target.container](view, family, opening, target, seen)
+
+
+def _held_folder(
+    view: BundleView, family: Family, opening: list[Diagnostic], target: Target, seen: tuple[Outlook, ...]
+) -> Step:
     picture = look(view, family, target)
     findings = list(opening)
     for law in (*LAWS, *(law for name in target.laws for law in MORE_LAWS[name])):
@@ -153,11 +158,18 @@ def _outlooks(view: BundleView, family: Family) -> tuple[Outlook, ...]:
     return () if view.values else outlooks(view, family)
 
 
-def _held_gguf(view: BundleView, family: Family, target: Target) -> Step:
+def _held_gguf(view: BundleView, family: Family, _: list[Diagnostic], target: Target, __: tuple[Outlook, ...]) -> Step:
     picture = look_at_gguf(view, family, target)
     engine = "" if target.engine is None else f" {target.engine.version}"
     fact = f"{len(picture.entries):,} tensors and {len(picture.pairs):,} keys against {target.name}{engine}"
     return Step("contract", tuple(_grouped(list(told(gguf_findings(picture, target))))), (fact,))
+
+
+STRUCTURES: Mapping[str, Callable[[BundleView, Family, list[Diagnostic], Target, tuple[Outlook, ...]], Step]] = {
+    "safetensors": _held_folder,
+    "gguf": _held_gguf,
+}
+"""The laws of the structure, by container: view, family, what opening found, target and outlooks of loaders → step."""
 
 
 def _grouped(findings: list[Diagnostic], shown: int = 12) -> Iterator[Diagnostic]:

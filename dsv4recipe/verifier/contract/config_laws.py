@@ -1,6 +1,6 @@
 """Floor 4, verifier. Laws of the contract on config.json and its companions. Pure.
 
-Source: fact sheets mlx.md 1.2 and section 5 ("lint"), vmlx.md section 1 ("rule") and 6.4.
+Source: docs/reference/runtimes.md, "Quantization entries" and "Configuration".
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def every_width_right(view: BundleView, picture: Picture, target: Target) -> Fin
 
 
 def known_widths(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Widths that every version of MLX runs (lint 16), and no entry in smaller groups than the global one (lint 5)."""
+    """Widths that every version of MLX runs, and no entry in smaller groups than the global one."""
     top = _quantization(view)
     for name, entry in [("the global entry", top), *_overrides(view).items()] if top else []:
         bits, group, mode = entry.get("bits"), entry.get("group_size"), entry.get("mode")
@@ -144,7 +144,7 @@ def gate_and_up_alike(view: BundleView, picture: Picture, target: Target) -> Fin
 
 
 def stop_tokens(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Rule 16: stop at end of sentence and at the user token, in both files; generation_config overrides config."""
+    """A bundle stops at end of sentence and at the user token, in both files; generation_config overrides config."""
     seen = view.config.get("eos_token_id")
     if not isinstance(seen, list) or len(seen) < 2:
         message = f"eos_token_id is {seen!r}: generation would run on into a user turn of its own"
@@ -156,7 +156,7 @@ def stop_tokens(view: BundleView, picture: Picture, target: Target) -> Findings:
 
 
 def config_keys(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """What no runtime can guess: rope scaling, the swiglu limit, the kind of every layer (rule 15)."""
+    """What no runtime can guess: rope scaling, the swiglu limit, the kind of every layer."""
     for key in ("rope_scaling", "swiglu_limit", "compress_ratios"):
         if not text_section(view.config).get(key):
             yield Diagnostic("V130", f"config.json has lost {key}", _config(view, key), "copy it from the source")

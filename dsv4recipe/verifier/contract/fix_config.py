@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from dsv4recipe.bundle.observe import STRANGER, Observed, observe, quantization_of
-from dsv4recipe.bundle.view import BundleView, open_bundle
+from dsv4recipe.bundle.open import open_bundle
+from dsv4recipe.bundle.view import BundleView
 from dsv4recipe.errors import Diagnostic, Problems, Where
 from dsv4recipe.plan.overrides import quantization
 from dsv4recipe.runtimes import running

@@ -1,7 +1,7 @@
 """Floor 4, verifier. Laws of the contract on a GGUF file: tensors and key/values against what the engine asks.
 Pure but for reading tables of numbers.
 
-Source: fact sheet ds4_gguf.md sections 2 to 4. Loaders check less than this: ds4 takes surplus tensors and a router
+Source: docs/reference/runtimes.md, "GGUF engines". Loaders check less than this: ds4 takes surplus tensors and a router
 without its bias, llama.cpp falls back to another rope scaling in silence.
 """
 
@@ -91,7 +91,7 @@ def shapes_and_types(picture: GgufPicture, target: Target, engine: Engine) -> Fi
             yield Diagnostic("V106", message, picture.where(name))
         rank = len(shape) - (slot.expert is not None)
         allowed = engine.types(slot, rank)
-        strange = entry.dtype not in TYPE_IDS and target.name == "llama.cpp"  # it loads types that we do not write
+        strange = entry.dtype not in TYPE_IDS and engine.reads_other_types
         if entry.dtype not in allowed and not strange:
             message = f"{name} is {entry.dtype}: {target.name} {engine.version} does not load that for {slot.row.role}"
             yield Diagnostic("V161", message, picture.where(name), f"it loads: {', '.join(allowed)}")

@@ -1,7 +1,7 @@
 """Floor 4, verifier. Laws that jang's loaders and vMLX add to the contract: places of tensors, companions. Pure but for
 looking which companions exist.
 
-Source: fact sheet vmlx.md section 1 (rules 3, 6, 9 and 11 to 16) and 6.3.
+Source: docs/reference/runtimes.md, "Shards" and "JANG companions".
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PATH = re.compile(r"/[^/\s]+/|~/|[A-Za-z]:[/\\]|\\\\")
 
 
 def experts_together(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Experts stored one by one: those of one projection in one shard (rule 3)."""
+    """Experts stored one by one: those of one projection in one shard."""
     for module in picture.modules.values():
         if not module.per_expert or module.path is None:
             continue
@@ -37,7 +37,7 @@ def experts_together(view: BundleView, picture: Picture, target: Target) -> Find
 
 
 def aligned(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Rule 9: a tensor that is not aligned to its item size makes vMLX rewrite the shard on first load."""
+    """A tensor that is not aligned to its item size makes vMLX rewrite the shard on first load."""
     for header in view.shards:
         odd = [entry for entry in header.tensors if entry.start % ITEM_SIZE[entry.dtype]]
         if odd:
@@ -47,7 +47,7 @@ def aligned(view: BundleView, picture: Picture, target: Target) -> Findings:
 
 
 def first_shard(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Rule 6: the loader looks for prestacked MXTQ experts in the first shard only."""
+    """The loader looks for prestacked MXTQ experts in the first shard only."""
     stacked = [m for m in picture.modules.values() if m.packed_mxtq and not m.per_expert]
     if not stacked or not view.shards:
         return
@@ -60,7 +60,7 @@ def first_shard(view: BundleView, picture: Picture, target: Target) -> Findings:
 
 
 def companions(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Rules 11 to 13 and 16: companions that vMLX reads."""
+    """The companions that vMLX reads are there and true."""
     config, jang = view.config, view.json.get("jang_config.json")
     top = config.get("quantization")
     top = top if isinstance(top, dict) else {}
@@ -100,8 +100,8 @@ def companions(view: BundleView, picture: Picture, target: Target) -> Findings:
 
 
 def disk_entries(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Rule 10: a module that the global entry does not describe has an entry under each disk stem. vMLX looks there and
-    else guesses, and what it guesses replaces the entry under the module path, but for prestacked experts (6.4)."""
+    """A module that the global entry does not describe has an entry under each disk stem. vMLX looks there and
+    else guesses, and what it guesses replaces the entry under the module path, but for prestacked experts."""
     top = view.config.get("quantization")
     if not isinstance(top, dict):
         return
@@ -120,7 +120,7 @@ def disk_entries(view: BundleView, picture: Picture, target: Target) -> Findings
 
 
 def no_absolute_path(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Rule 17: no path of the machine that built the bundle."""
+    """No path of the machine that built the bundle."""
     for name in ("config.json", "jang_config.json", INDEX_NAME):
         data = view.json.get(name, {})
         for key, value in _strings(data.get("metadata", {}) if name == INDEX_NAME else data):
@@ -139,7 +139,7 @@ def _strings(data: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def stop_ids(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Rule 16: the stop tokens are those of the bundle's own tokenizer."""
+    """The stop tokens are those of the bundle's own tokenizer."""
     added, stops = view.json.get("tokenizer.json", {}).get("added_tokens"), view.config.get("eos_token_id")
     if not isinstance(added, list) or not isinstance(stops, list):
         return
@@ -152,7 +152,7 @@ def stop_ids(view: BundleView, picture: Picture, target: Target) -> Findings:
 
 
 def clamped_swiglu(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Rule 15: vMLX refuses MXTQ experts whose SwiGLU is not clamped at 10 (4.7)."""
+    """vMLX refuses MXTQ experts whose SwiGLU is not clamped at 10."""
     limit = view.config.get("swiglu_limit")
     if any(module.packed_mxtq for module in picture.modules.values()) and limit and limit != SWIGLU_LIMIT:
         message = f"config.json: swiglu_limit is {limit!r}; vMLX refuses MXTQ experts at anything but {SWIGLU_LIMIT}"

@@ -1,7 +1,7 @@
 """Floor 4, verifier. Laws of the contract on what a bundle says of itself in words: widths in its name. Pure but for
 reading the card.
 
-Source: fact sheet mlx.md section 5 ("lint") 14.
+Source: docs/reference/runtimes.md, "Labels".
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def widths_named(view: BundleView, picture: Picture, target: Target) -> Iterator
 
 
 def mtp_said(view: BundleView, picture: Picture, target: Target) -> Iterator[Diagnostic]:
-    """MTP tensors that config.json or jang_config.json deny (lint 15, the reverse of V103's error)."""
+    """MTP tensors that config.json or jang_config.json deny (the reverse of V103's error)."""
     stored = [module for module in picture.modules.values() if module.slot.block == "mtp" and module.stems]
     if stored and view.config.get("num_nextn_predict_layers") == 0:
         message = f"config.json announces no MTP layer, the bundle holds {counted(len(stored), 'module')} of one"

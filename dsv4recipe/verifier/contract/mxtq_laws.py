@@ -1,7 +1,7 @@
 """Floor 4, verifier. Laws of the contract on MXTQ tensors, their widths, seed and sidecar. Reads headers, one number
 per `tq_bits`, and the sidecar's few kilobytes.
 
-Source: fact sheet vmlx.md section 1 (rules 2, 12 to 14), 4.4 and 6.2.
+Source: docs/reference/runtimes.md, "MXTQ tensors" and "JANG companions".
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _implied(module: SeenModule, parts: Mapping[str, TensorEntry]) -> int:
 
 
 def tensors(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Rule 2: dtypes, and `tq_bits` there and equal to the width that the packed columns imply."""
+    """The dtypes are right, and `tq_bits` there and equal to the width that the packed columns imply."""
     wanted = {".tq_packed": "U32", ".tq_norms": "F16"}
     numbers = _tq_bits(view, picture)
     for module in _mxtq(picture):
@@ -102,7 +102,7 @@ def _asked(view: BundleView, picture: Picture) -> set[vmlx_sidecar.Use]:
 
 
 def sidecar(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Rule 13: a sidecar holds signs and codebook, to the bit, for every width and seed in use."""
+    """A sidecar holds signs and codebook, to the bit, for every width and seed in use."""
     path = view.root / vmlx_sidecar.NAME
     asked = _asked(view, picture)
     if not asked or not path.is_file():
@@ -134,7 +134,7 @@ def sidecar(view: BundleView, picture: Picture, target: Target) -> Findings:
 
 
 def layer_widths(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Rule 14: what the two files say of widths is what vMLX's audit finds in the tensors, whole layers alone."""
+    """What the two files say of widths is what vMLX's audit finds in the tensors. It looks at whole layers alone."""
     found: dict[int, set[int]] = {}
     for module in _mxtq(picture):
         if module.slot.block == "main" and module.slot.layer is not None:
@@ -178,7 +178,7 @@ def _other_projections(picture: Picture) -> dict[int, set[str]]:
 
 
 def _announced_widths(view: BundleView) -> tuple[Any, Mapping[str, Any]]:
-    """(default width, {layer: width}) from the places that vMLX looks at, in its order (6.2)."""
+    """(default width, {layer: width}) from the places that vMLX looks at, in its order."""
     jang, config = (view.json.get(name, {}) for name in ("jang_config.json", "config.json"))
     defaults = [
         _at(jang, "mxtq_bits", "routed_expert"),

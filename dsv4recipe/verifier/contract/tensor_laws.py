@@ -1,6 +1,6 @@
 """Floor 4, verifier. Laws of the contract on tensors: names, completeness, shapes, dtypes. Pure.
 
-Source: fact sheets mlx.md section 5 ("lint") and vmlx.md section 1 ("rule").
+The source of the laws is docs/reference/runtimes.md.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Findings = Iterator[Diagnostic]
 
 
 def no_stray_shards(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """No tensors beside the shards: mlx-lm and jang load whatever `model*.safetensors` there is (lint 9)."""
+    """No tensors beside the shards: mlx-lm and jang load whatever `model*.safetensors` there is."""
     known = {header.file for header in view.shards} | {vmlx_sidecar.NAME}
     for path in sorted(view.root.glob("*.safetensors")):
         if path.name not in known and not left_by_tools(path.name):
@@ -30,7 +30,7 @@ def no_stray_shards(view: BundleView, picture: Picture, target: Target) -> Findi
 
 
 def nothing_ignored(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Every disk name is one that the runtime maps to a module (lint 11)."""
+    """Every disk name is one that the runtime maps to a module."""
     slot = next(module.slot for module in picture.modules.values() if module.slot.row.projection == "wq_a")
     example = target.disk_stem(slot, target.expert_layouts[0])
     for stem in picture.strangers:
@@ -116,7 +116,7 @@ def _missing_parts(parts: Mapping[str, TensorEntry]) -> str:
 
 
 def control_dtypes(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Control tensors are F32, hash tables integers (lints 8 and 15)."""
+    """Control tensors are F32, hash tables integers."""
     for module in picture.modules.values():
         for stem, parts in module.stems.items():
             for suffix, entry in parts.items():
@@ -130,7 +130,7 @@ def control_dtypes(view: BundleView, picture: Picture, target: Target) -> Findin
 
 
 def half_types(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Half types that the runtime takes (lint 7); codes and norms of MXTQ have types of their own."""
+    """Half types that the runtime takes; codes and norms of MXTQ have types of their own."""
     refused = {"F16": "float16", "BF16": "bfloat16"}.items()
     for dtype, name in refused:
         if name in target.halves:

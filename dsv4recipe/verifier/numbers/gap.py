@@ -105,7 +105,7 @@ def measure(pair: Pair, source: Reader, bundle: Path, importance: Importance | N
     for first in range(0, rows, step):
         last = min(first + step, rows)
         if exact_copy and first >= judged:
-            break  # the very bits of the source, which decode to its numbers exactly (fact sheet mlx.md 2.3)
+            break  # the very bits of the source, which decode to its numbers exactly
         exact = (
             decode_rows(piece.source, weight, scale, first, last, memory)
             if rows > 1

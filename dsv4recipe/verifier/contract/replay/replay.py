@@ -13,11 +13,11 @@ from dsv4recipe.checkpoint.family import Family
 from dsv4recipe.runtimes import loaders
 from dsv4recipe.runtimes.common import rules
 from dsv4recipe.runtimes.common.loader import Given, Linear, Loader, Stored
-from dsv4recipe.runtimes.common.predicate import whole
 from dsv4recipe.runtimes.vmlx.target import VMLX
 from dsv4recipe.units import counted
 from dsv4recipe.verifier.contract.picture import Picture, SeenModule, look
 from dsv4recipe.verifier.contract.replay.audit import UNMARKED, audit, jang_group
+from dsv4recipe.verifier.contract.replay.fused import fuse
 from dsv4recipe.verifier.contract.replay.outlook import (
     GARBAGE,
     LOADS,
@@ -36,7 +36,7 @@ MATRIX = (
     "routed-expert", "attention", "compressor", "indexer", "shared-expert", "embedding", "lm-head", "mtp-projection",
     "markov-head",
 )  # fmt: skip
-"""Roles whose modules MLX can quantize; the router is a bare array in every class (mlx.md 1.1)."""
+"""Roles whose modules MLX can quantize; the router is a bare array in every class."""
 
 _MXTQ = (".tq_packed", ".tq_norms", ".tq_bits")
 
@@ -212,7 +212,7 @@ class _Replay:
             entry = None if section is None or hydrated else self.loader.rule(linear, section, given)
             wanted.update(self._parameters(linear, entry, given))
         if self.loader.fuses and section is not None:
-            self._fuse(section, given, wanted)
+            self.problems += fuse(self.dims, section, given, wanted)
         return wanted
 
     def _section(self) -> Mapping[str, Any] | None:
@@ -262,28 +262,6 @@ class _Replay:
                 self.nan.append(linear.path)
         for suffix, columns in (*shapes.items(), *(((".biases", shapes[".scales"]),) if affine else ())):
             yield linear.path + suffix, (*outer, columns)
-
-    def _fuse(self, section: Mapping[str, Any], given: Given, wanted: dict[str, tuple[int, ...]]) -> None:
-        """Rapid-MLX joins gate and up, row behind row, where the config says they are alike; else it cannot."""
-        blocks = [f"model.layers.{layer}" for layer in range(self.dims.layers)]
-        blocks += [f"mtp.{stage}" for stage in range(self.dims.stages)]
-        for block in blocks:
-            gate, up = (f"{block}.ffn.switch_mlp.{p}_proj" for p in ("gate", "up"))
-            if whole(section.get(gate) or section) != whole(section.get(up) or section):
-                continue
-            for suffix in (".weight", ".scales", ".biases"):
-                if gate + suffix in wanted and wanted.pop(up + suffix, None) is not None:
-                    experts, rows, columns = wanted[gate + suffix]
-                    wanted[gate + suffix] = (experts, 2 * rows, columns)
-                one, other = given.get(gate + suffix), given.pop(up + suffix, None)
-                if (one is None) != (other is None):
-                    lost = (up if other is None else gate) + suffix
-                    self.problems.append(f"Cannot fuse routed gate/up projections: {lost} is missing")
-                elif one is not None and other is not None and one.shape[-1] != other.shape[-1]:
-                    self.problems.append(f"{gate}{suffix} and its up_proj have different widths and cannot be fused")
-                elif one is not None and other is not None:
-                    experts, rows, columns = one.shape
-                    given[gate + suffix] = Stored(one.dtype, (experts, rows + other.shape[1], columns))
 
 
 def _message(

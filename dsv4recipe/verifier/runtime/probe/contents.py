@@ -32,7 +32,7 @@ class Contents:
 def read_contents(bundle: Path) -> Contents:
     """Config and lazy tensors of every `model*.safetensors` (mlx-lm's glob; jang's is a part of it).
 
-    MXTQ module paths as jang 2.5.50's loader resolves them: fact sheet vmlx.md 3.2.
+    MXTQ module paths as jang 2.5.50's loader resolves them.
     """
     config = json.loads((bundle / "config.json").read_text(encoding="utf-8"))
     weights: dict[str, mx.array] = {}

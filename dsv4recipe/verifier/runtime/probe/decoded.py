@@ -1,8 +1,9 @@
 """Floor 4, verifier (child side). The runtime's model class filled with the bundle's own tensors, decoded to float32.
 
 An independent reader of the bundle: MXTQ is decoded in numpy with signs and codebooks from the bundle's sidecar, so
-that agreement with the runtime, which computes its own, proves the sidecar too; mlx decodes the rest. Formula: fact
-sheet vmlx.md section 2, w = H(codebook[code] * norm) * signs per power-of-two block. Tiny bundles only.
+that agreement with the runtime, which computes its own, proves the sidecar too; mlx decodes the rest. Formula:
+docs/reference/runtimes.md, "MXTQ tensors", w = H(codebook[code] * norm) * signs per power-of-two block. Tiny bundles
+only.
 """
 
 from __future__ import annotations

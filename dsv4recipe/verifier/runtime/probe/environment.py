@@ -1,7 +1,7 @@
 """Floor 4, verifier (child side). Keeps the runtime off the user's home, network and bundle. Writes in scratch only.
 
 The bundle is shown to the runtime as a folder of links: a loader that replaces files (vMLX realigns shards and
-rewrites the index, fact sheet vmlx.md 4.6) replaces links, and each replaced link is a finding.
+rewrites the index) replaces links, and each replaced link is a finding.
 """
 
 from __future__ import annotations

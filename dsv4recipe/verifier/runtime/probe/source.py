@@ -1,7 +1,7 @@
 """Floor 4, verifier (child side). A source checkpoint's weights, decoded to float32. Numpy only.
 
 An independent reader of the source on purpose: header, FP4 and FP8 decoding share no code with the builder that is
-being judged. Formulas: fact sheet mlx.md 2.2. Tiny checkpoints only: everything is held in float32.
+being judged. Tiny checkpoints only: everything is held in float32.
 """
 
 from __future__ import annotations

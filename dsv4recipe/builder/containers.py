@@ -1,0 +1,78 @@
+"""Floor 4, builder. How a bundle is opened for writing, resumed and published: one strategy per container.
+
+Which one is chosen once per build, by `making_of`; nothing else in this room asks what a bundle is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dsv4recipe.builder import lease, side
+from dsv4recipe.builder.engine import Opened
+from dsv4recipe.builder.lease import Lease
+from dsv4recipe.builder.publish import OWN, OWN_OF_FILE, publish_file, publish_folder, tidy
+from dsv4recipe.builder.resumable import ResumableShard, proven_bytes
+from dsv4recipe.builder.shard import OpenShard, ShardTask
+from dsv4recipe.bundle.places import FOLDER, ONE_FILE, Places, places_for
+from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.plan.model import Plan
+
+Finished = Callable[[], bool]
+"""Whether another builder has published the same bundle meanwhile."""
+
+
+@dataclass(frozen=True)
+class Making:
+    """`opened` makes a file that can be written, `in_order` says that it must grow from its start, and `proven` how
+    many bytes of it an interrupted build left that hold. `side_files` are the files beside the shards. `own` is what
+    the build keeps in its folder and takes out at the end. `publish` gives the finished work its name; `tidy` removes
+    what may be left of it once it has that name."""
+
+    places: Places
+    opened: Opened
+    in_order: bool
+    proven: Callable[[Path, ShardTask], int]
+    side_files: Callable[[Plan, Checkpoint], dict[str, bytes]]
+    own: frozenset[str]
+    publish: Callable[[Path, Path, Plan, Lease, Finished], None]
+    tidy: Callable[[Path, Plan], None]
+
+
+def _tidy_file(partial: Path, plan: Plan) -> None:
+    if partial.is_dir():
+        with lease.held(partial) as mine:
+            tidy(partial, plan.shards[0].file, mine)
+
+
+MAKINGS = (
+    Making(
+        places=FOLDER,
+        opened=OpenShard,
+        in_order=False,
+        proven=lambda partial, task: 0,
+        side_files=lambda plan, checkpoint: side.side_files(plan, checkpoint),  # noqa: PLW0108 - looked up when called: tests replace it
+        own=OWN,
+        publish=lambda partial, out, plan, mine, finished: publish_folder(partial, out, mine, finished),
+        tidy=lambda partial, plan: None,
+    ),
+    Making(
+        places=ONE_FILE,
+        opened=ResumableShard,
+        in_order=True,
+        proven=proven_bytes,
+        side_files=lambda plan, checkpoint: side.plan_file(plan),
+        own=OWN_OF_FILE,
+        publish=lambda partial, out, plan, mine, finished: publish_file(
+            partial, out, plan.shards[0].file, mine, finished
+        ),
+        tidy=_tidy_file,
+    ),
+)
+
+
+def making_of(plan: Plan) -> Making:
+    """How the bundle of a plan is made."""
+    places = places_for(plan)
+    return next(making for making in MAKINGS if making.places is places)

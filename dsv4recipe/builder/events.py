@@ -1,0 +1,235 @@
+"""Floor 4, builder. The events of a build, typed: dicts for `on_event`, lines of `build --json`. Pure.
+
+`schemas/events.schema.json` is made of these classes (`python scripts/generate.py`). Events and fields may be added;
+what is there keeps its name and meaning.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+FORMAT_VERSION = 1
+
+
+def _optional(default: Any) -> Any:
+    """A field that is left out of the event where it has this value."""
+    return field(default=default, metadata={"absent": default})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """`data` gives the dict that listeners get."""
+
+    event: ClassVar[str]
+
+    def data(self) -> dict[str, Any]:
+        """The event as a plain dict: its name, and every field that it has."""
+        values = ((each, getattr(self, each.name)) for each in fields(self))
+        said = {f.name: value for f, value in values if not ("absent" in f.metadata and value == f.metadata["absent"])}
+        return {"event": self.event, **said}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanLoaded(Event):
+    """The build begins. `bytes` is the size of all files, `work` what a bar should count, `memory` bytes at most;
+    `seconds` is estimated where a type of number is slow to find (`slowest`), else null. `download` is there for a
+    source on the hub: bytes to download, bytes of scratch, and from how many on whole files are checked."""
+
+    event = "plan_loaded"
+    plan: str
+    shards: int
+    bytes: int
+    work: float
+    memory: int
+    seconds: float | None
+    slowest: str
+    download: dict[str, int] | None = field(default=None, metadata={"absent": None})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed(Event):
+    """An earlier build left finished shards, or a part of one file: `bytes` of them, worth `work`."""
+
+    event = "resumed"
+    shards: int
+    bytes: int
+    work: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiling(Event):
+    """The encoders are compiled for this machine, the first time that they are used on it."""
+
+    event = "compiling"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardStarted(Event):
+    """Work on a file of `bytes` begins, on `worker` where that is not here."""
+
+    event = "shard_started"
+    file: str
+    bytes: int
+    worker: str = _optional("")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written(Event):
+    """So many more `bytes` of a file are written, worth `work`. `build --json` does not print it."""
+
+    event = "written"
+    file: str
+    bytes: int
+    work: float
+    worker: str = _optional("")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Downloaded(Event):
+    """So many more `bytes` of a source file have come from the hub. `build --json` does not print it."""
+
+    event = "downloaded"
+    file: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardDone(Event):
+    """A file stands durable under its name and in the journal."""
+
+    event = "shard_done"
+    file: str
+    bytes: int
+    sha256: str
+    worker: str = _optional("")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done(Event):
+    """The bundle stands at `out`; `already` says that it stood there before, `bytes` counts its tensors. With
+    `headers_only` it has holes for data, and `already` is left out."""
+
+    event = "done"
+    out: str
+    bytes: int
+    already: bool | None = _optional(None)
+    headers_only: bool = _optional(False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster(Event):
+    """A Dask scheduler answers; its workers are checked next."""
+
+    event = "cluster"
+    scheduler: str
+    dashboard: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerJoined(Event):
+    """A worker sees what the build sees, and gets work."""
+
+    event = "worker_joined"
+    worker: str
+    name: str
+    host: str
+    threads: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRefused(Event):
+    """A worker would not build the same bundle, and gets no work."""
+
+    event = "worker_refused"
+    worker: str
+    reasons: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerLost(Event):
+    """A worker is gone; the `shards` that it was at are made again."""
+
+    event = "worker_lost"
+    worker: str
+    shards: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardAgain(Event):
+    """An attempt at a file came to nothing; another follows."""
+
+    event = "shard_again"
+    file: str
+    worker: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageAway(Event):
+    """The shared storage has stopped working; the build waits and tries again."""
+
+    event = "storage_away"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress(Event):
+    """Every ten seconds of a build on a cluster, from `build --json` alone: shards done, bytes, rate, by worker."""
+
+    event = "progress"
+    shards: int
+    of: int
+    bytes: int
+    bytes_per_second: int
+    seconds_left: int | None
+    workers: dict[str, Any]
+
+
+EVENTS: tuple[type[Event], ...] = (
+    PlanLoaded, Resumed, Compiling, ShardStarted, Written, Downloaded, ShardDone, Done,
+    Cluster, WorkerJoined, WorkerRefused, WorkerLost, ShardAgain, StorageAway, Progress,
+)  # fmt: skip
+
+_TYPES: dict[Any, dict[str, Any]] = {
+    str: {"type": "string"}, int: {"type": "integer"}, float: {"type": "number"}, bool: {"type": "boolean"},
+    types.NoneType: {"type": "null"}, Any: {},
+}  # fmt: skip
+
+
+def events_schema() -> dict[str, Any]:
+    """The JSON schema (draft-07) of one line of `build --json`."""
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "An event of dsv4recipe build --json",
+        "oneOf": [_schema(kind) for kind in EVENTS],
+    }
+
+
+def _schema(kind: type[Event]) -> dict[str, Any]:
+    hints = typing.get_type_hints(kind)
+    own = fields(kind)
+    properties = {"event": {"const": kind.event}, "format_version": {"const": FORMAT_VERSION}}
+    properties |= {each.name: _type(hints[each.name], "absent" in each.metadata) for each in own}
+    return {
+        "title": kind.event,
+        "description": " ".join((kind.__doc__ or "").split()),
+        "type": "object",
+        "properties": properties,
+        "required": ["event", *(each.name for each in own if "absent" not in each.metadata)],
+    }
+
+
+def _type(hint: Any, optional: bool) -> dict[str, Any]:
+    parts = typing.get_args(hint)
+    origin = typing.get_origin(hint)
+    if origin is types.UnionType:
+        kinds = [part for part in parts if not (optional and part is types.NoneType)]
+        return _type(kinds[0], optional) if len(kinds) == 1 else {"anyOf": [_type(kind, optional) for kind in kinds]}
+    if origin is list:
+        return {"type": "array", "items": _type(parts[0], optional)}
+    if origin is dict:
+        return {"type": "object", "additionalProperties": _type(parts[1], optional)}
+    return dict(_TYPES[hint])

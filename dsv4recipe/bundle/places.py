@@ -1,0 +1,94 @@
+"""Floor 3, bundle. Where the parts of a bundle lie: in a folder, or in one file with its manifest beside it.
+
+One strategy per container; the rest of the house asks it and never looks at a name's suffix. Looks at names, and asks
+whether a folder is there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dsv4recipe.plan.containers import GGUF, SAFETENSORS, Container, container_of
+from dsv4recipe.plan.gguf_file import SUFFIX
+from dsv4recipe.plan.model import Plan
+
+NAME = "dsv4recipe.manifest.json"
+FILE_SUFFIX = ".manifest.json"
+"""Behind the name of a bundle that is one file: its manifest stands beside it, and holds its plan."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """`noun` is what people call such a bundle, and `suffix` what its name ends in. `suits` says whether a name may be
+    that of one, and `proposed` gives a name that may. `there` says whether such a bundle is there. `manifest` is where
+    the manifest lies and `file` where a file of the plan does; `present` are the files that belong to a bundle because
+    they lie in it. `plan_inside`: the manifest holds the plan, which is no file of its own then."""
+
+    container: Container
+    noun: str
+    suffix: str
+    suits: Callable[[Path], bool]
+    proposed: Callable[[Path], Path]
+    there: Callable[[Path], bool]
+    manifest: Callable[[Path], Path]
+    file: Callable[[Path, str], Path]
+    present: Callable[[Path], set[str]]
+    plan_inside: bool
+
+
+def _files(folder: Path) -> set[str]:
+    return {
+        (Path(base) / name).relative_to(folder).as_posix()
+        for base, _, names in os.walk(folder, followlinks=False)
+        for name in names
+    }
+
+
+FOLDER = Places(
+    container=SAFETENSORS,
+    noun="a folder",
+    suffix="",
+    suits=lambda bundle: bundle.suffix != SUFFIX,
+    proposed=lambda bundle: bundle.with_suffix(""),
+    there=lambda bundle: bundle.is_dir(),
+    manifest=lambda bundle: bundle / NAME,
+    file=lambda bundle, name: bundle / name,
+    present=_files,
+    plan_inside=False,
+)
+ONE_FILE = Places(
+    container=GGUF,
+    noun="one file",
+    suffix=SUFFIX,
+    suits=lambda bundle: bundle.suffix == SUFFIX,
+    proposed=lambda bundle: bundle.with_suffix(SUFFIX),
+    there=lambda bundle: bundle.is_file(),
+    manifest=lambda bundle: bundle.with_name(bundle.name + FILE_SUFFIX),
+    file=lambda bundle, name: bundle,
+    present=lambda bundle: set(),
+    plan_inside=True,
+)
+PLACES = {places.container.name: places for places in (FOLDER, ONE_FILE)}
+
+
+def places_of(bundle: Path) -> Places:
+    """The places of a bundle of this name, there already or to be made: a folder that is called x.gguf is a folder."""
+    return ONE_FILE if ONE_FILE.suits(bundle) and not bundle.is_dir() else FOLDER
+
+
+def places_for(plan: Plan) -> Places:
+    """The places of the bundle that a plan makes."""
+    return PLACES[container_of(plan).name]
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a path names a bundle, as its name or the files in it say, and no checkpoint."""
+    return places_of(path) is ONE_FILE or (path / NAME).is_file() or (path / "jang_config.json").is_file()
+
+
+def may_be_bundle(path: Path) -> bool:
+    """Whether a path names a folder, or what a bundle in one file is called: no recipe and no plan."""
+    return path.is_dir() or places_of(path) is ONE_FILE

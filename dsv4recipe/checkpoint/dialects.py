@@ -1,0 +1,115 @@
+"""Floor 1, checkpoint. Other tools' names for a release's tensors, as tables: the rest of the house sees one. Pure.
+
+Recognised from names alone: a prefix around the language model, `weight_scale_inv` for a scale, and the names that
+transformers gives its own class of the family (5.24, conversion_mapping of deepseek_v4). A stacked tensor is read
+expert by expert: each is a range of its bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from dsv4recipe.checkpoint.dims import Dims
+from dsv4recipe.checkpoint.family import Family
+from dsv4recipe.headers.safetensors import TensorEntry
+
+Entries = dict[str, tuple[str, TensorEntry]]
+"""File and place of each stored tensor, by name."""
+
+PREFIXES = ("model.language_model.", "language_model.model.", "language_model.", "model.")
+"""What tools put before `layers.N.`, longest first."""
+
+_TRANSFORMERS = tuple(
+    (re.compile(pattern), name)
+    for pattern, name in (
+        (r"\.attn\.", ".self_attn."),
+        (r"\.ffn\.", ".mlp."),
+        (r"\.indexer\.compressor\.", ".compressor.indexer."),
+        (r"\.self_attn\.indexer\.weights_proj\.", ".self_attn.compressor.indexer.scorer.weights_proj."),
+        (r"\.self_attn\.indexer\.wq_b\.", ".self_attn.compressor.indexer.q_b_proj."),
+        (r"^embed\.", "embed_tokens."),
+        (r"^head\.", "lm_head."),
+        (r"^hc_head_", "hc_head.hc_"),
+        (r"\.attn_norm\.", ".input_layernorm."),
+        (r"\.ffn_norm\.", ".post_attention_layernorm."),
+        (r"\.hc_(attn|ffn)_", r".\1_hc."),
+        (r"\.attn_sink$", ".sinks"),
+        (r"\.norm\.", ".kv_norm."),
+        (r"\.ape$", ".position_bias"),
+        (r"\.wq_a\.", ".q_a_proj."),
+        (r"\.wq_b\.", ".q_b_proj."),
+        (r"\.wkv\.", ".kv_proj."),
+        (r"\.wgate\.", ".gate_proj."),
+        (r"\.wo_(a|b)\.", r".o_\1_proj."),
+        (r"\.q_norm\.", ".q_a_norm."),
+        (r"\.gate\.bias$", ".gate.e_score_correction_bias"),
+        (r"experts\.w1\.", "experts.gate_proj."),
+        (r"experts\.w2\.", "experts.down_proj."),
+        (r"experts\.w3\.", "experts.up_proj."),
+        (r"(experts\.\d+)\.w1\.", r"\1.gate_proj."),
+        (r"(experts\.\d+)\.w2\.", r"\1.down_proj."),
+        (r"(experts\.\d+)\.w3\.", r"\1.up_proj."),
+    )
+)
+_STACK = re.compile(r"(?P<block>.+\.mlp\.experts)\.(?P<what>gate_up_proj|down_proj)(?:\.weight)?")
+_HALVES = {"gate_up_proj": ("gate_proj", "up_proj"), "down_proj": ("down_proj",)}
+
+
+def transformers_name(name: str) -> str:
+    """What transformers calls a tensor of the release, below its own prefix `model.`."""
+    for pattern, other in _TRANSFORMERS:
+        name = pattern.sub(other, name)
+    return name
+
+
+def canonical(entries: Entries, family: Family, dims: Dims) -> Entries:
+    """The entries under the names of the release. A name that no table knows stays as it is; where two would become
+    one, nothing is renamed."""
+    prefix = _prefix(entries)
+    found = _renamed(entries, ((name, _plain(name, prefix)) for name in entries))
+    if not any(".self_attn." in name for name in found):
+        return found
+    found = dict(_unstacked(found))
+    known = {transformers_name(name): name for each in family.expected(dims) for name in _with_scale(each.name)}
+    return _renamed(found, ((name, known.get(name, name)) for name in found))
+
+
+def _renamed(entries: Entries, names: Iterable[tuple[str, str]]) -> Entries:
+    made = {new: entries[old] for old, new in names}
+    return made if len(made) == len(entries) else entries
+
+
+def _prefix(names: Mapping[str, object]) -> str:
+    return next((p for p in PREFIXES if any(name.startswith(f"{p}layers.") for name in names)), "")
+
+
+def _plain(name: str, prefix: str) -> str:
+    outer = "language_model." if prefix.startswith(("language_model.", "model.language")) else ""
+    name = name.removeprefix(prefix) if prefix and name.startswith(prefix) else name.removeprefix(outer)
+    return name.removesuffix("weight_scale_inv") + "scale" if name.endswith(".weight_scale_inv") else name
+
+
+def _with_scale(name: str) -> Iterator[str]:
+    yield name
+    if name.endswith(".weight"):
+        yield name.removesuffix("weight") + "scale"
+
+
+def _unstacked(entries: Entries) -> Iterator[tuple[str, tuple[str, TensorEntry]]]:
+    """Each expert of a stack [experts, rows, columns] as an entry of its own; gate and up share a stack, gate first."""
+    for name, (file, entry) in entries.items():
+        stack = _STACK.fullmatch(name)
+        parts = _HALVES[stack["what"]] if stack else ()
+        if stack is None or len(entry.shape) != 3 or entry.shape[1] % len(parts) or not entry.shape[0]:
+            yield name, (file, entry)
+            continue
+        experts, rows, columns = entry.shape
+        size = entry.nbytes // experts // len(parts)
+        for number in range(experts * len(parts)):
+            expert, part = divmod(number, len(parts))
+            own = f"{stack['block']}.{expert}.{parts[part]}.weight"
+            start = entry.start + number * size
+            shape = (rows // len(parts), columns)
+            yield own, (file, replace(entry, name=own, shape=shape, start=start, end=start + size))
