@@ -19,8 +19,8 @@ from dsv4recipe.bundle.places import may_be_bundle
 from dsv4recipe.bundle.read import read_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint, open_checkpoint
 from dsv4recipe.checkpoint.layout import open_release, release_of
+from dsv4recipe.checkpoint.open import pinned
 from dsv4recipe.checkpoint.releases import RELEASES
-from dsv4recipe.checkpoint.source import pinned
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.paths import as_path
 from dsv4recipe.plan.canonical import load_plan

@@ -1,6 +1,6 @@
 """Floor 3, plan. The `quantization` section of config.json: globals, and one entry per module that needs it. Pure.
 
-Source: fact sheets mlx.md 1.1 and 1.2, vmlx.md 6.4.
+How loaders read the entries: docs/reference/runtimes.md.
 """
 
 from __future__ import annotations
