@@ -1,6 +1,7 @@
 """Floor 3, plan. The `quantization` section of config.json: globals, and one entry per module that needs it. Pure.
 
-Source: fact sheets mlx.md 1.1 and 1.2, vmlx.md 6.4.
+mlx-lm reads an entry by the module's path: where there is none, the global bits, group size and mode hold. An entry that is
+false leaves the module alone.
 """
 
 from __future__ import annotations
