@@ -37,7 +37,7 @@ def build_headers(plan: Plan, checkpoint: Checkpoint, out: str | Path) -> Path:
     work.check_name()
     places = work.making.places
     for path in (out, manifest_path(out)):
-        if os.path.lexists(path):
+        if os.path.lexists(path) and not disk.is_empty_folder(path):
             raise RecipeError("B001", "the output exists", Where(str(path)), "choose another output, or move this away")
     check_source(plan, checkpoint)
     left_out = {_CARD, PLAN_NAME} if places.plan_inside else {_CARD}

@@ -36,6 +36,8 @@ def publish_folder(partial: Path, out: Path, mine: Lease, finished: Callable[[],
         mine.release()
         disk.sync_folder(partial)
         try:
+            if disk.is_empty_folder(out):
+                out.rmdir()
             if os.path.lexists(out):
                 raise FileExistsError
             disk.rename(partial, out)

@@ -27,6 +27,7 @@ from dsv4recipe.builder.work_folder import WorkFolder
 from dsv4recipe.bundle.manifest import PLAN_NAME, manifest_text
 from dsv4recipe.bundle.places import NAME
 from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.errors import RecipeError
 from dsv4recipe.files.atomic import write_file
 from dsv4recipe.files.readback import hash_of
 from dsv4recipe.files.streamed import open_sources
@@ -61,7 +62,7 @@ def build(plan: Plan, checkpoint: Checkpoint, out: str | Path, options: BuildOpt
     check_names(plan, made, work.out)
     check_memory(plan, asked.threads)
     told = compiling(lambda: on_event(Compiling().data()))
-    with interruptible(), told, work.held() as mine:
+    with interruptible(), told, work.cleared(), work.held() as mine:
         already = work.finished()  # another builder may have finished while this one came here
         if already:
             work.leave(mine)
@@ -102,7 +103,11 @@ def _write(work: WorkFolder, checkpoint: Checkpoint, made: dict[str, bytes], ask
         downloaded=lambda file, size: on_event(Downloaded(file=file, bytes=size).data()),
         in_order=making.in_order,
     )
-    check_room(plan, made, partial, entries, (scratch.folder, sources.room))
+    try:
+        check_room(plan, made, partial, entries, (scratch.folder, sources.room))
+    except RecipeError:
+        work.give_up()
+        raise
     total = sum(shard.file_bytes for shard in plan.shards)
     pace = measure(plan, asked.threads)
     on_event(

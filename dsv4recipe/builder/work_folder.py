@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,11 +43,13 @@ STATES = (
         "`OUT.partial/` of this plan, lease free or stale",
         "sweeps temporaries, hashes every journaled shard again, goes on",
     ),
+    State("`OUT.partial/` of another plan, with nothing finished in it", "makes it its own"),
     State("`OUT.partial/` of another plan", "refuses (B003): which plan, how many shards it had finished", "B003"),
     State("`OUT.partial/` with files but no plan", "refuses (B003): no build of this plan made them", "B003"),
     State("`OUT.partial/` with a live lease", "exit 1 (B032): host and process of the other builder", "B032"),
     State("`OUT.partial/` with a complete manifest", "checks every byte, takes out its own files, renames"),
     State("`OUT` of this plan", "says so, exit 0; removes what a GGUF build left beside it, touches nothing else"),
+    State("`OUT` an empty folder", "takes its place"),
     State("`OUT` of anything else, or a link", "refuses (B001)", "B001"),
     State("no `OUT.gguf`, but the manifest of another file beside it", "refuses (B001)", "B001"),
 )
@@ -94,6 +96,8 @@ class WorkFolder:
         """Whether the bundle of this plan stands at OUT. Raises RecipeError B001 where something else does."""
         out, digest = self.out, self.plan.digest
         hint = "choose another output, or move this folder away"
+        if disk.is_empty_folder(out):
+            return False
         found = read_manifest(out)
         if not os.path.lexists(out):
             beside = manifest_path(out)
@@ -122,7 +126,9 @@ class WorkFolder:
         with disk.named_errors(path, "reading"):
             found = disk.read_small(path)
         if found is not None and found != text:
-            raise self._of_another_plan(found)
+            if not self.give_up():
+                raise self._of_another_plan(found)
+            found = None
         known = (lease.NAME, PLAN_NAME)
         strays = [p.name for p in self.path.iterdir() if p.name not in known and not p.name.startswith(".")]
         if found is None and strays:
@@ -131,6 +137,26 @@ class WorkFolder:
         disk.sweep(self.path)
         if found is None:
             write_file(path, text)
+
+    def give_up(self) -> bool:
+        """Whether a build left nothing worth keeping: no shard, no proven part of one. Then plan and books go."""
+        books = (journal.NAME, resumable.NAME)
+        known = {lease.NAME, PLAN_NAME, *books}
+        names = {path.name for path in self.path.iterdir() if not path.name.startswith(".")}
+        if names - known or any((self.path / name).stat().st_size for name in names & set(books)):
+            return False
+        for name in (*books, PLAN_NAME):
+            disk.remove(self.path / name)
+        return True
+
+    @contextlib.contextmanager
+    def cleared(self) -> Iterator[None]:
+        """Removes the folder at the end, where nothing is left in it."""
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                self.path.rmdir()
 
     def complete(self) -> bool:
         """Whether a build died between its manifest and its last rename, with every byte in place."""

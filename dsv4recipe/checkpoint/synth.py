@@ -87,7 +87,7 @@ def synthesize_config(out: Path, config: dict[str, Any], headers_only: bool = Fa
     dims = family.dims_of(config, "config.json")
     shards = shard_pieces(family, dims)
     total = sum(piece.nbytes for shard in shards for piece in shard)
-    if out.exists() or out.is_symlink():
+    if out.is_symlink() or (out.exists() and not (out.is_dir() and not any(out.iterdir()))):
         raise RecipeError("C052", f"{out} exists", Where(str(out)), "choose another name or remove it first")
     temporary = out.parent / f".{out.name}.{secrets.token_hex(4)}.tmp"
     try:

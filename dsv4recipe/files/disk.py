@@ -109,6 +109,14 @@ def sync_folder(folder: Path) -> None:
         fs.close(handle)
 
 
+def is_empty_folder(path: Path) -> bool:
+    """Whether there is a folder of this name, no link, with nothing in it: it may be given way to."""
+    try:
+        return not path.is_symlink() and path.is_dir() and not any(path.iterdir())
+    except OSError:
+        return False
+
+
 def make_folder(folder: Path) -> None:
     """The folder, made if it is not there. Raises RecipeError B003 for a link, which would lead writes elsewhere."""
     with named_errors(folder, "creating the folder"):

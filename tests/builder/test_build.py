@@ -171,12 +171,14 @@ def test_another_bundle_or_folder_in_the_way_is_refused(tiny: Checkpoint, spoile
     plan = make_plan(load_recipe("q4q8-per-expert"), tiny)
     assert "holds the bundle of another plan" in refused("B001", plan, tiny, spoiled)
     (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
     assert "is not a finished dsv4recipe bundle" in refused("B001", plan, tiny, tmp_path / "mine")
 
 
 def test_leftovers_of_another_plan_are_refused(tiny: Checkpoint, tmp_path: Path) -> None:
     def stop(event: dict[str, object]) -> None:
-        raise KeyboardInterrupt
+        if event["event"] == "shard_done":
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         build(make_plan(load_recipe("q4q8"), tiny), tiny, tmp_path / "out", workers=1, on_event=stop)
