@@ -1,6 +1,6 @@
 """Floor 3, plan. The `quantization` section of config.json: globals, and one entry per module that needs it. Pure.
 
-mlx-lm reads an entry by the module's path: where there is none, the global bits, group size and mode hold. An entry that is
+mlx-lm looks an entry up by the module's path. Without one the global bits, group size and mode hold; an entry that is
 false leaves the module alone.
 """
 
