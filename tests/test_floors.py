@@ -9,9 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import networkx
 import pytest
 
 import dsv4recipe
+from dsv4recipe.api import PUBLIC
 
 ROOT = Path(dsv4recipe.__file__).parent
 FLOOR = {
@@ -77,14 +79,41 @@ def room(name: str) -> str:
 
 def imports(name: str) -> set[str]:
     """Every module that a module imports, also inside its functions."""
+    return imported(MODULES[name].read_text(encoding="utf-8"), name, MODULES[name].name == "__init__.py")
+
+
+def imported(text: str, name: str, package: bool = False) -> set[str]:
+    """What the text of module `name` imports: relative imports by their full names, and for a name that the root
+    package gives, the module that it comes from."""
+    here = name.split(".") if package else name.split(".")[:-1]
     found = set()
-    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found.add(node.module)
-            found |= {f"{node.module}.{alias.name}" for alias in node.names if f"{node.module}.{alias.name}" in MODULES}
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join([*here[: len(here) + 1 - node.level], *filter(None, [node.module])])
+            base = base if node.level else str(node.module)
+            public = {alias.name: PUBLIC[alias.name] for alias in node.names if alias.name in PUBLIC}
+            if base == "dsv4recipe":
+                found |= set(public.values())
+            inner = {f"{base}.{alias.name}" for alias in node.names if f"{base}.{alias.name}" in MODULES}
+            found |= inner | ({base} if len(inner) < len(node.names) else set())
     return found
+
+
+def test_relative_imports_and_those_of_the_root_package_are_seen() -> None:
+    assert imported("from . import tree", f"{PROBE}.session") == {f"{PROBE}.tree"}
+    assert imported("from ..bands import x", "dsv4recipe.a.b.c") == {"dsv4recipe.a.bands"}
+    assert imported("from dsv4recipe import build", "dsv4recipe.plan.make") >= {PUBLIC["build"]}
+    assert imported("def f():\n    from dsv4recipe.cli import main", "dsv4recipe.plan.make") == {"dsv4recipe.cli.main"}
+
+
+def test_no_circle_of_modules() -> None:
+    """Between rooms the floors forbid it; this is for modules of one room, imports inside functions included."""
+    arrows = [(name, other) for name in MODULES for other in imports(name) if other in MODULES and other != name]
+    house = networkx.DiGraph(arrows)
+    house.remove_nodes_from(FREE)
+    assert [sorted(circle) for circle in networkx.strongly_connected_components(house) if len(circle) > 1] == []
 
 
 @pytest.mark.parametrize("name", sorted(set(MODULES) - FREE))

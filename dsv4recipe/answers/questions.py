@@ -15,8 +15,8 @@ from typing import Any
 from dsv4recipe.errors import Problems, RecipeError, Where
 from dsv4recipe.recipe.compose import compose
 from dsv4recipe.recipe.nodes import Items, Node, Scalar, Table, plain
+from dsv4recipe.recipe.page import Page
 from dsv4recipe.recipe.parents import read_text
-from dsv4recipe.recipe.text import Page
 
 _FIELDS = {"name", "system", "before", "times", "ask", "expect", "turns", "tools", "tool", "ends", "max-tokens"}
 _TURN = {"ask", "expect", "tool", "ends"}

@@ -10,7 +10,7 @@ from typing import Any
 from dsv4recipe.answers.choose import choose
 from dsv4recipe.answers.questions import Question
 from dsv4recipe.answers.run import Settings, ask_bundle
-from dsv4recipe.errors import Diagnostic, Where
+from dsv4recipe.errors import Diagnostic, RecipeError, Where
 from dsv4recipe.units import counted, human_size
 from dsv4recipe.verifier.result import Step, Verification
 
@@ -18,7 +18,10 @@ STEP = "answers"
 
 
 def check_installed(bundle: Path, runtime: str | None) -> None:
-    """Raises NotInstalledError S001 before hours of proof where nothing here could ask the bundle."""
+    """Raises NotInstalledError S001 before hours of proof where nothing here could ask the bundle, and H015 where it is
+    on the hub."""
+    if str(bundle).startswith("hf:/"):
+        raise RecipeError("H015", "a server needs the weights, and this bundle is on the hub", hint="`hf download` it")
     choose(bundle, runtime, None)
 
 

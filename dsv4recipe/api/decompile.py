@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsv4recipe.api.subjects import AnyCheckpoint, as_checkpoint
+from dsv4recipe.api.subjects import AnyCheckpoint, as_bundle, as_checkpoint
 from dsv4recipe.bundle.decompile import check_against, decompile_bundle
-from dsv4recipe.paths import as_path
 from dsv4recipe.plan.make import make_plan
 from dsv4recipe.recipe.load import parse_recipe
 from dsv4recipe.recipe.model import Recipe
@@ -38,7 +37,7 @@ def decompile(
     and compared; differences become notes. `file` is the name that places in the recipe have. Raises RecipeError T001,
     P030 to P033, and what `open_bundle` raises.
     """
-    root = as_path(bundle)
+    root = as_bundle(bundle)
     name = name or root.name
     text, notes = decompile_bundle(root, name, model, runtime)
     recipe = parse_recipe(text, file or f"{name}.yaml")

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from dsv4recipe.api.subjects import as_bundle, is_bundle_on_hub
 from dsv4recipe.bundle.open import open_bundle
 from dsv4recipe.bundle.places import is_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint, open_checkpoint
@@ -22,7 +23,8 @@ def inspect(path: str | Path | Checkpoint) -> dict[str, Any]:
     if isinstance(path, Checkpoint):
         found = _checkpoint(path)
     else:
-        found = _bundle(as_path(path)) if is_bundle(as_path(path)) else _checkpoint(open_checkpoint(path))
+        here = is_bundle_on_hub(path) or is_bundle(as_path(path))
+        found = _bundle(as_bundle(path)) if here else _checkpoint(open_checkpoint(path))
     return {"format_version": 1, **found}
 
 

@@ -7,13 +7,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
-from dsv4recipe.api.subjects import AnyCheckpoint, as_checkpoint, as_importance, as_recipe
+from dsv4recipe.api.subjects import (
+    AnyCheckpoint,
+    as_bundle,
+    as_checkpoint,
+    as_importance,
+    as_recipe,
+    is_bundle_on_hub,
+)
 from dsv4recipe.bundle.places import may_be_bundle
 from dsv4recipe.bundle.read import read_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint, open_checkpoint
 from dsv4recipe.checkpoint.layout import open_release, release_of
+from dsv4recipe.checkpoint.open import pinned
 from dsv4recipe.checkpoint.releases import RELEASES
-from dsv4recipe.checkpoint.source import pinned
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.paths import as_path
 from dsv4recipe.plan.canonical import load_plan
@@ -114,7 +121,7 @@ class Planner:
         """The plan to build that `name` means. Raises RecipeError P022 for a bundle without a plan to build from."""
         if not _names_bundle(name):
             return self.side(name).plan
-        found = read_bundle(as_path(name))
+        found = read_bundle(as_bundle(name))
         if not found.built:
             message = "only a bundle that dsv4recipe built, and nobody changed, holds a plan to build from"
             raise RecipeError("P022", message, Where(str(name)), "decompile it, and build the recipe", found.notes)
@@ -128,8 +135,9 @@ class Planner:
             self.pinned_by(name.source.model, name.source.revision)
             return Side(name, None, ())
         if _names_bundle(name):
-            found = read_bundle(as_path(name), prefer)
-            return Side(found.plan, as_path(name), found.notes)
+            root = as_bundle(name)
+            found = read_bundle(root, prefer)
+            return Side(found.plan, root, found.notes)
         if not isinstance(name, Recipe) and Path(name).suffix == ".json":
             text = as_path(name).read_text(encoding="utf-8", errors="replace")
             return self.side(load_plan(text, str(name)))
@@ -147,4 +155,4 @@ class Planner:
 
 
 def _names_bundle(name: AnyPlan) -> TypeGuard[str | Path]:
-    return isinstance(name, str | Path) and may_be_bundle(as_path(name))
+    return isinstance(name, str | Path) and (is_bundle_on_hub(name) or may_be_bundle(as_path(name)))

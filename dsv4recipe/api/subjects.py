@@ -29,6 +29,29 @@ def as_checkpoint(checkpoint: AnyCheckpoint) -> Checkpoint:
     return checkpoint if isinstance(checkpoint, Checkpoint) else open_checkpoint(checkpoint)
 
 
+def as_bundle(bundle: str | Path) -> Path:
+    """The path of a bundle; of one on the hub (hf://org/repo@revision) a folder with its headers and small files.
+
+    Raises RecipeError U016, H001 to H009, and V020 where the repository holds no bundle.
+    """
+    if not str(bundle).startswith("hf:/"):
+        return as_path(bundle)
+    from dsv4recipe.publish.remote import address_of, mirror
+
+    address = address_of(bundle)
+    return as_path(bundle) if address is None else mirror(address).root
+
+
+def is_bundle_on_hub(name: object) -> bool:
+    """Whether a name is that of a bundle on the hub: no recipe's, and no checkpoint's."""
+    if not str(name).startswith("hf:/") or str(name).partition("@")[0].endswith((".yaml", ".yml")):
+        return False
+    from dsv4recipe.publish.remote import address_of, holds_bundle
+
+    address = address_of(name)
+    return address is not None and holds_bundle(address)
+
+
 def as_importance(importance: Importance | str | Path | None) -> Importance | None:
     """What an importance file says, read where a path was given. Raises RecipeError I0xx."""
     if importance is None or not isinstance(importance, str | Path):

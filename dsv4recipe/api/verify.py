@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsv4recipe.api.subjects import as_importance
+from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.paths import as_path
+from dsv4recipe.publish.remote import Mirror, address_of, mirror
 from dsv4recipe.verifier import run
+from dsv4recipe.verifier.contract.check import check_any
+from dsv4recipe.verifier.integrity import check_integrity
 from dsv4recipe.verifier.result import Verification
 from dsv4recipe.verifier.runtime.step import RuntimeRun
 
@@ -35,12 +40,29 @@ def verify(
     the bundle was built with: without it, what was weighed by it is not encoded again. `scratch` (bytes) and
     `scratch_dir` are as in `build`.
 
-    Raises RecipeError V001 where there is no bundle, V222 for an unknown runtime, H012 where a runtime is to be
-    compared with a source that is not on this machine, I020 for another importance file, and what `open_checkpoint`
-    raises for a broken source.
+    Of a bundle on the hub (hf://org/repo@revision) its list of files is held against the manifest, and the contract is
+    checked from headers; no weight is read.
+
+    Raises RecipeError V001 where there is no bundle, V020 where a repository holds none, H015 where more is asked of
+    one on the hub, V222 for an unknown runtime, H012 where a runtime is to be compared with a source that is not on
+    this machine, I020 for another importance file, and what `open_checkpoint` raises for a broken source.
     """
+    address = address_of(bundle)
+    if address is not None:
+        if source is not None or runtime is not None:
+            message = "the numbers and the runtime need the weights, and this bundle is on the hub"
+            hint = f"`hf download {address.repo}`, then verify the folder"
+            raise RecipeError("H015", message, Where(str(address)), hint)
+        return _on_hub(mirror(address))
     where = None if scratch_dir is None else as_path(scratch_dir)
     return run.verify(
         bundle, source, runtime, python, sample=sample, seed=seed, importance=as_importance(importance),
         scratch=scratch, scratch_dir=where,
     )  # fmt: skip
+
+
+def _on_hub(found: Mirror) -> Verification:
+    """Integrity by the digests that the hub keeps, and the contract."""
+    integrity, contract = check_integrity(found.root, found.digests), check_any(found.root)
+    steps = [replace(step, findings=found.named(step.findings)) for step in (integrity, contract.step)]
+    return Verification(str(found.repository.address), tuple(steps), contract.runtimes, contract.outlooks)

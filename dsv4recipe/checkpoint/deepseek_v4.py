@@ -1,6 +1,6 @@
 """Floor 1, checkpoint. The DeepSeek-V4 family (V4-Flash, V4-Flash-0731, V4-Pro; classic and DSpark MTP) as a table.
 
-Source: fact sheet checkpoint.md sections 4 to 6. Pure. What V4.1 shares with it is in `shared_rows`.
+See docs/reference/checkpoint.md. Pure. What V4.1 shares with it is in `shared_rows`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Floor 1, checkpoint. The DeepSeek-V4.1 family (V4.1-Flash: Engram, vision, shared KV sources, DSpark) as a table.
 
-Source: fact sheet checkpoint.md sections 4, 5 and 7. Pure. What it shares with V4 is in `shared_rows`.
+See docs/reference/checkpoint.md. Pure. What it shares with V4 is in `shared_rows`.
 """
 
 from __future__ import annotations

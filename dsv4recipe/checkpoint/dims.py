@@ -1,6 +1,6 @@
 """Floor 1, checkpoint. The numbers of a config.json that decide names and shapes, and how they are read. Pure.
 
-Source: fact sheet checkpoint.md sections 2, 4 and 5. Nothing here asks for a release's name: what a checkpoint has
+See docs/reference/checkpoint.md. Nothing here asks for a release's name: what a checkpoint has
 follows from keys that are there (`dspark_block_size`, `vision_config`, `engram_layer_ids`) and from lengths of lists.
 """
 
@@ -29,7 +29,7 @@ class Vision:
 
 @dataclass(frozen=True)
 class Dims:
-    """The numbers of one config.json that decide names and shapes. Symbols: fact sheet checkpoint.md section 5.
+    """The numbers of one config.json that decide names and shapes. Symbols: docs/reference/checkpoint.md.
 
     `stages` counts MTP stages, `targets` the layers that DSpark stages read (0: the stages are classic), `engrams` maps
     a layer to the rows of its table. `tile` is the scale tile of FP8 matrices.
@@ -245,7 +245,7 @@ def _tile(config: Mapping[str, Any], file: str, problems: Problems, usual: tuple
 
 def layer_sets(dims: Dims) -> dict[str, frozenset[int]]:
     """The named layer sets of a config, main layers only. `mlx-lm-more-bits` is the rule of mlx-lm's mixed recipes:
-    i < n//8, i ≥ 7n//8 or (i − n//8) mod 3 = 2 (fact sheets checkpoint.md 4 and mlx.md 1.5)."""
+    i < n//8, i ≥ 7n//8 or (i − n//8) mod 3 = 2 (docs/reference/checkpoint.md)."""
     layers = range(dims.layers)
     eighth = dims.layers // 8
     more = (n for n in layers if n < eighth or n >= 7 * dims.layers // 8 or (n - eighth) % 3 == 2)

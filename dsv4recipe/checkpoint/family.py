@@ -99,6 +99,9 @@ _SECTIONS = {
 }
 """What stands before `.{N}.` in a pattern."""
 
+NUMBERED = tuple(head.rpartition(".")[2] for head in _SECTIONS)
+"""The last word before a number in a name: "layers", "mtp", "blocks"."""
+
 
 @dataclass(frozen=True)
 class Family:

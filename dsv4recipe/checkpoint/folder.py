@@ -15,7 +15,8 @@ from typing import Any
 
 from dsv4recipe.checkpoint.folder_check import check_names, check_weight_map
 from dsv4recipe.checkpoint.listing import INDEX, Listing, list_shards
-from dsv4recipe.checkpoint.source import FolderSource, Origin, Source, open_source
+from dsv4recipe.checkpoint.open import open_source
+from dsv4recipe.checkpoint.source import FolderSource, Origin, Source
 from dsv4recipe.errors import Problems, RecipeError, Where
 from dsv4recipe.headers.safetensors import Header, TensorEntry
 from dsv4recipe.headers.strict_json import TooLargeError, object_from, reason

@@ -20,7 +20,7 @@ from dsv4recipe.checkpoint.dialects import canonical
 from dsv4recipe.checkpoint.dims import Dims
 from dsv4recipe.checkpoint.family import Family, Slot
 from dsv4recipe.checkpoint.folder import Folder, open_folder
-from dsv4recipe.checkpoint.source import said_to_be
+from dsv4recipe.checkpoint.open import said_to_be
 from dsv4recipe.errors import Problems, RecipeError, Where
 from dsv4recipe.formats.base import SourceTensor, Stored
 from dsv4recipe.headers.safetensors import TensorEntry
@@ -135,7 +135,7 @@ def detect_family(config: dict[str, Any], file: str) -> Family:
 
 
 def storage(weight: TensorEntry, scale: TensorEntry | None, tile: tuple[int, ...]) -> SourceTensor | str:
-    """How a tensor is stored, by dtype and scale shape and never by name (fact sheet checkpoint.md 4). `tile` is the
+    """How a tensor is stored, by dtype and scale shape and never by name (docs/reference/checkpoint.md). `tile` is the
     scale tile that the config gives FP8 matrices, or the table this tensor.
 
     Returns the reason as text where the pair fits no known encoding.

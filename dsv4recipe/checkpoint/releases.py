@@ -1,7 +1,7 @@
 """Floor 1, checkpoint. The releases that this version knows, as config.json, for `synth` and for names. Pure.
 
 What a checkpoint holds is never decided here, but by its own config and headers.
-Source of the values: fact sheet checkpoint.md sections 1 and 2. 0731's and V4.1's lists follow from their layer counts.
+The values are those of the released config.json files. 0731's and V4.1's lists follow from their layer counts.
 """
 
 from __future__ import annotations

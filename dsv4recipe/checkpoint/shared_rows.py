@@ -1,6 +1,6 @@
 """Floor 1, checkpoint. Rows of tensor patterns that V4 and V4.1 have in common, and the blocks they stand in. Pure.
 
-Source: fact sheet checkpoint.md sections 5 to 7.
+See docs/reference/checkpoint.md.
 """
 
 from __future__ import annotations

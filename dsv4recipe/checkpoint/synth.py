@@ -1,6 +1,6 @@
 """Floor 1, checkpoint. Synthetic checkpoints with the real names, dtypes, shapes and shards. Writes one new folder.
 
-Shards as the V4 releases have them (fact sheet checkpoint.md section 9): the embedding, one per layer, the head with
+Shards as the V4 releases have them (docs/reference/checkpoint.md): the embedding, one per layer, the head with
 the last norm, one per MTP stage; then, where there is one, the vision tower (V4.1's own map is not known). Inside a
 shard the order is that of the safetensors package's writer, without metadata: with that, all headers of V4-Flash
 together are as long as the real ones, 7,663,144 bytes.

@@ -1,6 +1,6 @@
 """Floor 1, checkpoint. What lies beside the shards of a synthetic checkpoint: tokenizer, card, licence. Pure.
 
-The set of files is what the runtimes read from a release (fact sheet vmlx.md section 1, rule 16).
+The set of files is what the runtimes read from a release (docs/reference/checkpoint.md, Files).
 """
 
 from __future__ import annotations

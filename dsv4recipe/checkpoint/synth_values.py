@@ -70,7 +70,7 @@ def minifloat(magnitude: Floats, mantissa: int, bias: int) -> Bytes:
 
 
 def ceil_exponent(amax: Floats, top: float) -> NDArray[np.int32]:
-    """ceil(log2(amax / top)) exactly; 0 where amax is 0. Source: fact sheet checkpoint.md section 3."""
+    """ceil(log2(amax / top)) exactly; 0 where amax is 0. See docs/reference/checkpoint.md."""
     fraction, exponent = np.frexp(amax / np.float32(top))
     return np.asarray(exponent - (fraction == np.float32(0.5)), dtype=np.int32)
 

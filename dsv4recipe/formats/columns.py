@@ -18,7 +18,7 @@ def column_weights(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     where all are zero (a matrix that is zero itself).
 
     Ratios stay, and so do bytes: IQ2_XXS takes square roots, which a factor of 2 would round otherwise. A quantizer
-    that is given numbers of 1e-30 loses its own arithmetic (fact sheet ds4_gguf.md 6.4). The sum is exact
+    that is given numbers of 1e-30 loses its own arithmetic (docs/reference/formats.md). The sum is exact
     (`math.fsum`), so the same numbers come out on every machine.
     Raises ValueError for a value that is negative or not finite.
     """

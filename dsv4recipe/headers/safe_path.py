@@ -1,7 +1,7 @@
 """Floor 1, headers. The one gate for file names out of an index, a listing or a recipe. Reads links only.
 
 A name passes if it is a plain relative path on every system (POSIX and Windows rules at once) and leads to a place
-inside its folder, through symbolic links too. Source of the rules: fact sheet reliability.md section 3, Paths.
+inside its folder, through symbolic links too. The rules: docs/reference/checkpoint.md.
 """
 
 from __future__ import annotations

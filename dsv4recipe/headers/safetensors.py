@@ -1,7 +1,7 @@
 """Floor 1, headers. The header of one safetensors file: names, dtypes, shapes, offsets. Reads header bytes only.
 
 Stricter than safetensors and mlx, which load files with gaps, duplicate keys or strange names: what passes here,
-safetensors accepts too (fact sheet reliability.md section 2). Also the only place that renders a header.
+safetensors accepts too (docs/reference/checkpoint.md). Also the only place that renders a header.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Floor 1, headers. The JSON of a safetensors header, read entry by entry: syntax and types. Pure.
 
 Entry by entry because memory must stay bounded whatever the text holds: no entry is parsed before its length is
-known to be small, and the first bad one ends the reading. Strictness: fact sheet reliability.md section 2.
+known to be small, and the first bad one ends the reading. Strictness: docs/reference/checkpoint.md.
 """
 
 from __future__ import annotations

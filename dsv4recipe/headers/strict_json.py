@@ -1,7 +1,7 @@
 """Floor 1, headers. JSON from strangers: size first, then UTF-8, no duplicate keys, no NaN, bounded. Reads files.
 
 Python's `json` keeps the last of two equal keys and takes NaN and 1e999; safetensors and mlx do the former too
-(fact sheet reliability.md section 2). Here each of these is refused.
+(docs/reference/checkpoint.md). Here each of these is refused.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Floor 1, importance. llama.cpp's first imatrix format (`.dat`, also ds4's): bytes → entries. Pure.
 
 Little-endian: i32 entries; per entry i32 length, name, i32 calls, i32 numbers, f32 numbers; then, in newer files,
-i32 chunks, i32 length, data set (fact sheet ds4_gguf.md section 1). The numbers are divided by the calls.
+i32 chunks, i32 length, data set. The numbers are divided by the calls.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Floor 1, importance. Source tensor names ↔ GGUF tensor names of the matrices of a DeepSeek-V4. Pure.
 
-Source: fact sheet ds4_gguf.md sections 2 and 2.1. Of a stack of experts the GGUF holds one tensor; w1 is gate, w3 up,
+See docs/gguf.md. Of a stack of experts the GGUF holds one tensor; w1 is gate, w3 up,
 w2 down. `indexer.` has a dot where `indexer_compressor_` has none.
 """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any
 
@@ -10,22 +9,13 @@ from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.formats import Part, SourceTensor, from_spec
 from dsv4recipe.headers.strict_json import parse_json
 from dsv4recipe.importance.planned import PlannedImportance
-from dsv4recipe.plan.ledger import ledger
-from dsv4recipe.plan.model import FORMAT_VERSION, Plan, PlannedModule, PlannedShard, PlannedSource
-
-
-def canonical_json(data: Any) -> str:
-    """Sorted keys, no spaces, UTF-8 characters as they are, no NaN or Infinity."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def digest_of(plan: Plan) -> str:
-    return hashlib.sha256(canonical_json(_content(plan)).encode()).hexdigest()
+from dsv4recipe.plan.content import FORMAT_VERSION, content_of
+from dsv4recipe.plan.model import Plan, PlannedModule, PlannedShard, PlannedSource
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:
     """The plan as plain data, digest included: what `plan --json` prints and `plan -o` writes."""
-    return _content(plan) | {"digest": plan.digest}
+    return content_of(plan) | {"digest": plan.digest}
 
 
 def dump_plan(plan: Plan) -> str:
@@ -53,71 +43,6 @@ def load_plan(text: str, file: str) -> Plan:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RecipeError("P020", f"not a plan file ({type(error).__name__}: {error})", Where(file)) from None
     return plan
-
-
-def _content(plan: Plan) -> dict[str, Any]:
-    weighed = {} if plan.importance is None else {"importance": plan.importance.data()}
-    return weighed | {
-        "format_version": FORMAT_VERSION,
-        "recipe": dict(plan.recipe),
-        "source": _source_data(plan.source),
-        "target": dict(plan.target),
-        "modules": [_module_data(module) for module in plan.modules],
-        "shards": [
-            {
-                "file": shard.file,
-                "modules": list(shard.modules),
-                "tensor_bytes": shard.tensor_bytes,
-                "file_bytes": shard.file_bytes,
-            }
-            | ({"header": shard.header} if shard.header else {})
-            for shard in plan.shards
-        ],
-        "overrides": dict(plan.overrides),
-        "dropped": dict(plan.dropped),
-        "totals": {
-            "tensor_bytes": plan.tensor_bytes,
-            "modules": len(plan.modules),
-            "shards": len(plan.shards),
-            "bits_per_weight": plan.bits_per_weight,
-            "by": [row.data() for row in ledger(plan.modules)],
-        },
-    }
-
-
-def _source_data(source: PlannedSource) -> dict[str, Any]:
-    found = {name: getattr(source, name) for name in PlannedSource.__slots__ if name != "origin"}
-    return found if source.origin is None else found | {"origin": dict(source.origin)}
-
-
-def _module_data(module: PlannedModule) -> dict[str, Any]:
-    return {
-        "path": module.path,
-        "disk": module.disk,
-        "role": module.role,
-        "projection": module.projection,
-        "block": module.block,
-        "layer": module.layer,
-        "format": module.format.spec(),
-        "lossless": module.lossless,
-        "rule": module.rule,
-        "note": module.note,
-        "shape": list(module.shape),
-        "experts": module.experts,
-        "bytes": module.bytes,
-        "sources": module.sources,
-        "stored": {
-            "as": module.source.stored,
-            "shape": list(module.source.shape),
-            "dtype": module.source.dtype,
-            "tile": list(module.source.tile),
-        },
-        "tensors": [
-            {"suffix": part.suffix, "dtype": part.dtype, "shape": list(part.shape)}
-            | ({} if part.fill is None else {"fill": part.fill})
-            for part in module.parts
-        ],
-    }
 
 
 def _module(row: dict[str, Any]) -> PlannedModule:

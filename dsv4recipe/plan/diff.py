@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from dsv4recipe.checkpoint.family import NUMBERED
 from dsv4recipe.formats import Format
 from dsv4recipe.plan.diff_facts import Fact, facts
 from dsv4recipe.plan.model import Plan, PlannedModule
@@ -162,8 +163,9 @@ def _grouped(kind: str, pairs: list[Pair], names: bool) -> tuple[Change, ...]:
     return tuple(sorted(changes, key=lambda c: (-abs(c.bytes_delta), c.pattern, *sorted((c.before, c.after)))))
 
 
-_NUMBER = re.compile(r"\b(?:layers|mtp|blk)\.(\d+)\.")
-_LAYER = re.compile(r"\b(layers|mtp|blk)\.\d+\.")
+_HEADS = "|".join((*NUMBERED, "blk"))
+_NUMBER = re.compile(rf"\b(?:{_HEADS})\.(\d+)\.")
+_LAYER = re.compile(rf"\b({_HEADS})\.\d+\.")
 
 
 def _name(old: PlannedModule | None, new: PlannedModule | None) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.headers.strict_json import parse_json
-from dsv4recipe.plan.canonical import canonical_json
+from dsv4recipe.plan.content import canonical_json
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.plan.provenance import claimed
 from dsv4recipe.version import VERSION

@@ -98,7 +98,7 @@ def _model(recipe: Recipe, checkpoint: Checkpoint) -> tuple[str, str]:
 
 def order_of(slot: Slot, globals_first: bool = False) -> tuple[int, int]:
     """Main layers, then MTP stages, then (or first) globals; routed experts first in a layer. So source files are read
-    in turn, and the first shard holds a routed expert: vMLX looks into that one alone for a stack of MXTQ."""
+    in turn and the first shard holds a routed expert."""
     layer = (-1 if globals_first else 1 << 30) if slot.layer is None else slot.layer
     return (layer, 0 if slot.row.role == "routed-expert" else 1)
 

@@ -11,10 +11,9 @@ from typing import Any
 
 from dsv4recipe.formats import Format, Part, SourceTensor
 from dsv4recipe.importance.planned import PlannedImportance
+from dsv4recipe.plan.content import digest_of
 from dsv4recipe.plan.ledger import ledger, ledger_html
 from dsv4recipe.units import counted
-
-FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +160,4 @@ class Plan:
     @cached_property
     def digest(self) -> str:
         """sha256 of the canonical JSON without the digest itself."""
-        from dsv4recipe.plan.canonical import digest_of
-
         return digest_of(self)

@@ -1,7 +1,6 @@
 """Floor 3, plan. The `quantization` section of config.json: globals, and one entry per module that needs it. Pure.
 
-mlx-lm looks an entry up by the module's path. Without one the global bits, group size and mode hold; an entry that is
-false leaves the module alone.
+How loaders read the entries: docs/reference/runtimes.md.
 """
 
 from __future__ import annotations

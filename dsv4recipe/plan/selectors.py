@@ -68,10 +68,31 @@ def _by_unit(
     for group in picked:
         units[_unit(group)].append(group)
     alike: dict[tuple[tuple[str, object], ...], list[str]] = {}
+    single: list[Group] = []
     for unit, some in units.items():
-        alike.setdefault(_where(some, whole[unit], sets), []).append(unit)
+        if some[0].slot.layer is None and len(some) < len(whole[unit]):
+            single += some
+        else:
+            alike.setdefault(_where(some, whole[unit], sets), []).append(unit)
     for where, names in alike.items():
         yield dict(where) | ({} if len(names) == len(whole) else _named(names, units, groups))
+    if single:
+        yield {"tensor": _numbered(single, groups)}
+
+
+def _numbered(picked: Sequence[Group], groups: Sequence[Group]) -> tuple[str, ...]:
+    """Globs on source names for parts that have a number and no layer, such as some blocks of the vision tower:
+    "vision.blocks.3.*" where that takes just what is picked, else the names themselves."""
+    by_block: dict[str, list[Group]] = defaultdict(list)
+    for group in picked:
+        by_block[f"{group.slot.row.pattern.partition('.{N}.')[0]}.{group.slot.number}.*"].append(group)
+    found: list[str] = []
+    for glob, some in by_block.items():
+        hit = compile_glob(glob)
+        taken = {group.stem for group in groups if any(hit(tensor.name) for tensor in group.members)}
+        names = [tensor.name for group in some for tensor in group.members]
+        found += [glob] if taken == {group.stem for group in some} else names
+    return tuple(found)
 
 
 def commonest(actions: Sequence[tuple[Group, Action]]) -> Action:

@@ -1,8 +1,7 @@
 """Floor 3, plan. Which shard holds which module, and where in the file each tensor lies, to the byte. Pure.
 
 A module is never torn: a stack, or the experts of one projection, lies in one shard. Inside a shard tensors are
-sorted by falling item size, so every tensor is aligned to its item size: vMLX rewrites a shard on disk where one is
-not, and its hash changes.
+sorted by falling item size, so every tensor is aligned to its item size.
 """
 
 from __future__ import annotations

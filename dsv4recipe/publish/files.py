@@ -15,8 +15,10 @@ from dsv4recipe.errors import Diagnostic, Where
 from dsv4recipe.hub.repository import RemoteFile
 
 CARD = "README.md"
-_FRONT = ("license", "base_model", "library_name", "pipeline_tag")
-"""What the hub filters by."""
+_FRONT = {"license": "error", "library_name": "error", "base_model": "warning", "pipeline_tag": "warning"}
+"""What the hub filters by. A build that was not told the base model does not guess it."""
+
+_HINT = "the hub filters and shows models by it: add it to README.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,8 @@ def card_findings(bundle: Path) -> list[Diagnostic]:
         hint = "begin the card with a line ---, the fields, and another line ---"
         return [Diagnostic("W003", "the card has no front matter", where, hint)]
     return [
-        Diagnostic("W003", f"the card's front matter has no {key}", where, "the hub filters and shows models by it")
-        for key in _FRONT
+        Diagnostic("W003", f"the card's front matter has no {key}", where, _HINT, severity)
+        for key, severity in _FRONT.items()
         if not front.get(key)
     ]
 

@@ -17,10 +17,10 @@ from yaml.events import (
 
 from dsv4recipe.errors import Problems, Where
 from dsv4recipe.recipe.nodes import Entry, Items, Node, Scalar, Table, fail, short
+from dsv4recipe.recipe.page import FORBIDDEN, FREE_TEXT, Page
 from dsv4recipe.recipe.scalars import resolve
 from dsv4recipe.recipe.scanner import MAX_DEPTH, Events, RefusedError
 from dsv4recipe.recipe.syntax import refuse_feature, refuse_syntax
-from dsv4recipe.recipe.text import FORBIDDEN, FREE_TEXT, Page
 
 MAX_NODES = 50_000
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from dsv4recipe.errors import Where
 from dsv4recipe.paths import expanded
 from dsv4recipe.recipe.build import build
 from dsv4recipe.recipe.extends import Parents, read_draft
@@ -21,7 +22,8 @@ def parse_recipe(text: str, file: str, parents: Parents | None = None) -> Recipe
 
 
 def load_recipe(reference: str | Path) -> Recipe:
-    """A recipe by path (ends with .yaml or .yml, or holds a separator) or by the name of a shipped one.
+    """A recipe by path (ends with .yaml or .yml, or holds a separator), by the name of a shipped one, or on the hub:
+    hf://org/repo/path.yaml@COMMIT.
 
     Raises RecipeError: R001 (unreadable), R050 (no such name), and what `parse_recipe` raises.
     """
@@ -30,6 +32,8 @@ def load_recipe(reference: str | Path) -> Recipe:
 
 
 def _read(reference: str | Path) -> tuple[str, str]:
+    if isinstance(reference, str) and reference.startswith("hf://"):
+        return read_parent(reference, "", Where(reference))
     if isinstance(reference, Path) or is_file_reference(reference):
         file = expanded(os.fspath(reference))
         return file, read_text(file, file, "R001")

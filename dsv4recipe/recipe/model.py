@@ -14,7 +14,7 @@ ROLES = (
     "markov-head", "confidence-head", "engram-table", "engram", "engram-gate", "vision", "aligner", "image-token",
     "bias",
 )  # fmt: skip
-"""Every role a tensor of the family can have (fact sheet checkpoint.md sections 5 and 7)."""
+"""Every role a tensor of the family can have (docs/reference/checkpoint.md)."""
 
 PROJECTIONS = (
     "gate", "up", "down", "wq_a", "wq_b", "wkv", "wo_a", "wo_b", "wgate", "weights_proj", "e_proj", "h_proj",
@@ -25,7 +25,7 @@ LAYER_SETS = (
     "hash", "dense-context", "compress-ratio-4", "compress-ratio-128", "mlx-lm-more-bits", "compress-ratio-1",
     "compress-ratio-2", "kv-source", "index-source", "engram",
 )  # fmt: skip
-"""Names of layer sets; the family resolves them from config.json (fact sheet checkpoint.md section 4)."""
+"""Names of layer sets; the family resolves them from config.json (docs/reference/checkpoint.md)."""
 
 KEEP = ("source", "float32", "bfloat16", "float16")
 

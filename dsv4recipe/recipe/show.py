@@ -10,9 +10,9 @@ from typing import Any
 from dsv4recipe.errors import Where
 from dsv4recipe.recipe.layers import compact
 from dsv4recipe.recipe.model import Match, Recipe, Rule
+from dsv4recipe.recipe.page import FREE_TEXT
 from dsv4recipe.recipe.scalars import resolve
 from dsv4recipe.recipe.shard_size import size_text
-from dsv4recipe.recipe.text import FREE_TEXT
 
 Comment = Callable[[str], str]
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import yaml
 
 from dsv4recipe.errors import Where
 from dsv4recipe.recipe.nodes import fail, short
+from dsv4recipe.recipe.page import Page
 from dsv4recipe.recipe.scanner import MAX_DEPTH, Events, RefusedError
-
-if TYPE_CHECKING:
-    from dsv4recipe.recipe.text import Page
 
 _WORD = re.compile(r"[^\s,\[\]{}#]+")
 

@@ -1,49 +1,18 @@
 """Floor 1, recipe. Strict YAML 1.2 text → nodes with positions. Pure: a function of one string.
 
 Order: size, characters, events (depth, tags, anchors), nodes (duplicate keys, scalars that are not what they seem).
-The traps and limits are those of fact sheet examples_to_follow.md section 8, measured there.
+The traps and limits are explained in docs/recipe-language.md.
 """
 
 from __future__ import annotations
 
-import re
-from typing import Any
-
 from dsv4recipe.errors import Problems, RecipeError, Where
 from dsv4recipe.recipe.nodes import Table, fail
+from dsv4recipe.recipe.page import FORBIDDEN, Page
 
 MAX_BYTES = 1_000_000
 MAX_LINE = 4096
 MAX_LINES = 50_000
-
-FREE_TEXT = ("note", "summary")
-"""Fields that hold prose: they may have line breaks, and a comment after them is taken for lost text."""
-
-FORBIDDEN = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ud800-\udfff\ufeff"
-    "\ufdd0-\ufdef\ufffe\uffff\U000e0000-\U000e007f]"
-)
-
-
-class Page:
-    """One text with its lines: makes `Where`s of PyYAML marks."""
-
-    def __init__(self, text: str, file: str) -> None:
-        self.text = text
-        self.file = file
-        self.lines = text.split("\n")
-
-    def at(self, index: int, end: int) -> Where:
-        """The place of text[index:end], cut at the end of its first line."""
-        line = self.text.count("\n", 0, index)
-        return self.span(line, index - (self.text.rfind("\n", 0, index) + 1), end - index)
-
-    def span(self, line: int, column: int, length: int) -> Where:
-        text = self.lines[line] if line < len(self.lines) else ""
-        return Where(self.file, line + 1, column + 1, max(1, min(length, len(text) - column)), text)
-
-    def of(self, start: Any, end: Any) -> Where:
-        return self.span(start.line, start.column, end.index - start.index)
 
 
 def parse_text(text: str, file: str, problems: Problems) -> Table:

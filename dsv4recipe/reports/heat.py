@@ -8,17 +8,12 @@ from dataclasses import dataclass
 
 from dsv4recipe.plan.model import PlannedModule
 from dsv4recipe.recipe.layers import compact
+from dsv4recipe.recipe.model import PROJECTIONS, ROLES
 
 BITS = (2.5, 3.5, 4.5, 5.5, 6.5, 9.5, 16.5)
 """Upper ends of the colour steps of bits per weight; the last step is open."""
 RMSE = (0.0, 0.001, 0.005, 0.02, 0.05, 0.1, 0.2)
 """Upper ends of the colour steps of relative RMSE; the first is what equals its source exactly."""
-
-_ORDER = (
-    "routed-expert", "shared-expert", "attention", "compressor", "indexer", "mtp-projection", "router", "router-bias",
-    "hash-table", "hyper-connection", "attention-sink", "position-bias", "norm",
-)  # fmt: skip
-_WITHIN = ("gate", "up", "down", "wq_a", "wq_b", "wkv", "wo_a", "wo_b", "wgate", "weights_proj", "e_proj", "h_proj")
 
 Column = tuple[str, str]
 Judged = Callable[[Sequence[PlannedModule]], tuple[float, str] | None]
@@ -129,6 +124,6 @@ def _map(
 
 def _place(column: Column) -> tuple[int, str, int, str]:
     role, projection = column
-    outer = _ORDER.index(role) if role in _ORDER else len(_ORDER)
-    inner = _WITHIN.index(projection) if projection in _WITHIN else len(_WITHIN)
+    outer = ROLES.index(role) if role in ROLES else len(ROLES)
+    inner = PROJECTIONS.index(projection) if projection in PROJECTIONS else len(PROJECTIONS)
     return outer, role, inner, projection

@@ -9,17 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from dsv4recipe import build, diff, load_recipe, make_plan
+from dsv4recipe import build, diff, load_recipe, make_plan, open_checkpoint
 from dsv4recipe.builder.hollow import build_headers
 from dsv4recipe.builder.side import side_files
 from dsv4recipe.bundle.decompile import check_against, decompile_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.source import Origin
+from dsv4recipe.checkpoint.synth import synthesize
 from dsv4recipe.errors import RecipeError
 from dsv4recipe.plan.decompile import About, decompile
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.load import parse_recipe
 from dsv4recipe.recipe.model import Recipe
+from dsv4recipe.recipe.shipped import recipe_path
 from dsv4recipe.recipe.show import data_text, recipe_text_data
 from tests.bundle import foreign
 from tests.plan.random_recipes import random_plan
@@ -167,3 +169,22 @@ def test_sound_comes_back_as_three_rules(tiny: Checkpoint) -> None:
     assert [rule.id for rule in decompile(plan, tiny, ABOUT, "bundle").recipe.rules] == [
         "routed-expert", "everything-else", "control",
     ]  # fmt: skip
+
+
+def test_a_vision_block_that_differs_comes_back(tmp_path: Path) -> None:
+    """V4.1's vision blocks have a number and no layer: rules name them by their tensors. `diff` folds them."""
+    source = open_checkpoint(synthesize(tmp_path / "v41", "v4.1-flash", headers_only=True).root)
+    text = recipe_path("q3-mixed-v41").read_text(encoding="utf-8")
+
+    def planned(glob: str) -> Plan:
+        rule = f"  - {{id: odd, before: control, match: {{tensor: '{glob}'}}, keep: float32}}\n"
+        path = tmp_path / "odd.yaml"
+        path.write_text(changed("rules:\n", f"rules:\n{rule}", text), encoding="utf-8")
+        return make_plan(load_recipe(str(path)), source)
+
+    one, every = planned("vision.blocks.1.*.weight"), planned("vision.blocks.*")
+    for plan in (one, every):
+        assert same_but_for_words(make_plan(decompile(plan, source, ABOUT, "bundle").recipe, source), plan)
+    patterns = [change.pattern for change in diff(make_plan(load_recipe("q3-mixed-v41"), source), every).changed]
+    assert any("blocks.{0-1}" in pattern for pattern in patterns), patterns
+    assert not any(".blocks.0." in pattern for pattern in patterns), patterns

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import dsv4recipe.runtimes
-from dsv4recipe.bundle.manifest import NAME
+from dsv4recipe.bundle.manifest import read_manifest
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.runtimes import BUILT_IN, loaders, probes, targets
 from dsv4recipe.verifier.contract.check import MORE_LAWS
@@ -83,7 +83,9 @@ def test_a_runtime_of_another_package_goes_from_recipe_to_proof(recipe: Path, ti
     source = str(tiny.folder.root)
     built = command(recipe, "build", "toy.yaml", "--source", source, "-o", "bundle")
     assert built.returncode == 0, built.stderr
-    assert json.loads((recipe / "bundle" / NAME).read_text())["recipe"]["target"]["runtime"] == "toy"
+    manifest = read_manifest(recipe / "bundle")
+    assert manifest is not None
+    assert manifest["recipe"]["target"]["runtime"] == "toy"
     said = command(recipe, "verify", "bundle", "--runtime", "toy", "--load-only", "--json")
     proof = json.loads(said.stdout)
     assert said.returncode == 0, said.stdout + said.stderr

@@ -1,7 +1,7 @@
 """Floor 1, formats. The stock ggml quantizer, as the package libggml-python ships it, through ctypes. Loads a library.
 
 ggml asserts, and so ends the process, on a wrong shape, and writes garbage in silence for NaN or an importance of zero
-(fact sheet ds4_gguf.md 6.4): every call is checked here first. ctypes lets go of the GIL, so threads scale.
+(docs/reference/formats.md): every call is checked here first. ctypes lets go of the GIL, so threads scale.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dsv4recipe.formats.kernels.source import first_not_finite
 
 _HINT = 'pip install "dsv4recipe[gguf]"'
 _EXPECTED = {"Q8_0": 0.01, "Q2_K": 0.46, "Q4_K": 0.1, "IQ2_XXS": 0.53}
-"""Relative RMSE that the self-test allows: one and a half times what the fact sheet measured."""
+"""Relative RMSE that the self-test allows: one and a half times what was measured on normal weights."""
 
 Floats = NDArray[np.float32]
 

@@ -1,6 +1,6 @@
 """Floor 1, formats. The constants of MXTQ: sign vectors, codebooks, Hadamard blocks. Pure; numpy only.
 
-Source: fact sheet vmlx.md section 2. The runtime reads the same constants from its sidecar: they agree to the bit.
+Codec: docs/reference/formats.md, mxtq. The runtime reads the same constants from its sidecar: they agree to the bit.
 """
 
 from __future__ import annotations

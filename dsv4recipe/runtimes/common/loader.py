@@ -58,37 +58,45 @@ def as_named(name: str) -> str:
 
 @dataclass(frozen=True)
 class Loader:
-    """One way to load a bundle.
-
-    `name` and `version` say what is replayed; `place` is its place in the table, runtimes of one place in the order of
-    the registry. `target` has the class's names; `serves` names the targets whose bundles the loader is there for, and
-    `families` the families that it is replayed for. `rename` is its sanitizer, name by name (None: the tensor is
-    dropped), before single experts with a suffix of `stacks` are stacked; `rename_stage` is the sanitizer of MTP stages
-    that the class has modules for. `rule` decides how a module is wrapped. A `strict` loader stops at any difference.
-    `by_index`: it reads the shards that the index names, not those that a glob finds. `by_shard`: it sanitizes one
-    shard at a time. `fuses`: it fuses gate and up of routed experts. `mxtq`: it loads MXTQ tensors. `section` rewrites
-    the `quantization` section before the rule is asked; `repair` rewrites it from the shapes on disk, if no tensor is
-    MXTQ; `correct` corrects an entry from the shapes of the loaded tensors. `audits` names what the loader refuses to
-    load. `unsupported` says why it loads no bundle of these families at all; "" where it does.
-    """
+    """One way to load a bundle, as data that the replay follows."""
 
     name: str
+    """What people call the loader."""
     version: str
+    """The version whose code is followed; "" where the name says it."""
     target: Target
+    """The target whose module paths the class has."""
     serves: tuple[str, ...]
+    """The targets whose bundles the loader is there for."""
     rule: Rule
+    """Decides how a module is wrapped (its class predicate)."""
     rename: Callable[[str], str | None] = as_named
+    """The sanitizer, name by name; None: the tensor is dropped. It runs before experts are stacked."""
     families: tuple[str, ...] = ("deepseek_v4",)
+    """The families that the loader is followed for."""
     place: int = 0
+    """Its place in the table of `verify`; loaders of one place are in the order of the registry."""
     rename_stage: Callable[[str], str | None] | None = None
+    """The sanitizer of MTP stages that the class has modules for."""
     stacks: tuple[str, ...] = ("weight", "scales")
+    """The suffixes whose experts are stacked if they are stored one by one."""
     strict: bool = True
+    """Whether the loader stops at any difference; if not, what no tensor fills keeps random values."""
     by_index: bool = False
+    """Whether it reads the shards that the index names, and not those that a glob finds."""
     by_shard: bool = False
+    """Whether it sanitizes one shard at a time."""
     fuses: bool = False
+    """Whether it fuses gate and up of routed experts."""
     mxtq: bool = False
+    """Whether it loads MXTQ tensors."""
     section: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
+    """Rewrites the `quantization` section before the rule is asked."""
     repair: Rewrite | None = None
+    """Rewrites the section from the shapes on disk, if no tensor is MXTQ."""
     correct: Correct | None = None
+    """Corrects an entry from the shapes of the loaded tensors."""
     audits: tuple[str, ...] = ()
+    """What the loader refuses: names in `verifier.contract.replay.audit.AUDITS`."""
     unsupported: str = ""
+    """Why it loads no bundle of these families at all; "" where it does."""

@@ -79,61 +79,74 @@ def as_source(slot: Slot) -> str:
 
 @dataclass(frozen=True)
 class Target:
-    """One runtime as data, for the `families` that it runs under these names; a runtime that runs another family under
-    other names has a target for it.
-
-    `names` gives its module paths, `also` those of other runtimes that load the same bundle. `disk_stem` names a module
-    on disk. `runs` maps a role to the kinds of format the runtime runs there ("" for every other role); `halves` (the
-    advised one first) are the half types it takes; `float32_roles` stay in their source's float32. `overrides` is
-    "differing" (only modules that differ from the global entry) or "all"; `stem_overrides` repeats each entry under its
-    disk stem. `mtp` says what may become of MTP stages, `stages` of which kinds of stage a bundle may keep, `mtp_paths`
-    for which kinds the runtime has modules. `tied` lists projections that share one format per layer, and `tied_error`
-    whether the runtime breaks without, or is only slower. `row_groups` maps a projection to the dimension that splits
-    its rows into a leading axis on disk. `whole` names the kinds of format that the experts of a layer should have in
-    all projections or in none. `laws` names what the contract asks beyond the laws of all. `sidecar` gives the tensor
-    files beside the shards that the formats call for, with their payload bytes; `first` the kind of format of which the
-    first shard must hold a stack, where there is one.
-
-    By beginnings of source patterns: `skips` are tensors that the loader passes over; `lacks` those that it has no
-    module for and does not take in a bundle, with what a recipe's `match` says of them; `refuses` those without which
-    the model is another one, with the reason why the runtime cannot run them.
-
-    `container` is how tensors lie in files: "safetensors" (a folder of shards) or "gguf" (one file, whose header says
-    what config.json says elsewhere). `suffix` is what stands behind the stem of a tensor that is stored as one;
-    `globals_first` puts what is outside of layers in front. `engine` says what a GGUF engine loads and runs.
+    """One runtime as data, for the families that it runs under these names. A runtime that runs another family under
+    other names has a second target for it. `runtimes.get` finds the target of a runtime for a family.
     """
 
     name: str
+    """What a recipe writes as `target.runtime`."""
     families: tuple[str, ...]
+    """The families of checkpoints that this target is for."""
     names: NameMap
+    """The module paths of the runtime."""
     expert_layouts: tuple[str, ...]
+    """The layouts of routed experts that it loads: "stacked", "per-expert". The advised one comes first."""
     mtp: tuple[str, ...]
+    """What may become of MTP stages: "keep", "drop"."""
     halves: tuple[str, ...]
+    """The half types that it takes. The advised one comes first."""
     runs: Mapping[str, tuple[str, ...]]
+    """Role → kinds of format that the runtime can run there; "" stands for every other role."""
     float32_roles: tuple[str, ...]
+    """Roles whose tensors stay in float32 if the source has them in float32."""
     overrides: str
+    """Which modules get an entry in config.json: "differing" (only those unlike the global entry) or "all"."""
     stem_overrides: bool
+    """Whether each entry is repeated under the name on disk."""
     disk_stem: Callable[[Slot, str], str]
+    """(slot, layout of experts) → the name of a module on disk, without suffix."""
     side_files: Callable[[SideInput], tuple[SideFile, ...]]
+    """Makes the files beside the shards."""
     library: str
+    """Whose encoder the formats follow: "mlx" or "gguf"."""
     extra_parts: Callable[[Format, bool], tuple[Part, ...]] = no_extra_parts
+    """(format, stacked) → tensors that the runtime wants beside those of the format."""
     also: tuple[NameMap, ...] = ()
+    """The module paths of other runtimes that load the same bundle."""
     tied: tuple[str, ...] = ()
+    """Projections of routed experts that have one format per layer."""
     tied_error: bool = True
+    """Whether the runtime breaks if they differ, or is only slower."""
     whole: tuple[str, ...] = ()
+    """Kinds of format that the experts of a layer should have in all projections or in none."""
     row_groups: Mapping[str, str] = field(default_factory=dict)
+    """Projection → the dimension that splits its rows into a leading axis on disk."""
     laws: tuple[str, ...] = ()
+    """What the contract asks beyond the laws that hold for all: names in `verifier.contract.check.MORE_LAWS`."""
     mtp_paths: tuple[str, ...] = ()
+    """The kinds of MTP stage that the runtime has modules for."""
     sidecar: Callable[[Iterable[tuple[SourceTensor, Format]]], Mapping[str, int]] = no_sidecar
+    """The tensor files beside the shards that the formats call for, with their payload in bytes."""
     first: str = ""
+    """The kind of format of which the first shard must hold a stack, if the bundle has one."""
     stages: tuple[str, ...] = ("classic", "dspark")
+    """The kinds of MTP stage that a bundle may keep: "classic", "dspark"."""
     skips: tuple[str, ...] = ()
+    """Beginnings of source patterns: tensors that the loader passes over."""
     lacks: Mapping[str, str] = field(default_factory=dict)
+    """Beginning of a source pattern → the `match` of a recipe for it: tensors that the runtime has no module for and
+    does not accept in a bundle."""
     refuses: Mapping[str, str] = field(default_factory=dict)
+    """Beginning of a source pattern → the reason why the runtime cannot run a model that has it."""
     container: str = "safetensors"
+    """How tensors lie in files: "safetensors" (a folder of shards) or "gguf" (one file, whose header also holds what
+    config.json says elsewhere)."""
     suffix: Callable[[Slot], str] = as_source
+    """What stands behind the name of a tensor that is stored as it is."""
     globals_first: bool = False
+    """Whether tensors outside of layers come first."""
     engine: Engine | None = None
+    """What a GGUF engine loads and runs; None for MLX runtimes."""
 
     def path(self, slot: Slot) -> str | None:
         """The post-sanitize path of what a slot becomes; None where the runtime has no module for it."""

@@ -1,6 +1,6 @@
 """Floor 1, formats, kernels. MLX affine quantization of float32 rows and of FP4 rows, packing included.
 
-Rule: fact sheet mlx.md 2.1, the CPU column. A row goes through short loops over buffers that stay in the first-level
+Rule: docs/reference/formats.md, affine. A row goes through short loops over buffers that stay in the first-level
 cache, each written so that LLVM vectorises it: extremes of every 32 columns; scale and bias of every group; codes;
 words. FP4 rows stay in their 8-bit whole numbers until the codes are chosen: value = number · factor of the block.
 """

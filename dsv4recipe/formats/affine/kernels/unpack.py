@@ -1,4 +1,4 @@
-"""Floor 1, formats, kernels. MLX affine words, scales and biases → float32. Layout: fact sheet mlx.md 2.1."""
+"""Floor 1, formats, kernels. MLX affine words, scales and biases → float32. See docs/reference/formats.md."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Floor 1, formats, kernels. MXTQ: signs, blockwise Hadamard rotation, row norms, codebook indices; and back.
 
-Codec: fact sheet vmlx.md section 2. Eight rows go side by side through scratch memory `t`, float32 [in · 8], column
+Codec: docs/reference/formats.md, mxtq. Eight rows go side by side through scratch memory `t`, float32 [in · 8], column
 after column, row in lane: so the sum of squares of a row, which must run strictly left to right, still vectorises,
 across rows.
 """

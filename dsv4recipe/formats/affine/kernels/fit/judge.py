@@ -17,7 +17,7 @@ _NOT_WORSE = 1.0 - 2.0**-40
 
 @kernel
 def _minmax(least, most, levels):  # type: ignore[no-untyped-def]
-    """Unrounded scale and bias of `mx.quantize` (fact sheet mlx.md 2.1, the CPU column)."""
+    """Unrounded scale and bias of `mx.quantize` (docs/reference/formats.md, affine)."""
     negative = abs(least) > abs(most)
     scale = np.float32(np.float32(most - least) / levels)
     scale = scale if scale > _EPS else _EPS

@@ -1,0 +1,1 @@
+"""A number format from outside the package: what adding one takes."""
