@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from dsv4recipe.cli.tables import print_table
-from dsv4recipe.plan.cautions import cautions, rounded
+from dsv4recipe.plan.cautions import cautions, never_seen, rounded
 from dsv4recipe.plan.containers import placed
 from dsv4recipe.plan.ledger import ledger
 from dsv4recipe.plan.model import Plan, PlannedShard
@@ -60,6 +60,9 @@ def print_plan(plan: Plan) -> None:
         click.echo(f"dropped by {who}: {count:,} tensors")
     for dtype, count, before in rounded(plan):
         click.echo(f"not exact: {count:,} tensors are kept as {dtype}, and the source has them in {before}")
+    unseen, weighed = never_seen(plan)
+    if weighed:
+        click.echo(f"importance: {weighed:,} matrices are weighed, of which calibration never reached {unseen:,}")
     for caution in cautions(plan):
         click.echo(caution.render())
     click.echo(f"plan {plan.digest}")

@@ -28,7 +28,7 @@ def read_gguf(path: Path) -> tuple[dict[str, Floats], tuple[str, ...], int, int]
         raise ValueError("its general.type is not imatrix")
     tensors = {tensor.name: tensor for tensor in reader.tensors}
     entries: dict[str, Floats] = {}
-    unseen = 0
+    unseen, matrices = 0, 0
     for name, tensor in tensors.items():
         if tensor.tensor_type != GGMLQuantizationType.F32:
             raise ValueError(f"{name} is not F32")
@@ -46,12 +46,14 @@ def read_gguf(path: Path) -> tuple[dict[str, Floats], tuple[str, ...], int, int]
         if not (np.isfinite(counts).all() and (counts >= 0).all()):
             raise ValueError(f"{base}{COUNTS} holds a number that is no count")
         seen = counts > 0
-        unseen += int((~seen).sum())
+        unseen, matrices = unseen + int((~seen).sum()), matrices + len(seen)
         values = np.ones_like(sums)
         values[seen] = sums[seen] / counts[seen, None]
         entries[base] = values.reshape(-1)
     if not entries:
         raise ValueError("it has no entries")
+    if unseen == matrices:
+        raise ValueError("its calibration reached nothing: every count is 0")
     datasets = reader.get_field("imatrix.datasets")
     chunks = reader.get_field("imatrix.chunk_count")
     names = () if datasets is None else tuple(map(str, datasets.contents()))

@@ -7,13 +7,28 @@ from collections.abc import Iterator
 
 from dsv4recipe.errors import Diagnostic
 from dsv4recipe.formats import Keep
+from dsv4recipe.formats.base import wants_importance
 from dsv4recipe.plan.containers import container_of
 from dsv4recipe.plan.model import Plan
 
 
 def cautions(plan: Plan) -> Iterator[Diagnostic]:
-    """The warnings that the plan's container has for it: T038."""
+    """The warnings that the plan's container has for it, T038; and I013 where calibration never reached much of what
+    is weighed."""
     yield from container_of(plan).cautions(plan)
+    unseen, weighed = never_seen(plan)
+    if unseen > weighed / 100:
+        message = f"calibration never reached {unseen:,} of the {weighed:,} matrices that are weighed by it"
+        hint = "their columns count alike; calibrate with more and other text"
+        yield Diagnostic("I013", message, hint=hint, severity="warning")
+
+
+def never_seen(plan: Plan) -> tuple[int, int]:
+    """How many matrices (of a stack, each expert) the importance file was never reached by, and how many the plan
+    weighs by that file; (0, 0) without one."""
+    if plan.importance is None:
+        return 0, 0
+    return plan.importance.unseen, sum(max(1, m.experts) for m in plan.modules if wants_importance(m.format))
 
 
 def rounded(plan: Plan) -> Iterator[tuple[str, int, str]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,14 @@ import pytest
 
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError
+from dsv4recipe.formats import Affine
 from dsv4recipe.importance.names import gguf_name
+from dsv4recipe.importance.planned import PlannedImportance
 from dsv4recipe.importance.read import load_importance
+from dsv4recipe.plan.cautions import cautions, never_seen
+from dsv4recipe.plan.model import Plan
 from tests.importance.files import stacks, write_dat, write_gguf
+from tests.recipes import SOUND
 
 
 def test_names_of_the_published_files(full: Checkpoint) -> None:
@@ -69,6 +76,24 @@ def test_an_expert_that_calibration_never_reached_counts_alike_and_is_counted(tm
     found = load_importance(write_gguf(tmp_path / "i.gguf", {name: sums}, {name: np.array([2, 0], np.float32)}))
     assert found.unseen == found.planned.data()["unseen"] == 1
     assert found.columns("layers.0.ffn.experts.1.w1.weight", 4).tolist() == [1, 1, 1, 1]
+
+
+def test_a_file_whose_calibration_reached_nothing_is_refused(tmp_path: Path) -> None:
+    sums, counts = np.zeros((2, 4), np.float32), np.zeros(2, np.float32)
+    name = "blk.0.ffn_gate_exps.weight"
+    with pytest.raises(RecipeError, match="every count is 0") as caught:
+        load_importance(write_gguf(tmp_path / "i.gguf", {name: sums}, {name: counts}))
+    assert caught.value.diagnostics[0].code == "I002"
+
+
+def test_experts_that_were_never_reached_are_a_warning_beyond_one_in_a_hundred(planned: Callable[[str], Plan]) -> None:
+    plan = planned(SOUND)
+    routed = [replace(m, format=Affine(4, 32, "float16", "mse", "file")) for m in plan.modules if m.experts]
+    weighed = sum(module.experts for module in routed)
+    for unseen, codes in ((0, []), (weighed // 100, []), (weighed // 100 + 1, ["I013"])):
+        some = replace(plan, modules=tuple(routed), importance=PlannedImportance("0" * 64, "imatrix-gguf", unseen))
+        assert never_seen(some) == (unseen, weighed)
+        assert [each.code for each in cautions(some)] == codes
 
 
 @pytest.mark.parametrize(
