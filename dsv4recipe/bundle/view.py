@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dsv4recipe.bundle.manifest import INDEX_NAME
+from dsv4recipe.checkpoint.other_things import refuse_pointers
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
 from dsv4recipe.headers.safetensors import Header, TensorEntry, read_header
 from dsv4recipe.headers.strict_json import read_object
@@ -40,10 +41,12 @@ class BundleView:
 def open_folder(root: Path) -> tuple[BundleView, list[Diagnostic]]:
     """The view and what is wrong with files, headers and index (V020 to V024). A folder without config.json or shards
     raises RecipeError V020."""
+    refuse_pointers(root)
     names = sorted(path.name for path in root.glob("*.safetensors") if _SHARD.fullmatch(path.name))
     if not names or not (root / "config.json").is_file():
-        message = "not a bundle: it needs config.json and model-*.safetensors"
-        raise RecipeError("V020", message, Where(str(root)))
+        lacks = [] if (root / "config.json").is_file() else ["config.json"]
+        lacks += [] if names else ["shards (model.safetensors or model-*.safetensors)"]
+        raise RecipeError("V020", f"not a bundle: it has no {' and no '.join(lacks)}", Where(str(root)))
     found: list[Diagnostic] = []
     headers: list[Header] = []
     for name in names:

@@ -16,6 +16,7 @@ from typing import Any
 from dsv4recipe.checkpoint.folder_check import check_names, check_weight_map
 from dsv4recipe.checkpoint.listing import INDEX, Listing, list_shards
 from dsv4recipe.checkpoint.open import open_source
+from dsv4recipe.checkpoint.other_things import refuse_pointers, refuse_quantized
 from dsv4recipe.checkpoint.source import FolderSource, Origin, Source
 from dsv4recipe.errors import Problems, RecipeError, Where
 from dsv4recipe.headers.safetensors import Header, TensorEntry
@@ -119,6 +120,8 @@ def open_folder(place: Path | str, beside: frozenset[str] = frozenset()) -> Fold
     `open_source` raises.
     """
     source = open_source(place)
+    if isinstance(source, FolderSource):
+        refuse_pointers(source.root)
     problems = Problems()
     config: dict[str, Any] = {}
     digest = ""
@@ -128,6 +131,7 @@ def open_folder(place: Path | str, beside: frozenset[str] = frozenset()) -> Fold
         raise
     except RecipeError as error:
         problems.found += error.diagnostics
+    refuse_quantized(config, source.place)
     listing = list_shards(source, beside, problems)
     headers = _headers(source, listing, problems)
     check_names(headers, problems)

@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+from dsv4recipe.checkpoint.other_things import snapshot_in
 from dsv4recipe.checkpoint.source import FolderSource, Origin, Source
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.hub.address import SCHEME, parse_address
@@ -25,7 +26,10 @@ def open_source(place: str | Path) -> Source:
     if not root.is_dir():
         what = "is a file, not a folder" if root.exists() else "does not exist"
         hint = "give the folder that holds config.json and the safetensors files, or hf://org/repo"
+        if root.suffix == ".gguf":
+            what, hint = "is a GGUF, quantized already, and no source checkpoint", f"{hint}, that it was made from"
         raise RecipeError("C001", f"{root} {what}", Where(str(root)), hint)
+    root = snapshot_in(root)
     return FolderSource(root, snapshot_origin(root))
 
 

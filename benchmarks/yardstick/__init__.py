@@ -1,0 +1,1 @@
+"""Makes a small DeepSeek-V4 that has learned something, from nothing: corpus, tokenizer, training, export."""
