@@ -46,7 +46,8 @@ def main() -> None:
     each = took / LAYERS / run.tokens
     print(f"{run.tokens:,} tokens, {LAYERS} layers of {checkpoint.dims.experts} experts: {took:.0f} s")
     print(f"peak RSS {peak:,} B; said before the start: {said.memory:,} B; one layer decoded to float32: {layer:,} B")
-    print(f"{each * 1e3:.1f} ms per token and layer; V4-Flash whole, extrapolated: {took / LAYERS * FLASH_LAYERS:.0f} s")
+    whole = took / LAYERS * FLASH_LAYERS
+    print(f"{each * 1e3:.1f} ms per token and layer; V4-Flash whole, extrapolated: {whole:.0f} s")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dsv4recipe.api.allocate import allocate as allocate
     from dsv4recipe.api.ask import ask as ask
     from dsv4recipe.api.build import build as build
+    from dsv4recipe.api.calibrate import calibrate as calibrate
     from dsv4recipe.api.check import check as check
     from dsv4recipe.api.decompile import decompile as decompile
     from dsv4recipe.api.diff import diff as diff

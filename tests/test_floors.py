@@ -18,10 +18,11 @@ from dsv4recipe.api import PUBLIC
 ROOT = Path(dsv4recipe.__file__).parent
 FLOOR = {
     "errors": 0, "paths": 0, "units": 0, "version": 0,
-    "formats": 1, "headers": 1, "hub": 1, "recipe": 1, "checkpoint": 1, "importance": 1,
+    "formats": 1, "headers": 1, "hub": 1, "recipe": 1, "checkpoint": 1, "importance": 1, "records": 1,
     "runtimes": 2,
     "plan": 3, "bundle": 3, "allocation": 3, "advice": 3,
-    "files": 4, "forward": 4, "evaluation": 4, "builder": 4, "verifier": 4, "reports": 4, "answers": 4, "publish": 4,
+    "files": 4, "forward": 4, "evaluation": 4, "guidance": 4, "calibration": 4, "builder": 4, "verifier": 4,
+    "reports": 4, "answers": 4, "publish": 4,
     "api": 5,
     "cli": 6,
 }  # fmt: skip
@@ -30,7 +31,10 @@ SAME_FLOOR = {
     ("headers", "formats"), ("checkpoint", "headers"), ("hub", "headers"),
     ("recipe", "formats"), ("checkpoint", "formats"), ("recipe", "hub"), ("checkpoint", "hub"), ("bundle", "plan"),
     ("allocation", "plan"), ("advice", "plan"), ("advice", "allocation"),
-    ("builder", "files"), ("verifier", "files"), ("evaluation", "forward"),
+    ("builder", "files"), ("verifier", "files"), ("records", "importance"), ("records", "headers"),
+    ("builder", "guidance"), ("verifier", "guidance"), ("forward", "guidance"), ("calibration", "files"),
+    ("calibration", "forward"), ("evaluation", "forward"),
+    ("calibration", "evaluation"), ("calibration", "guidance"),
 }  # fmt: skip
 """Neighbours that may be called: formats are the vocabulary of headers, recipe and checkpoint; recipes and
 checkpoints may both lie on the hub, and whoever reads a file reads its header; a manifest names a plan, and a plan

@@ -22,6 +22,7 @@ PUBLIC = {
     # the build, and what is said of it afterwards
     "build": "dsv4recipe.api.build",
     "verify": "dsv4recipe.api.verify",
+    "calibrate": "dsv4recipe.api.calibrate",
     "evaluate": "dsv4recipe.api.evaluate",
     "ask": "dsv4recipe.api.ask",
     "push": "dsv4recipe.api.push",

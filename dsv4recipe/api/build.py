@@ -16,7 +16,7 @@ from dsv4recipe.builder.options import BuildOptions
 from dsv4recipe.plan.model import Plan
 
 if TYPE_CHECKING:
-    from dsv4recipe.importance.model import Importance
+    from dsv4recipe.importance.model import Guide
 
 
 def build(
@@ -27,7 +27,7 @@ def build(
     workers: int | None = None,
     on_event: Callable[[dict[str, Any]], None] = lambda event: None,
     source_sha256: Mapping[str, str] | None = None,
-    importance: Importance | str | Path | None = None,
+    importance: Guide | str | Path | None = None,
     scratch: int | None = None,
     scratch_dir: str | Path | None = None,
     engine: Engine = run_shards,

@@ -14,7 +14,7 @@ from dsv4recipe.plan.diff import PlanDiff
 from dsv4recipe.plan.diff import diff as plan_diff
 
 if TYPE_CHECKING:
-    from dsv4recipe.importance.model import Importance
+    from dsv4recipe.importance.model import Guide
 
 
 def diff(
@@ -23,7 +23,7 @@ def diff(
     *,
     checkpoint: AnyCheckpoint | None = None,
     release: str | None = None,
-    importance: Importance | str | Path | None = None,
+    importance: Guide | str | Path | None = None,
     on_note: Callable[[str], None] = lambda note: None,
 ) -> PlanDiff:
     """What `after` changes against `before`, grouped by module pattern. Each side is a plan, a recipe, or the path of a

@@ -11,7 +11,7 @@ from dsv4recipe.plan.explain import Explanation
 from dsv4recipe.plan.explain import explain as explained
 
 if TYPE_CHECKING:
-    from dsv4recipe.importance.model import Importance
+    from dsv4recipe.importance.model import Guide
 
 
 def explain(
@@ -20,7 +20,7 @@ def explain(
     *,
     checkpoint: AnyCheckpoint | None = None,
     release: str | None = None,
-    importance: Importance | str | Path | None = None,
+    importance: Guide | str | Path | None = None,
 ) -> Explanation:
     """Why the tensor `name` becomes what the recipe makes of it. `name` may be a source tensor, a module path or a name
     on disk, in any runtime's dialect; the other arguments are those of `make_plan`.

@@ -11,7 +11,7 @@ from dsv4recipe.api.subjects import AnyCheckpoint, as_checkpoint, as_importance
 from dsv4recipe.builder.encoders import encoders_of
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError, Where
-from dsv4recipe.importance.model import Importance
+from dsv4recipe.importance.model import Guide
 from dsv4recipe.plan.diff import diff
 from dsv4recipe.plan.diff_groups import ROWS, merged, named
 from dsv4recipe.plan.lock import check_lock, content_digest, lock_text, read_lock
@@ -36,7 +36,7 @@ def lock_path(recipe: str) -> Path:
     return Path(recipe).with_suffix(".lock") if is_file_reference(recipe) else Path(f"{recipe}.lock")
 
 
-def lock(recipe: str | Path, checkpoint: AnyCheckpoint, *, importance: Importance | str | Path | None = None) -> Locked:
+def lock(recipe: str | Path, checkpoint: AnyCheckpoint, *, importance: Guide | str | Path | None = None) -> Locked:
     """Pins what decides the tensors that a build of `recipe` (a file or a shipped name) writes: source, parents,
     tool, encoders and plan. Reads headers, never weights. `importance` is as in `make_plan`, whose errors it raises."""
     loaded, parents = load_with_parents(str(recipe), content_digest)
@@ -53,7 +53,7 @@ def locked_text(path: Path) -> str:
         raise RecipeError("P051", "not a lock", Where(str(path)), "`dsv4recipe lock` writes one") from None
 
 
-def held_to(recipe: str, checkpoint: Checkpoint, path: Path, importance: Importance | None) -> Plan:
+def held_to(recipe: str, checkpoint: Checkpoint, path: Path, importance: Guide | None) -> Plan:
     """The plan of a recipe whose lock at `path` is not stale. Raises RecipeError P050 (stale: what moved), P051 (not a
     lock), P052 (no lock), P053 (no recipe)."""
     if recipe.endswith(".json") or Path(recipe).is_dir():

@@ -12,7 +12,7 @@ from dsv4recipe.plan.make import make_plan as plan_of
 from dsv4recipe.plan.model import Plan
 
 if TYPE_CHECKING:
-    from dsv4recipe.importance.model import Importance
+    from dsv4recipe.importance.model import Guide
 
 
 def make_plan(
@@ -20,7 +20,7 @@ def make_plan(
     checkpoint: AnyCheckpoint | None = None,
     *,
     release: str | None = None,
-    importance: Importance | PlannedImportance | str | Path | None = None,
+    importance: Guide | PlannedImportance | str | Path | None = None,
 ) -> Plan:
     """What the recipe makes of every tensor of the checkpoint, to the byte.
 

@@ -30,7 +30,7 @@ from dsv4recipe.plan.weighed import uses_importance
 from dsv4recipe.recipe.model import Recipe
 
 if TYPE_CHECKING:
-    from dsv4recipe.importance.model import Importance
+    from dsv4recipe.importance.model import Guide
 
 
 AnyPlan = Plan | Recipe | str | Path
@@ -55,7 +55,7 @@ class Planner:
     def __init__(
         self,
         source: AnyCheckpoint | None = None,
-        importance: Importance | str | Path | None = None,
+        importance: Guide | str | Path | None = None,
         release: str | None = None,
         base_model: str | None = None,
     ):
@@ -65,7 +65,7 @@ class Planner:
         self.release = release
 
     @cached_property
-    def importance(self) -> Importance | None:
+    def importance(self) -> Guide | None:
         """What the importance file says, where one is named."""
         return as_importance(self.importance_file)
 

@@ -21,7 +21,7 @@ from dsv4recipe.verifier.contract.check import check_contract
 from dsv4recipe.verifier.result import Verification
 
 if TYPE_CHECKING:
-    from dsv4recipe.importance.model import Importance
+    from dsv4recipe.importance.model import Guide
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def report(
     numbers: Verification | str | Path | None = None,
     allocation: str | Path | None = None,
     checkpoint: AnyCheckpoint | None = None,
-    importance: Importance | str | Path | None = None,
+    importance: Guide | str | Path | None = None,
 ) -> Report:
     """A page about a plan, a recipe (planned against `checkpoint`), a plan file or a bundle. It needs no network and
     holds no time, host or path: same inputs, same bytes.

@@ -11,7 +11,7 @@ from dsv4recipe.recipe.load import load_recipe
 from dsv4recipe.recipe.model import Recipe
 
 if TYPE_CHECKING:
-    from dsv4recipe.importance.model import Importance
+    from dsv4recipe.importance.model import Guide
 
 AnyRecipe = Recipe | str | Path
 """A recipe, the path of one, or the name of a shipped one."""
@@ -52,10 +52,10 @@ def is_bundle_on_hub(name: object) -> bool:
     return address is not None and holds_bundle(address)
 
 
-def as_importance(importance: Importance | str | Path | None) -> Importance | None:
+def as_importance(importance: Guide | str | Path | None) -> Guide | None:
     """What an importance file says, read where a path was given. Raises RecipeError I0xx."""
     if importance is None or not isinstance(importance, str | Path):
         return importance
-    from dsv4recipe.importance.read import load_importance
+    from dsv4recipe.records.read import load_guide
 
-    return load_importance(as_path(importance))
+    return load_guide(as_path(importance))

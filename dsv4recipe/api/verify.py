@@ -17,7 +17,7 @@ from dsv4recipe.verifier.result import Verification
 from dsv4recipe.verifier.runtime.step import RuntimeRun
 
 if TYPE_CHECKING:
-    from dsv4recipe.importance.model import Importance
+    from dsv4recipe.importance.model import Guide
 
 
 def verify(
@@ -28,7 +28,7 @@ def verify(
     python: str | Path | None = None,
     sample: int = 0,
     seed: int = 0,
-    importance: Importance | str | Path | None = None,
+    importance: Guide | str | Path | None = None,
     scratch: int | None = None,
     scratch_dir: str | Path | None = None,
 ) -> Verification:

@@ -15,10 +15,10 @@ from dsv4recipe.builder.journal import Entry
 from dsv4recipe.builder.shard import OpenShard, ShardTask
 from dsv4recipe.files.arena import Arena
 from dsv4recipe.files.sources import Reader
-from dsv4recipe.importance.model import Importance
+from dsv4recipe.importance.model import Guide
 from dsv4recipe.plan.pieces import Piece
 
-Opened = Callable[[ShardTask, Path, Reader, Arena, Importance | None], OpenShard]
+Opened = Callable[[ShardTask, Path, Reader, Arena, Guide | None], OpenShard]
 """Makes a shard that can be written."""
 
 
@@ -30,7 +30,7 @@ class Work:
     tasks: Iterable[ShardTask]
     folder: Path
     sources: Reader
-    importance: Importance | None = None
+    importance: Guide | None = None
     workers: int = 1
     opened: Opened = OpenShard
     in_order: bool = False

@@ -12,7 +12,7 @@ from dsv4recipe.builder.engine import Engine
 from dsv4recipe.builder.local import run_shards
 
 if TYPE_CHECKING:
-    from dsv4recipe.importance.model import Importance
+    from dsv4recipe.importance.model import Guide
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class BuildOptions:
     workers: int | None = None
     on_event: Callable[[dict[str, Any]], None] = lambda event: None
     source_sha256: Mapping[str, str] = field(default_factory=dict)
-    importance: Importance | None = None
+    importance: Guide | None = None
     scratch: int | None = None
     scratch_dir: str | Path | None = None
     engine: Engine = run_shards

@@ -13,11 +13,12 @@ from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.files import disk
 from dsv4recipe.files.arena import Arena
 from dsv4recipe.files.readback import DamagedError, ReadBack, Span, Written, span
-from dsv4recipe.files.sources import Reader
-from dsv4recipe.formats.encode import BadValue, NotExact, encode
+from dsv4recipe.files.sources import Reader, read_span
+from dsv4recipe.formats.encode import BadValue, NotExact
 from dsv4recipe.formats.indices import first_outside
-from dsv4recipe.importance.model import Importance
-from dsv4recipe.plan.pieces import Piece, columns_of
+from dsv4recipe.guidance.encode import encode_guided
+from dsv4recipe.importance.model import Guide
+from dsv4recipe.plan.pieces import Piece
 from dsv4recipe.plan.pieces import Span as SourceSpan
 
 EXTENT = 64 << 20
@@ -52,7 +53,7 @@ class OpenShard:
         folder: Path,
         sources: Reader,
         arena: Arena,
-        importance: Importance | None = None,
+        importance: Guide | None = None,
         mark: str = "",
     ) -> None:
         self.task = task
@@ -177,12 +178,12 @@ class OpenShard:
 
 
 def encode_piece(
-    piece: Piece, sources: Reader, arena: Arena, importance: Importance | None = None
+    piece: Piece, sources: Reader, arena: Arena, importance: Guide | None = None
 ) -> tuple[np.ndarray, ...]:
     """The bytes of a piece, in memory of the arena that this call takes back first.
 
     Raises RecipeError naming tensor, row and column: B020 for a value that cannot be encoded, B021 for a group that an
-    exact format cannot hold, B022 for a number of something that is not there.
+    exact format cannot hold, B022 for a number of something that is not there; K003 for a damaged activation record.
     """
 
     def read(where: SourceSpan) -> np.ndarray:
@@ -195,7 +196,7 @@ def encode_piece(
     if piece.below:
         _check_indices(piece, weight)
     try:
-        return encode(piece.format, piece.source, weight, scale, arena.empty, columns_of(piece, importance))
+        return encode_guided(piece, weight, scale, importance, lambda where: read_span(sources, where), arena.empty)
     except BadValue as bad:
         code, hint = ("B021", _INEXACT) if isinstance(bad, NotExact) else ("B020", _DAMAGED)
         message = f"{piece.tensor}: {bad.reason} at row {piece.first_row + bad.row}, column {bad.column}"

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dsv4recipe.builder.encoders import encoders_of
 from dsv4recipe.builder.shard import ShardTask
 from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.formats.base import wants_moments
 from dsv4recipe.plan.containers import header_of, placed
 from dsv4recipe.plan.model import Plan, PlannedShard
 from dsv4recipe.plan.pieces import shard_pieces
@@ -25,7 +26,8 @@ def shard_tasks(
     """The tasks of a plan, one at a time, but for the files in `skip`.
 
     Their pieces are in the order of the shard, which can be read back as it grows, or (`by_source`) in that of the
-    source, which can be given up as it is read.
+    source, which can be given up as it is read. Calibrated ones are in the order of the source too: there gate and up
+    of an expert, which share the moments of their inputs, are neighbours.
     """
     groups = {group.names: group for group in checkpoint.groups}
     for shard in plan.shards:
@@ -35,7 +37,7 @@ def shard_tasks(
         tensors = placed(plan, shard)
         pieces, constants = shard_pieces(tensors, groups)
         constants += _gaps(tensors, len(header), shard.file_bytes)
-        if by_source:
+        if by_source or any(wants_moments(piece.format) for piece in pieces):
             pieces.sort(key=lambda piece: piece.place)
         yield ShardTask(task_digest(plan, shard), shard.file, shard.file_bytes, header, tuple(constants), tuple(pieces))
 

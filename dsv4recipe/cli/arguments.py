@@ -10,6 +10,8 @@ import click
 from dsv4recipe.cli.complete import complete_recipe
 from dsv4recipe.paths import as_path, expanded
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 
 class Size(click.ParamType[int]):
     """Bytes with a unit: 120GiB, 120GB, 135346422876B."""
@@ -40,16 +42,39 @@ class PathType(click.Path):
         return found if self.as_text else as_path(str(found))
 
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 recipe_argument = click.argument("recipe", type=PathType(as_text=True), shell_complete=complete_recipe)
-importance_option = click.option(
-    "--importance",
-    "importance_file",
-    type=PathType(),
-    help="An imatrix (.dat or GGUF), for formats with `importance: file`.",
-)
+
+
+def _guide(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """One of --importance and --calibration, whichever is given, as `importance_file`."""
+    named = context.params.get("importance_file")
+    if value is not None and named is not None:
+        raise click.UsageError("--importance and --calibration: a record serves as both, so name it alone")
+    if not parameter.expose_value and value is not None:
+        context.params["importance_file"] = value
+    return named if value is None else value
+
+
+def importance_option(command: F) -> F:
+    """--importance and --calibration: one of them guides a plan, and the command gets it as `importance_file`."""
+    file = click.option(
+        "--importance",
+        "importance_file",
+        type=PathType(),
+        callback=_guide,
+        help="An imatrix (.dat or GGUF), for formats with `importance: file`.",
+    )
+    record = click.option(
+        "--calibration",
+        type=PathType(exists=True, file_okay=False),
+        callback=_guide,
+        expose_value=False,
+        help="An activation record, for formats with `fit: gptq` or `importance: record`.",
+    )
+    return file(record(command))
+
+
 source_type = PathType(as_text=True)
 """A folder, or a repository of the hub."""
 SOURCE_HELP = "The checkpoint: a folder, or hf://org/repo@revision."

@@ -37,6 +37,7 @@ COMMANDS = {
     "decompile": "Write a recipe that plans to the same bundle.",
     "build": "Build the bundle; run again, it continues.",
     "verify": "Prove a bundle.",
+    "calibrate": "Record what goes into a model's matrices, for calibrated formats.",
     "evaluate": "Measure what a recipe, plan or bundle loses, on text.",
     "ask": "Put questions to a bundle through its runtime's own server.",
     "run": "The whole way: check, plan, build, verify, ask, and with --push publish.",

@@ -109,9 +109,9 @@ def command(
     run = RuntimeRun(runtime, runtime_python, load_only, question, limits) if runtime else None
     importance = None
     if importance_file is not None:
-        from dsv4recipe.importance.read import load_importance
+        from dsv4recipe.records.read import load_guide
 
-        importance = load_importance(importance_file)
+        importance = load_guide(importance_file)
     found = verify(
         bundle,
         source,

@@ -8,6 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.files import disk
 from dsv4recipe.files.readback import ReadBack
@@ -135,3 +138,10 @@ class Sources:
 
 def _identity(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def read_span(source: Reader, span: Span) -> NDArray[np.uint8]:
+    """The bytes of a span, uint8, in memory of their own. Raises RecipeError."""
+    data = np.empty(span.end - span.start, np.uint8)
+    source.read(span, data.data)
+    return data

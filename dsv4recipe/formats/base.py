@@ -232,8 +232,19 @@ class Format(ABC):
 
 
 def wants_importance(fmt: Format) -> bool:
-    """Whether the encoder of `fmt` weighs errors by an importance file. Formats without the parameter never do."""
-    return getattr(fmt, "importance", "none") == "file"
+    """Whether the encoder of `fmt` weighs errors by column, by an importance file or by an activation record. Formats
+    without the parameter never do."""
+    return getattr(fmt, "importance", "none") in ("file", "record")
+
+
+def wants_moments(fmt: Format) -> bool:
+    """Whether the encoder of `fmt` needs to know the inputs of the matrix, from an activation record."""
+    return getattr(fmt, "fit", "") == "gptq"
+
+
+def wants_record(fmt: Format) -> bool:
+    """Whether anything about `fmt` comes from an activation record."""
+    return wants_moments(fmt) or getattr(fmt, "importance", "none") == "record"
 
 
 def divides(source: SourceTensor, group: int, what: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsv4recipe.formats.base import Format, SourceTensor, wants_importance
+from dsv4recipe.formats.base import Format, SourceTensor, wants_importance, wants_moments
 from dsv4recipe.formats.codec import codec_of
 from dsv4recipe.formats.decode import Bytes, Floats, decode_rows, raw, rows_of
 from dsv4recipe.formats.kernels import casts
@@ -68,6 +68,8 @@ def encode(
     problem = fmt.problem(source)
     if problem:
         raise ValueError(problem)
+    if wants_moments(fmt):
+        raise ValueError(f"{fmt.kind} with fit: gptq takes the moments of its inputs: `calibrated.encode`")
     if wants_importance(fmt) != (importance is not None):
         raise ValueError(f"{fmt.kind} with importance {'and none given' if importance is None else 'that it ignores'}")
     if importance is not None and (importance.shape != source.shape[-1:] or importance.dtype != np.float32):

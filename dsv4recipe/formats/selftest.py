@@ -9,11 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsv4recipe.formats.base import Format, SourceTensor, wants_importance
+from dsv4recipe.formats.base import Format, SourceTensor, wants_importance, wants_moments
+from dsv4recipe.formats.calibrated.encode import encode_calibrated, rotated, rounding_group
+from dsv4recipe.formats.calibrated.moments import moments
 from dsv4recipe.formats.decode import INTEGERS, Bytes
 from dsv4recipe.formats.encode import encode
 
@@ -32,10 +35,19 @@ def encoders_digest(used: Iterable[tuple[Format, SourceTensor]]) -> str:
     digest = hashlib.sha256()
     for name, (fmt, source) in sorted(blocks.items()):
         digest.update(name.encode())
-        importance = _importance(source, name) if wants_importance(fmt) else None
-        for array in encode(fmt, source, *_fixed(source, name), importance=importance):
+        for array in _encoded(fmt, source, name):
             digest.update(np.ascontiguousarray(array).view(np.uint8).data)
     return digest.hexdigest()
+
+
+def _encoded(fmt: Format, source: SourceTensor, name: str) -> tuple[NDArray[Any], ...]:
+    if wants_moments(fmt):
+        inputs = np.frombuffer(hashlib.shake_128(f"{name} inputs".encode()).digest(64 * source.shape[1]), np.int8)
+        rows = rotated(fmt, inputs.reshape(64, -1).astype(np.float32))
+        found = moments(lambda: [rows], len(rows), source.shape[1], rounding_group(fmt), None)
+        return encode_calibrated(fmt, source, *_fixed(source, name), found)
+    importance = _importance(source, name) if wants_importance(fmt) else None
+    return encode(fmt, source, *_fixed(source, name), importance=importance)
 
 
 def _importance(source: SourceTensor, name: str) -> NDArray[np.float32]:

@@ -15,12 +15,12 @@ from dsv4recipe.checkpoint.graph import Checkpoint, Group
 from dsv4recipe.checkpoint.source import Source
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.formats import SourceTensor
-from dsv4recipe.formats.base import wants_importance
 from dsv4recipe.formats.decode import INTEGERS, decode_parts, decode_source
-from dsv4recipe.formats.encode import BadValue, encode
-from dsv4recipe.importance.model import Importance
+from dsv4recipe.formats.encode import BadValue
+from dsv4recipe.guidance.encode import encode_guided
+from dsv4recipe.importance.model import Guide
 from dsv4recipe.plan.model import Plan, PlannedModule
-from dsv4recipe.plan.pieces import Span, piece_rows, row_spans
+from dsv4recipe.plan.pieces import Piece, Span, beside, piece_rows, row_spans
 
 Array = NDArray[Any]
 
@@ -90,10 +90,11 @@ class SourceWeights:
 class PlannedWeights:
     """What a plan would store, encoded and decoded on the fly. `importance` is the file that the plan names, if any."""
 
-    def __init__(self, plan: Plan, checkpoint: Checkpoint, importance: Importance | None = None, title: str = "plan"):
+    def __init__(self, plan: Plan, checkpoint: Checkpoint, importance: Guide | None = None, title: str = "plan"):
         self.exact = SourceWeights(checkpoint)
         self.importance = importance
         self.modules = by_group(plan, checkpoint)
+        self._groups = {group.names: group for group in checkpoint.groups}
         self._title = title
 
     @property
@@ -121,12 +122,13 @@ class PlannedWeights:
 
     def _encoded(self, group: Group, module: PlannedModule, number: int, first: int, last: int) -> Array:
         source, weight, scale = self.exact.raw(group, number, first, last)
-        fmt, name = module.format, group.members[number].name
-        columns = None
-        if wants_importance(fmt) and self.importance is not None:
-            columns = self.importance.columns(name, source.shape[-1])
+        fmt, member = module.format, group.members[number]
+        name = member.name
+        spans = row_spans(member, first, last)[1:]
+        piece = Piece(name, first, source, fmt, *spans, (), beside=beside(module, number, self._groups))
         try:
-            return decode_parts(fmt, source, encode(fmt, source, weight, scale, importance=columns))
+            arrays = encode_guided(piece, weight, scale, self.importance, lambda span: _raw(self.exact.source, span))
+            return decode_parts(fmt, source, arrays)
         except BadValue as error:
             message = f"{name}, row {first + error.row}, column {error.column}: {error.reason}"
             where = Where(self.exact.source.place, subject=name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,31 @@ from dsv4recipe.importance.names import entry_names
 from dsv4recipe.importance.planned import PlannedImportance
 
 Floats = NDArray[np.float32]
+
+
+class Guide(Protocol):
+    """What errors are weighed by: an importance file, or an activation record (`records.model`)."""
+
+    @property
+    def file(self) -> str: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+    @property
+    def planned(self) -> PlannedImportance: ...
+
+    @property
+    def source(self) -> tuple[str, str] | None:
+        """Config and header digest of the checkpoint that it was made from; None where that is not known."""
+
+    def columns(self, tensor: str, width: int) -> Floats:
+        """float32 [width]: what each column of a source tensor counts. Only where `problem` found none."""
+        ...
+
+    def problem(self, tensors: Iterable[str], width: int, experts: int) -> str:
+        """Why it does not serve the `tensors` of a module; "" if it does."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +62,10 @@ class Importance:
     @property
     def planned(self) -> PlannedImportance:
         return PlannedImportance(self.sha256, self.format, self.unseen)
+
+    @property
+    def source(self) -> tuple[str, str] | None:
+        return None
 
     def columns(self, tensor: str, width: int) -> Floats:
         """float32 [width] for a source tensor such as "layers.3.ffn.experts.17.w1.weight", as the file has it. Only

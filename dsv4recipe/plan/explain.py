@@ -20,7 +20,7 @@ from dsv4recipe.recipe.model import Match, Recipe, Rule
 from dsv4recipe.runtimes import get
 
 if TYPE_CHECKING:
-    from dsv4recipe.importance.model import Importance
+    from dsv4recipe.importance.model import Guide
 
 _NEAR = 5
 _EXPERT = re.compile(r"\.experts\.(\d{1,9})\.")
@@ -78,7 +78,7 @@ class Explanation:
         }
 
 
-def explain(recipe: Recipe, checkpoint: Checkpoint, name: str, importance: Importance | None = None) -> Explanation:
+def explain(recipe: Recipe, checkpoint: Checkpoint, name: str, importance: Guide | None = None) -> Explanation:
     """Everything about the tensor, module or disk name `name`, in any dialect. `importance` as for `make_plan`.
 
     Raises RecipeError P040 (no dialect has the name; the nearest are named), and what `make_plan` raises.

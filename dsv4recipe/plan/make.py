@@ -25,10 +25,10 @@ from dsv4recipe.runtimes.common.gguf_legality import check_engine
 from dsv4recipe.runtimes.common.legality import check_claims, check_dropped, check_family, check_layout, check_source
 
 if TYPE_CHECKING:  # numpy, which no plan without a file needs
-    from dsv4recipe.importance.model import Importance
+    from dsv4recipe.importance.model import Guide
 
 
-def make_plan(recipe: Recipe, checkpoint: Checkpoint, importance: Importance | PlannedImportance | None = None) -> Plan:
+def make_plan(recipe: Recipe, checkpoint: Checkpoint, importance: Guide | PlannedImportance | None = None) -> Plan:
     """What the recipe means for every tensor of the checkpoint, to the byte; no weight is read. `importance` is the
     file for formats that ask for one, or what an earlier plan kept of it.
 
@@ -53,7 +53,7 @@ def make_plan(recipe: Recipe, checkpoint: Checkpoint, importance: Importance | P
     if not any(each.code == "P001" for each in problems.errors):
         check_dropped(target, claims, checkpoint.groups, problems)
     check_engine(target, recipe, claims, checkpoint.groups, problems)
-    check_importance(recipe, claims, importance, problems)
+    check_importance(recipe, claims, checkpoint, importance, problems)
     problems.raise_if_any()
     claims = sorted(claims, key=lambda claim: order_of(claim.group.slot, target.globals_first))
     modules = tuple(module_of(claim, recipe, target, checkpoint.dims) for claim in claims)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from dsv4recipe.checkpoint.graph import Group, Tensor
 from dsv4recipe.formats import Format, SourceTensor
-from dsv4recipe.formats.base import wants_importance
-from dsv4recipe.importance.model import Importance
+from dsv4recipe.formats.base import wants_importance, wants_moments
+from dsv4recipe.importance.model import Guide
 from dsv4recipe.plan.model import PlannedModule
 from dsv4recipe.plan.shards import PlacedTensor
 
@@ -34,9 +34,19 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """A whole source tensor that decides what goes into another one: gate and up, where down is calibrated."""
+
+    source: SourceTensor
+    weight: Span
+    scale: Span | None
+
+
+@dataclass(frozen=True, slots=True)
 class Piece:
     """Rows `first_row`… of one source tensor. `source.shape` is the shape of just these rows; `offsets` holds, per
-    part of `format`, where its bytes begin in the shard. Integers that index something must be in [0, `below`)."""
+    part of `format`, where its bytes begin in the shard. Integers that index something must be in [0, `below`).
+    `beside` is what the inputs of a calibrated matrix are computed with."""
 
     tensor: str
     first_row: int
@@ -46,6 +56,7 @@ class Piece:
     scale: Span | None
     offsets: tuple[int, ...]
     below: int = 0
+    beside: tuple[Beside, ...] = ()
 
     @property
     def place(self) -> tuple[str, int]:
@@ -79,7 +90,7 @@ def shard_pieces(
         for number, member in enumerate(groups[module.sources].members):
             parts = placed[module.disk, number if module.per_expert else None]
             parts.sort(key=lambda tensor: module.parts.index(tensor.part))
-            pieces += member_pieces(member, module, parts, number)
+            pieces += member_pieces(member, module, parts, number, beside(module, number, groups))
     pieces.sort(key=lambda piece: piece.offsets)
     return pieces, constants
 
@@ -97,7 +108,11 @@ def piece_rows(module: PlannedModule) -> int:
 
 
 def member_pieces(
-    member: Tensor, module: PlannedModule, tensors: Sequence[PlacedTensor], number: int
+    member: Tensor,
+    module: PlannedModule,
+    tensors: Sequence[PlacedTensor],
+    number: int,
+    beside: tuple[Beside, ...] = (),
 ) -> Iterator[Piece]:
     """The pieces of one source tensor, expert `number` of its module; `tensors` are its parts in the module's order."""
     source = member.source
@@ -112,7 +127,18 @@ def member_pieces(
             one = tensor.part.nbytes // copies
             offsets.append(tensor.offset + (number * one if stacked else 0) + first * (one // rows))
         part, weight, scale = row_spans(member, first, last)
-        yield Piece(member.name, first, part, module.format, weight, scale, tuple(offsets), member.below)
+        yield Piece(member.name, first, part, module.format, weight, scale, tuple(offsets), member.below, beside)
+
+
+def beside(module: PlannedModule, number: int, groups: Mapping[str, Group]) -> tuple[Beside, ...]:
+    """Gate and up of expert `number`, where the inputs of its down projection must be computed; () elsewhere."""
+    if not (wants_moments(module.format) and module.role == "routed-expert" and module.projection == "down"):
+        return ()
+    found = []
+    for other in ("w1", "w3"):
+        member = groups[module.sources.replace(".w2.", f".{other}.")].members[number]
+        found.append(Beside(*row_spans(member, 0, member.source.shape[0])))
+    return tuple(found)
 
 
 def row_spans(member: Tensor, first: int, last: int) -> tuple[SourceTensor, Span, Span | None]:
@@ -137,7 +163,7 @@ def _scale_span(member: Tensor, first: int, last: int) -> Span | None:
     )
 
 
-def columns_of(piece: Piece, importance: Importance | None) -> NDArray[np.float32] | None:
+def columns_of(piece: Piece, importance: Guide | None) -> NDArray[np.float32] | None:
     """What the piece's encoder weighs errors with: float32 [columns], None where it does not."""
     if importance is None or not wants_importance(piece.format):
         return None

@@ -5,45 +5,83 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import Problems, RecipeError, Where
-from dsv4recipe.formats.base import wants_importance
+from dsv4recipe.formats.base import Format, wants_importance, wants_moments, wants_record
 from dsv4recipe.importance.planned import PlannedImportance
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.model import Recipe
 from dsv4recipe.runtimes import Claim
 
 if TYPE_CHECKING:
-    from dsv4recipe.importance.model import Importance
+    from dsv4recipe.importance.model import Guide
 
 _SHOWN = 8
 
 
 def uses_importance(recipe: Recipe) -> bool:
-    """Whether a rule of the recipe asks for an importance file."""
-    return any(not isinstance(rule.action, str) and wants_importance(rule.action) for rule in recipe.rules)
+    """Whether a rule of the recipe asks for an importance file or an activation record."""
+    return any(not isinstance(rule.action, str) and guided(rule.action) for rule in recipe.rules)
+
+
+def guided(fmt: Format) -> bool:
+    """Whether the encoder of a format is guided by an importance file or an activation record."""
+    return wants_importance(fmt) or wants_moments(fmt)
+
+
+def guide_words(planned: PlannedImportance) -> tuple[str, str]:
+    """What guides a plan, and the option that names it."""
+    if planned.format == "record":
+        return "an activation record", "--calibration RECORD"
+    return "an importance file", "--importance FILE"
 
 
 def check_importance(
     recipe: Recipe,
     claims: Sequence[Claim],
-    importance: Importance | PlannedImportance | None,
+    checkpoint: Checkpoint,
+    importance: Guide | PlannedImportance | None,
     problems: Problems,
 ) -> None:
-    """Findings: I010 entries that are missing or say nothing, I011 no file given, I012 a file that no rule asks for."""
-    wanting = [claim for claim in claims if wants_importance(claim.format)]
+    """Findings: I010 entries that are missing or say nothing, I011 no file given, I012 a file that no rule asks for;
+    K010 to K012 the same of activation records, K013 a recipe that asks for both, K014 a record of another checkpoint.
+    """
+    by_record = [claim for claim in claims if wants_record(claim.format)]
+    by_file = [claim for claim in claims if wants_importance(claim.format) and not wants_record(claim.format)]
+    if by_record and by_file:
+        rules = f"rule '{by_file[0].rule.id}' asks for an importance file, rule '{by_record[0].rule.id}' for a record"
+        hint = "write `importance: record`: an activation record serves wherever an importance file does"
+        message = f"a plan takes an importance file or an activation record, not both: {rules}"
+        problems.error("K013", message, by_file[0].rule.place("format"), hint)
+        return
+    wanting, which = by_record or by_file, bool(by_record)
+    is_record = importance is not None and importance.planned.format == "record"
+    if wanting and (importance is None or is_record != which):
+        rule = wanting[0].rule
+        hint = "add --importance FILE, an imatrix of this model"
+        message = f"rule '{rule.id}' weighs errors by an importance file, and none is given"
+        if which:
+            hint = "add --calibration RECORD; `dsv4recipe calibrate` makes one"
+            message = f"rule '{rule.id}' is fitted by an activation record, and none is given"
+        problems.error("K011" if which else "I011", message, rule.place("format"), hint)
+        return
     if importance is None:
-        if wanting:
-            rule = wanting[0].rule
-            hint = "add --importance FILE, an imatrix of this model"
-            message = f"rule '{rule.id}' weighs errors by an importance file, and none is given"
-            problems.error("I011", message, rule.place("format"), hint)
         return
     if not wanting:
         hint = "write `importance: file` in a format that fits by it, or leave out --importance"
         message = "an importance file is given, and no rule asks for one"
-        problems.error("I012", message, recipe.where, hint)
+        if is_record:
+            hint = "write `fit: gptq` or `importance: record` in a format, or leave out --calibration"
+            message = "an activation record is given, and no rule asks for one"
+        problems.error("K012" if is_record else "I012", message, recipe.where, hint)
         return
     if isinstance(importance, PlannedImportance):
+        return
+    folder = checkpoint.folder
+    if importance.source not in (None, (folder.config_digest, folder.header_digest)):
+        message = "the activation record was made from another checkpoint"
+        hint = "record this checkpoint with `dsv4recipe calibrate`"
+        problems.error("K014", message, Where(importance.file), hint)
         return
     found = []
     for claim in wanting:
@@ -54,23 +92,32 @@ def check_importance(
     if found:
         more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
         noun = "module" if len(found) == 1 else "modules"
+        if which:
+            message = f"the activation record lacks inputs of what is fitted by it ({len(found)} {noun})"
+            hint = "record them too (`dsv4recipe calibrate --modules …`), or give these modules a rule without a record"
+            problems.error("K010", message, Where(importance.file), hint, [*found[:_SHOWN], *more])
+            return
         message = f"the importance file does not serve all that is weighed by it ({len(found)} {noun})"
         hint = "make it with all of these tensors, or give those it lacks a rule without `importance: file`"
         problems.error("I010", message, Where(importance.file), hint, [*found[:_SHOWN], *more])
 
 
-def check_same_importance(plan: Plan, importance: Importance | None) -> None:
+def check_same_importance(plan: Plan, importance: Guide | None) -> None:
     """Raises RecipeError I020 unless `importance` is the file that the plan was made with, or there is none of both."""
     planned = plan.importance
     if (None if importance is None else importance.planned) == planned:
         return
     if importance is None:
         assert planned is not None
-        message, hint = "this was planned with an importance file, and none is given", "add --importance FILE"
+        what, option = guide_words(planned)
+        message, hint = f"this was planned with {what}, and none is given", f"add {option}"
         raise RecipeError("I020", message, hint=hint, notes=(f"planned with sha256 {planned.sha256}",))
     if planned is None:
-        message = "this was planned without an importance file"
-        raise RecipeError("I020", message, Where(importance.file), "leave out --importance, or make the plan with it")
-    notes = (f"planned with sha256 {planned.sha256}", f"this file has {importance.sha256}")
-    hint = "give that file, or make the plan again"
-    raise RecipeError("I020", "this was planned with another importance file", Where(importance.file), hint, notes)
+        what, option = guide_words(importance.planned)
+        hint = f"leave out {option.split()[0]}, or make the plan with it"
+        raise RecipeError("I020", f"this was planned without {what}", Where(importance.file), hint)
+    notes = (f"planned with sha256 {planned.sha256}", f"this one has {importance.sha256}")
+    what, _ = guide_words(planned)
+    hint = "give that one, or make the plan again"
+    message = f"this was planned with another {what.split(maxsplit=1)[1]}"
+    raise RecipeError("I020", message, Where(importance.file), hint, notes)

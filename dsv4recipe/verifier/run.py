@@ -18,7 +18,7 @@ from dsv4recipe.verifier.result import Step, Verification
 from dsv4recipe.verifier.runtime.step import RuntimeRun, choices, runtime_steps
 
 if TYPE_CHECKING:
-    from dsv4recipe.importance.model import Importance
+    from dsv4recipe.importance.model import Guide
     from dsv4recipe.verifier.numbers.check import Numbers
 
 
@@ -30,7 +30,7 @@ def verify(
     *,
     sample: int = 0,
     seed: int = 0,
-    importance: Importance | None = None,
+    importance: Guide | None = None,
     scratch: int | None = None,
     scratch_dir: str | Path | None = None,
 ) -> Verification:
@@ -70,7 +70,7 @@ def verify(
 
 
 def _numbers(
-    root: Path, checkpoint: Checkpoint, sample: int, seed: int, importance: Importance | None, scratch: Scratch
+    root: Path, checkpoint: Checkpoint, sample: int, seed: int, importance: Guide | None, scratch: Scratch
 ) -> Numbers:
     """Step 3. A bundle that cannot even be opened is a finding of the contract already: the step is skipped then."""
     from dsv4recipe.verifier.numbers.check import Numbers, check_numbers

@@ -155,7 +155,16 @@ def test_a_build_whose_hub_goes_away_continues_with_the_same_command(
             done.append(str(event["file"]))
             hub.faults.down = len(done) >= 3
 
-    text = refused("H009", plan, checkpoint, tmp_path / "out", 1, pull_the_plug, scratch=RANGES, scratch_dir=scratch)
+    text = refused(
+        "H009",
+        plan,
+        checkpoint,
+        tmp_path / "out",
+        workers=1,
+        on_event=pull_the_plug,
+        scratch=RANGES,
+        scratch_dir=scratch,
+    )
     assert "run the same command again" in text
     assert not (tmp_path / "out").exists()
     assert len(done) >= 3

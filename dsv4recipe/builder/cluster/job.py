@@ -18,10 +18,10 @@ from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.files import disk
 from dsv4recipe.formats.encode import ENCODER_VERSION
 from dsv4recipe.formats.selftest import encoders_digest
-from dsv4recipe.importance.model import Importance
-from dsv4recipe.importance.read import load_importance
+from dsv4recipe.importance.model import Guide
 from dsv4recipe.plan.canonical import load_plan
 from dsv4recipe.plan.model import Plan
+from dsv4recipe.records.read import load_guide
 from dsv4recipe.version import VERSION
 
 _LOOKS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -54,7 +54,7 @@ class Job:
 
 
 @lru_cache(maxsize=2)
-def opened(job: Job) -> tuple[Plan, Checkpoint, Importance | None]:
+def opened(job: Job) -> tuple[Plan, Checkpoint, Guide | None]:
     """The plan that lies in the shared folder; checkpoint and importance file as this machine sees them. Raises
     RecipeError."""
     path = Path(job.folder, PLAN_NAME)
@@ -62,7 +62,7 @@ def opened(job: Job) -> tuple[Plan, Checkpoint, Importance | None]:
         text = disk.read_small(path)
     if text is None:
         raise RecipeError("B054", "the output folder is not there, or another one", Where(job.folder))
-    importance = load_importance(job.importance[0]) if job.importance[0] else None
+    importance = load_guide(job.importance[0]) if job.importance[0] else None
     return load_plan(text.decode(), str(path)), open_checkpoint(job.source), importance
 
 

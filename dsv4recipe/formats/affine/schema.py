@@ -34,19 +34,21 @@ SCHEMA: dict[str, Any] = {
             "description": (
                 "How scale and bias are chosen. minmax: the rule of mx.quantize. mse: least squared "
                 "error, never more than minmax. exact: no error at all, from an FP4 source, or the "
-                "build stops."
+                "build stops. gptq: least error of the outputs, for the inputs that the activation "
+                "record given with --calibration holds."
             ),
             "type": "string",
-            "enum": ["minmax", "mse", "exact"],
+            "enum": ["minmax", "mse", "exact", "gptq"],
             "default": "minmax",
             "examples": ["mse"],
         },
         "importance": {
             "description": (
-                "What weighs the errors of fit: mse. none: nothing. file: by column, the file given with --importance."
+                "What weighs the errors of fit: mse. none: nothing. file: by column, the file given with --importance. "
+                "record: by column, the activation record given with --calibration."
             ),
             "type": "string",
-            "enum": ["none", "file"],
+            "enum": ["none", "file", "record"],
             "default": "none",
             "examples": ["file"],
         },

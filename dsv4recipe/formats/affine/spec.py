@@ -13,11 +13,21 @@ from typing import Any, ClassVar
 
 from dsv4recipe.formats.affine.bands import MEASURED
 from dsv4recipe.formats.affine.schema import SCHEMA
-from dsv4recipe.formats.base import FLOAT_DTYPES, Format, Part, SourceTensor, Stem, divides, grouped, wants_importance
+from dsv4recipe.formats.base import (
+    FLOAT_DTYPES,
+    Format,
+    Part,
+    SourceTensor,
+    Stem,
+    divides,
+    grouped,
+    wants_importance,
+    wants_moments,
+)
 
 BITS = (2, 3, 4, 5, 6, 8)
 GROUP_SIZES = (32, 64, 128)
-FITS = ("minmax", "mse", "exact")
+FITS = ("minmax", "mse", "exact", "gptq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +36,8 @@ class Affine(Format):
 
     `scales` is "bfloat16", "float16" or "float32". `fit` names how scale and bias are chosen: "minmax" is the rule
     of `mx.quantize` on the CPU; "mse" the least squared error after rounding, weighted by column where `importance` is
-    "file"; "exact" none at all, or the build stops.
+    "file" or "record"; "exact" none at all, or the build stops; "gptq" the least error of the outputs for the inputs of
+    an activation record, rounding errors fed back.
     """
 
     KIND: ClassVar[str] = "affine"
@@ -130,12 +141,13 @@ class Affine(Format):
     def error_band(self) -> tuple[float, float] | None:
         """Half of the least and one and a half times the greatest error measured: other weights, the same codec. A
         least-squares fit is never worse than minmax, and may be exact; weighed by importance, it may be worse."""
-        found = None if wants_importance(self) else MEASURED.get((self.bits, self.group_size))
+        found = None if wants_importance(self) or wants_moments(self) else MEASURED.get((self.bits, self.group_size))
         return None if found is None else (found[0] * (0.5 if self.fit == "minmax" else 0.0), found[1] * 1.5)
 
     def error_limit(self) -> float:
         """A step is at most 2·max/(2^b − 1), the group's power at least max², so the error is at most √g/(2^b − 1) of
-        it; half as much again for the rule that keeps zero exact. A fit by importance may give up on columns."""
-        if wants_importance(self):
+        it; half as much again for the rule that keeps zero exact. A fit by importance may give up on columns; feedback
+        trades the errors of weights for those of outputs."""
+        if wants_importance(self) or wants_moments(self):
             return 0.95
         return min(0.95, 1.5 * math.sqrt(self.group_size) / ((1 << self.bits) - 1))

@@ -82,7 +82,7 @@ def _importance(
             for _, block in blocks(source, weight, scale):
                 add_squares(block, energy)
             return column_weights(energy)
-        case "file" if given is not None:
+        case "file" | "record" if given is not None:
             return column_weights(given)
     raise ValueError(f"no importance {fmt.importance!r} to encode with")
 

@@ -24,10 +24,10 @@ SCHEMA: dict[str, Any] = {
                 "How Q4_K, Q2_K and IQ2_XXS weigh the columns of a matrix; the other types take "
                 "none. none: the unweighted search, not for IQ2_XXS. ones: the weighted search, all "
                 "columns alike. energy: by the sum of squares of each column's weights. file: by the "
-                "file given with --importance."
+                "file given with --importance. record: by the activation record given with --calibration."
             ),
             "type": "string",
-            "enum": ["none", "ones", "energy", "file"],
+            "enum": ["none", "ones", "energy", "file", "record"],
             "examples": ["energy"],
         },
     },

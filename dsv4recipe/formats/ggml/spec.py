@@ -33,9 +33,10 @@ MEASURED = {
 }  # fmt: skip
 """Type → least and greatest relative RMSE, whatever the importance (`python benchmarks/bands.py`)."""
 
-IMPORTANCE = ("none", "ones", "energy", "file")
+IMPORTANCE = ("none", "ones", "energy", "file", "record")
 """none: ggml's unweighted search, another and worse algorithm. ones: the weighted search, all columns alike. energy: by
-the sum of squares of the column's weights in this matrix (of this expert). file: by an importance file."""
+the sum of squares of the column's weights in this matrix (of this expert). file: by an importance file. record: by the
+inputs in an activation record."""
 
 UNKNOWN = "unknown"
 """The importance of a type that was read from a header: no file tells it."""

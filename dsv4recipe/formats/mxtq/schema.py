@@ -24,6 +24,17 @@ SCHEMA: dict[str, Any] = {
             "default": 42,
             "examples": [42],
         },
+        "fit": {
+            "description": (
+                "How codes are chosen. nearest: each weight's nearest level, as jang does. gptq: least error of the "
+                "outputs, for the inputs that the activation record given with --calibration holds; runtimes read "
+                "both alike."
+            ),
+            "type": "string",
+            "enum": ["nearest", "gptq"],
+            "default": "nearest",
+            "examples": ["gptq"],
+        },
     },
     "examples": [{"bits": 2, "seed": 42}],
 }

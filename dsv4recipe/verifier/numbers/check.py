@@ -20,9 +20,9 @@ from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import Diagnostic, Where
 from dsv4recipe.files.streamed import open_sources
 from dsv4recipe.hub.scratch import Scratch, scratch_for
-from dsv4recipe.importance.model import Importance
+from dsv4recipe.importance.model import Guide
 from dsv4recipe.plan.model import PlannedModule
-from dsv4recipe.plan.weighed import check_same_importance
+from dsv4recipe.plan.weighed import check_same_importance, guide_words
 from dsv4recipe.verifier.numbers.gap import Gap, Pair, measure
 from dsv4recipe.verifier.numbers.pairs import chosen, comparable, other_source, pairs
 from dsv4recipe.verifier.result import Step
@@ -127,7 +127,7 @@ def check_numbers(
     sample: int = 0,
     seed: int = 0,
     workers: int | None = None,
-    importance: Importance | None = None,
+    importance: Guide | None = None,
     scratch: Scratch | None = None,
 ) -> Numbers:
     """Compares the tensors of a bundle with those of the checkpoint it was made from.
@@ -137,8 +137,8 @@ def check_numbers(
     V300 another source, V301 tensors that are not stored as planned, V302 a lossless step that is not, V303 other bytes
     than the encoder gives (bundles of ours), V304 an error outside the band of its format, V305 mlx reads other
     numbers, V306 modules of a format that this version does not know, V307 numbers of another tensor, V308 NaN or Inf,
-    V309 weighed by an importance file that is not given: those modules are not encoded again. Raises RecipeError I020
-    for another importance file than the plan's.
+    V309 weighed by an importance file or activation record that is not given: those modules are not encoded again.
+    V310 outputs that err more than without a record. Raises RecipeError I020 for another one than the plan's.
     """
     findings = list(other_source(read, checkpoint))
     if findings:
@@ -148,8 +148,9 @@ def check_numbers(
     if read.plan.importance is None or importance is not None:
         check_same_importance(read.plan, importance)
     else:
-        message = "modules that were weighed by an importance file are not encoded again: the file is not given"
-        findings.append(Diagnostic("V309", message, Where(str(view.root)), "add --importance FILE", "warning"))
+        what, option = guide_words(read.plan.importance)
+        message = f"modules that were weighed by {what} are not encoded again, nor judged by it: it is not given"
+        findings.append(Diagnostic("V309", message, Where(str(view.root)), f"add {option}", "warning"))
     names, total = chosen(modules, groups, sample, seed)
     rows = {module.disk: Measured(module) for module in modules}
 
@@ -203,6 +204,7 @@ def _judge(row: Measured, view: BundleView, *, built: bool) -> Iterator[Diagnost
         "V303": [name for name, gap in row.tensors.items() if built and not gap.same_bytes],
         "V302": [name for name, gap in row.tensors.items() if module.lossless and gap.max_error],
         "V305": [name for name, gap in row.tensors.items() if not gap.judged],
+        "V310": [name for name, gap in row.tensors.items() if gap.output > gap.plain],
     }
     lossy = {n: gap for n, gap in row.tensors.items() if gap.finite and not module.lossless}
     laws["V307"] = [name for name, gap in lossy.items() if gap.rel_rmse > most]
@@ -228,8 +230,12 @@ def _finding(code: str, row: Measured, worst: str, count: int, view: BundleView)
         "V305": ("mlx reads other numbers from the stored bytes than we do", "report it"),
         "V307": (f"relative RMSE {gap.rel_rmse:.4g}: no {fmt} encoding of this source is so far off",
                  "another tensor, expert or projection lies here, or its parts were mixed up: build the bundle again"),
+        "V310": ("for the recorded inputs its outputs err more than those of the same format without a record",
+                 "look at the tokens that reach it: the record may hold too few of them"),
         "V308": ("NaN or Inf, stored or in the source", "a value left the range of its type: build with another one"),
     }[code]  # fmt: skip
     notes = (f"{count:,} of {len(row.tensors):,} experts, the worst {worst}",) if len(row.tensors) > 1 else ()
     where = Where(str(view.root), subject=name)
-    return Diagnostic(code, f"{name}: {message}", where, hint, "warning" if code == "V304" else "error", notes)
+    return Diagnostic(
+        code, f"{name}: {message}", where, hint, "warning" if code in ("V304", "V310") else "error", notes
+    )

@@ -17,23 +17,27 @@ from numpy.typing import NDArray
 
 from dsv4recipe.bundle.manifest import shard_path
 from dsv4recipe.files.arena import Arena
-from dsv4recipe.files.sources import Reader
+from dsv4recipe.files.sources import Reader, read_span
 from dsv4recipe.formats import Part
-from dsv4recipe.formats.base import BLOCKS, wants_importance
+from dsv4recipe.formats.base import BLOCKS, wants_importance, wants_moments
 from dsv4recipe.formats.codec import codec_of
 from dsv4recipe.formats.compare import gaps
 from dsv4recipe.formats.decode import INTEGERS, decode_rows, decode_source
 from dsv4recipe.formats.decode import raw as checked
 from dsv4recipe.formats.encode import encode
 from dsv4recipe.formats.kernels.compare import same_bytes
-from dsv4recipe.importance.model import Importance
+from dsv4recipe.guidance.encode import encode_guided, first_rows, output_errors
+from dsv4recipe.importance.model import Guide
 from dsv4recipe.plan.pieces import Piece, Span, columns_of
+from dsv4recipe.records.model import Record
 from dsv4recipe.verifier.numbers.judge import mlx_agrees
 
 _DTYPES = {"U32": np.uint32, "U8": np.uint8, "F32": np.float32, "F16": np.uint16, "BF16": np.uint16}
 _BLOCK = 1 << 18
 """Weights decoded at a time: 1 MiB of float32. Half as many take more calls than a smaller cache saves."""
 _ARENA = Arena()
+_GUIDED_ROWS = 64
+"""Rows that are encoded again by an activation record: as many as one pass over H takes."""
 _AGAIN_ROWS = _JUDGED_ROWS = 16
 """Rows of every tensor that are encoded again where that is slow, and that mlx's decoder reads too."""
 
@@ -41,7 +45,8 @@ _AGAIN_ROWS = _JUDGED_ROWS = 16
 @dataclass(slots=True)
 class Gap:
     """What separates stored numbers from their source: sums over some weights. `same_bytes`: encoding the source again
-    gives the stored bytes. `judged`: mlx reads the numbers that we read."""
+    gives the stored bytes. `judged`: mlx reads the numbers that we read. `output`, `plain`: squared error of
+    outputs for recorded inputs, as stored and as the same format gives it without a record; 0 where not known."""
 
     weights: int = 0
     error: float = 0.0
@@ -49,6 +54,8 @@ class Gap:
     max_error: float = 0.0
     same_bytes: bool = True
     judged: bool = True
+    output: float = 0.0
+    plain: float = 0.0
 
     def add(self, other: Gap) -> None:
         self.weights += other.weights
@@ -57,6 +64,8 @@ class Gap:
         self.max_error = max(self.max_error, other.max_error)
         self.same_bytes &= other.same_bytes
         self.judged &= other.judged
+        self.output += other.output
+        self.plain += other.plain
 
     @property
     def rel_rmse(self) -> float:
@@ -77,7 +86,7 @@ class Pair:
     judge_all: bool = False
 
 
-def measure(pair: Pair, source: Reader, bundle: Path, importance: Importance | None = None) -> Gap:
+def measure(pair: Pair, source: Reader, bundle: Path, importance: Guide | None = None) -> Gap:
     """One piece of the bundle against its source. Where its format weighs errors by an importance file and none is
     given, it is not encoded again. Raises RecipeError where the source cannot be read, OSError where the bundle cannot.
     """
@@ -91,7 +100,10 @@ def measure(pair: Pair, source: Reader, bundle: Path, importance: Importance | N
         for part, offset, file in zip(parts, piece.offsets, pair.files, strict=True)
     ]
     gap = Gap(math.prod(piece.source.shape))
-    if not fmt.compared and (importance is not None or not wants_importance(fmt)):
+    if wants_moments(fmt):
+        if isinstance(importance, Record):
+            _by_record(gap, piece, weight, scale, stored, importance, source)
+    elif not fmt.compared and (importance is not None or not wants_importance(fmt)):
         gap.same_bytes = _encoded_alike(piece, weight, scale, stored, columns_of(piece, importance))
     if piece.source.stored == "int":
         gap.max_error = 0.0 if gap.same_bytes or _same_numbers(piece, weight, stored[0]) else math.inf
@@ -116,8 +128,34 @@ def measure(pair: Pair, source: Reader, bundle: Path, importance: Importance | N
             gap.judged &= mlx_agrees(fmt, piece.source, [array[: judged - first] for array in block])
         (error, power, most), alike = gaps(fmt, piece.source, block, exact)
         gap.error, gap.power, gap.max_error = gap.error + error, gap.power + power, max(gap.max_error, most)
-        gap.same_bytes &= alike is not False
+        gap.same_bytes &= alike is not False or wants_moments(fmt)
     return gap
+
+
+def _by_record(
+    gap: Gap,
+    piece: Piece,
+    weight: NDArray[np.uint8],
+    scale: NDArray[np.uint8] | None,
+    stored: Sequence[NDArray[Any]],
+    record: Record,
+    source: Reader,
+) -> None:
+    """The first rows encoded once more by the record, and their output error against that of the plain format: all rows
+    would take as long as the build."""
+    piece, weight, scale = first_rows(piece, weight, scale, _GUIDED_ROWS)
+    few = [array[: piece.source.shape[0]] for array in stored]
+
+    def read(span: Span) -> NDArray[np.uint8]:
+        return read_span(source, span)
+
+    try:
+        again = encode_guided(piece, weight, scale, record, read)
+    except ValueError:
+        gap.same_bytes = False
+        return
+    gap.same_bytes = all(same_bytes(a, _bytes(b)) for a, b in zip(again, few, strict=True))
+    gap.output, gap.plain = output_errors(piece, weight, scale, few, record, read)
 
 
 def _encoded_alike(

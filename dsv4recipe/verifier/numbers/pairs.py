@@ -15,7 +15,7 @@ from dsv4recipe.bundle.view import BundleView
 from dsv4recipe.checkpoint.graph import Checkpoint, Group
 from dsv4recipe.errors import Diagnostic, Where
 from dsv4recipe.plan.model import PlannedModule
-from dsv4recipe.plan.pieces import member_pieces
+from dsv4recipe.plan.pieces import beside, member_pieces
 from dsv4recipe.plan.shards import PlacedTensor
 from dsv4recipe.verifier.numbers.gap import Pair
 
@@ -101,5 +101,5 @@ def pairs(
                 for part in parts
             ]
             files = tuple(view.shard_of[tensor.name] for tensor in placed)
-            for piece in member_pieces(member, module, placed, number):
+            for piece in member_pieces(member, module, placed, number, beside(module, number, groups)):
                 yield module.disk, Pair(piece, files, judge_all)

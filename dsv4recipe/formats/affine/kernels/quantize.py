@@ -158,7 +158,7 @@ def _pack(eights, bits, blocks, words):  # type: ignore[no-untyped-def]  # noqa:
 
 
 @kernel
-def _pack_words(eights, bits, blocks, words):  # type: ignore[no-untyped-def]
+def pack_words(eights, bits, blocks, words):  # type: ignore[no-untyped-def]
     """`_pack`, inlined once for each width, so that its shifts and masks are constants."""
     if bits == 2:
         _pack(eights, 2, blocks, words)
@@ -196,7 +196,7 @@ def _rows_f32(rows, bits, group_size, fitted, words, scales, biases):  # type: i
             _fit(low, high, per_group, levels, groups, scales[r], biases[r])
         _spread(scales[r], biases[r], per_group, groups, low, high)
         _codes(row, factors, blocks, low, high, levels, codes)
-        _pack_words(eights, bits, blocks, words[r])
+        pack_words(eights, bits, blocks, words[r])
 
 
 @kernel
@@ -233,7 +233,7 @@ def _rows_fp4(packed, exponents, powers, bits, group_size, fitted, words, scales
             _fit(low, high, per_group, levels, groups, scales[r], biases[r])
         _spread(scales[r], biases[r], per_group, groups, low, high)
         _codes(row, factors, blocks, low, high, levels, codes)
-        _pack_words(eights, bits, blocks, words[r])
+        pack_words(eights, bits, blocks, words[r])
 
 
 Array = np.ndarray

@@ -252,6 +252,23 @@ def quantize(rows, signs, blocks, scales, boundaries, bits, t, packed, norms):  
 
 
 @kernel
+def turn(rows, signs, blocks, scales, t, out, norms):  # type: ignore[no-untyped-def]
+    """rows float32 [n, in] → out float32 [n, in], rotated; norms float32 [n], those of `quantize`. t: as there."""
+    lengths = np.empty(LANES, np.float32)
+    count = rows.shape[0]
+    for first in range(0, count, LANES):
+        live = min(LANES, count - first)
+        if live < LANES:
+            t[:] = np.float32(0.0)
+        rotate(rows[first : first + live], signs, blocks, t)
+        scale_and_norm(t, scales, lengths)
+        for lane in range(live):
+            norms[first + lane] = lengths[lane]
+            for j in range(rows.shape[1]):
+                out[first + lane, j] = t[j * LANES + lane]
+
+
+@kernel
 def dequantize(packed, norms, signs, blocks, scales, codebook, bits, out):  # type: ignore[no-untyped-def]
     """packed uint32 [n, in·bits/32], norms float32 [n] as stored → out float32 [n, in] in the original basis."""
     count, width = out.shape

@@ -1,0 +1,105 @@
+"""Floor 4, calibration. A text through a checkpoint, recorded: preflight, pass, manifest. Writes a folder.
+
+Everything happens in NAME.partial, which gets its name when the manifest is in it. A killed run finds the states that
+its pass last kept, and records from that layer on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dsv4recipe.calibration.manifest import manifest, write_manifest
+from dsv4recipe.calibration.recorder import JOURNAL, Recorder, journalled
+from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.evaluation.text import Text, fingerprint
+from dsv4recipe.files import disk
+from dsv4recipe.forward.run import Settings, forward
+from dsv4recipe.forward.states import Kept
+from dsv4recipe.forward.weights import SourceWeights
+from dsv4recipe.guidance.pieces import POOLED, ROWS
+from dsv4recipe.records.names import ENTRIES, EXPERTS
+from dsv4recipe.units import human_size
+
+Told = Callable[[int, int], None]
+_FEW = 1024
+"""Tokens below which a record is refused: most experts would see none of them."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What recording takes, in bytes: the record, and the states of all tokens meanwhile."""
+
+    tokens: int
+    record: int
+    states: int
+
+
+def needs(checkpoint: Checkpoint, tokens: int, entries: Sequence[str], kind: str) -> Needs:
+    """What a record of so many tokens takes; the file headers, some kB, are not counted."""
+    dims, width = checkpoint.dims, {"int8": 1, "bf16": 2}[kind]
+    row = 4 if kind == "int8" else 0
+    widths = {"attn": dims.hidden, "attn.q": dims.q_lora, "attn.out": dims.o_groups * dims.o_lora,
+              "shared.down": dims.shared}  # fmt: skip
+    layer = 0
+    if EXPERTS in entries:
+        layer += tokens * (dims.hidden * width + row + 8 * dims.topk)
+        layer += min(POOLED, tokens * dims.topk) * (dims.inter * width + row)
+        layer += 4 * dims.experts * (dims.hidden + dims.inter)
+    layer += sum(min(ROWS, tokens) * (widths[e] * width + row) + 4 * widths[e] for e in entries if e in widths)
+    head = min(ROWS, tokens) * (dims.hidden * width + row) if "head" in entries else 0
+    return Needs(tokens, dims.layers * layer + head, 4 * tokens * dims.hidden * (dims.hc + 2))
+
+
+def calibrate_to(
+    checkpoint: Checkpoint,
+    text: Text,
+    out: Path,
+    entries: Sequence[str] = (EXPERTS,),
+    kind: str = "int8",
+    settings: Settings | None = None,
+    told: Told = lambda done, total: None,
+    every: float = 30.0,
+) -> Path:
+    """Records `text` read by the checkpoint itself, in the folder `out`.
+
+    Raises RecipeError K020 (too little text), K021 (`out` is there already), K022 (too little disk), K023 (no such
+    entry), and what the forward pass raises (M0xx).
+    """
+    unknown = sorted(set(entries) - set(ENTRIES))
+    if unknown:
+        raise RecipeError("K023", f"no record has inputs called {unknown[0]!r}", hint=f"known: {', '.join(ENTRIES)}")
+    if text.tokens < _FEW:
+        message = f"the text has {text.tokens:,} tokens; a record takes {_FEW:,} at least"
+        raise RecipeError("K020", message, hint="give more text: 30,000 tokens and more serve every expert")
+    if out.exists():
+        hint = "choose another name, or remove it if nothing is planned with it"
+        raise RecipeError("K021", "the output is there already", Where(str(out)), hint)
+    wanted = needs(checkpoint, text.tokens, entries, kind)
+    partial = out.with_name(out.name + ".partial")
+    disk.make_folder(partial)
+    free = disk.free_bytes(partial)
+    if free < wanted.record:
+        message = f"the record takes {human_size(wanted.record)}, the disk has {human_size(free)} free"
+        raise RecipeError("K022", message, Where(str(partial)), "make room, or record fewer tokens")
+    said = manifest(checkpoint, text.data() | {"fingerprint": fingerprint(text.ids)}, text.tokens, entries, kind)
+    identity = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    kept = Kept(partial / "states", identity, every)
+    there = journalled(partial)
+    if set(range(kept.layer)) - set(there):
+        kept.clear()
+    if not kept.layer:
+        (partial / JOURNAL).unlink(missing_ok=True)
+    recorder = Recorder(partial, entries, kind, text.tokens, checkpoint.dims.experts)
+    forward(checkpoint, SourceWeights(checkpoint), text.ids, recorder, settings, kept, told)
+    write_manifest(partial, said)
+    (partial / JOURNAL).unlink()
+    shutil.rmtree(partial / "states", ignore_errors=True)
+    disk.rename(partial, out)
+    disk.sync_folder(out.parent)
+    return out

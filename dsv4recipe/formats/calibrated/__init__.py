@@ -1,0 +1,1 @@
+"""Floor 1, formats. Encoding that knows what goes into a matrix: errors are weighed by H and fed back. Pure."""
