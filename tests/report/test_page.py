@@ -131,7 +131,7 @@ def test_an_allocation_adds_its_curve(tiny: Checkpoint, tmp_path: Path, capsys: 
         ("[]", "not a document"),
         (text.replace('"curve"', '"x"'), "not a document"),
         (json.dumps({**data, "curve": []}), "no curve"),
-        (json.dumps({**data, "error": float("nan")}), "no curve"),
+        (json.dumps({**data, "error": float("nan")}), "NaN is not JSON"),
     ):
         with pytest.raises(RecipeError, match=why) as error:
             read_allocation(wrong, "allocation.json", plan)
