@@ -94,7 +94,8 @@ def check_importance(
         noun = "module" if len(found) == 1 else "modules"
         if which:
             message = f"the activation record lacks inputs of what is fitted by it ({len(found)} {noun})"
-            hint = "record them too (`dsv4recipe calibrate --modules …`), or give these modules a rule without a record"
+            again = "dsv4recipe calibrate SRC --text FILE -o RECORD --modules all"
+            hint = f"record them too (`{again}`), or give these modules a rule without a record"
             problems.error("K010", message, Where(importance.file), hint, [*found[:_SHOWN], *more])
             return
         message = f"the importance file does not serve all that is weighed by it ({len(found)} {noun})"
