@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from dsv4recipe import build, load_recipe, make_plan, open_checkpoint
 from dsv4recipe.checkpoint.graph import Checkpoint
@@ -17,6 +18,10 @@ from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.load import parse_recipe
 from dsv4recipe.runtimes import known
 from tests.recipes import ALLOCATED
+
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
+"""How long an example takes depends on the machine and on what else it does: timings are measured in benchmarks/."""
 
 
 def pytest_configure() -> None:

@@ -285,15 +285,13 @@ def test_nothing_to_choose_from_and_rules_that_cannot_stand_are_said(tiny: Check
     with pytest.raises(RecipeError) as error:
         prepare(load_recipe("q4q8"), tiny, replace(SYNTHETIC, kinds=("mxfp8",)))
     assert codes(error) == {"A012"}
-    before = "  - {id: first, match: {layers: [0]}, keep: source, optional: true}\n"
-    after = "  - {id: late, match: {layers: [0], role: [norm, attention]}, drop: true}\n"
+    before = "  - {id: first, match: {block: mtp}, keep: source, optional: true}\n"
+    after = "  - {id: late, match: {block: mtp, role: [norm, attention]}, drop: true}\n"
     text = changed("  - id: control", after + "  - id: control", with_first_rule(before))
-    text = changed("match: {layers: [0]}, keep: source", "match: {layers: [0], role: norm}, keep: source", text)
-    base = parse_recipe(text, "base.yaml")
-    problem = prepare(base, tiny, SYNTHETIC)
+    text = changed("match: {block: mtp}, keep: source", "match: {block: mtp, role: norm}, keep: source", text)
     with pytest.raises(RecipeError) as error:
-        write(problem, problem.spend(problem.limits[1]), "new", "tests.", "nothing")
-    assert codes(error) == {"A011"}
+        prepare(parse_recipe(text, "base.yaml"), tiny, SYNTHETIC)
+    assert codes(error) == {"T018"}
 
 
 def test_dry_run_writes_nothing_and_prints_the_curve(

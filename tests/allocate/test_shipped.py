@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-import dsv4recipe
 from dsv4recipe import load_recipe, make_plan
 from dsv4recipe.allocation.machine import room
 from dsv4recipe.checkpoint.graph import Checkpoint
@@ -40,7 +39,7 @@ def test_there_is_one_for_each_machine_and_each_seed() -> None:
 def test_its_command_makes_it_again(
     name: str, full: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dsv4recipe, "open_checkpoint", lambda path: full)  # opened once for all
+    monkeypatch.setattr("dsv4recipe.api.subjects.open_checkpoint", lambda path: full)  # opened once for all
     program, *words = command(MADE[name])
     assert program == "dsv4recipe"
     out = tmp_path / words[-1]

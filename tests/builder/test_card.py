@@ -47,8 +47,8 @@ def test_a_name_that_yaml_reads_otherwise_stays_text(planned: Callable[[str], Pl
 def test_an_ordinary_card_has_no_quotes(planned: Callable[[str], Plan]) -> None:
     front = card_of(planned).split("---\n")[1]
     assert front == (
-        "license: mit\nlibrary_name: mlx\nbase_model: deepseek-ai/DeepSeek-V4-Flash\nbase_model_relation: quantized\n"
-        "pipeline_tag: text-generation\ntags:\n- mlx\n- quantized\n- dsv4recipe\n- sound\n"
+        "license: mit\nlibrary_name: mlx\npipeline_tag: text-generation\n"
+        "tags:\n- mlx\n- quantized\n- dsv4recipe\n- sound\n"
     )
 
 
