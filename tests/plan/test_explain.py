@@ -122,11 +122,11 @@ def test_a_dropped_tensor_says_who_dropped_it(tiny: Checkpoint) -> None:
     assert {verdict.why for verdict in found.losers} == {
         "target.mtp: drop takes every MTP tensor before a rule is tried"
     }
-    text = with_first_rule("  - id: no-sinks\n    match: {role: attention-sink}\n    drop: true\n")
-    recipe = parse_recipe(changed("attention-sink, position-bias", "position-bias", text), "house.yaml")
-    found = explain(recipe, tiny, "model.layers.0.self_attn.attn_sink")
+    text = with_first_rule("  - id: no-stages\n    match: {block: mtp}\n    drop: true\n")
+    recipe = parse_recipe(changed(", mtp-projection]", "]", text), "house.yaml")
+    found = explain(recipe, tiny, "mtp.0.enorm.weight")
     assert found.winner is not None
-    assert (found.winner.rule, found.module) == ("no-sinks", None)
+    assert (found.winner.rule, found.module) == ("no-stages", None)
     assert found.data()["module"] is None
 
 

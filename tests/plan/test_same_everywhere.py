@@ -21,6 +21,10 @@ class Shuffled(list):
         super().__init__(found)
         dice.shuffle(self)
     __enter__ = lambda self: iter(self)
+    def __next__(self):
+        if not self:
+            raise StopIteration
+        return self.pop()
     __exit__ = lambda self, *error: None
 
 listdir, scandir = os.listdir, os.scandir
