@@ -226,7 +226,8 @@ def test_a_lock_and_unfinished_work_notice_a_branch_that_moves(
     checkpoint = open_checkpoint(ADDRESS)
 
     def interrupt(event: dict[str, object]) -> None:
-        raise KeyboardInterrupt
+        if event["event"] == "shard_done":
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         build(make_plan(recipe, checkpoint), checkpoint, tmp_path / "out", on_event=interrupt)
