@@ -256,6 +256,7 @@ def test_wrong_wishes(tmp_path: Path, message: str) -> None:
 
 def test_an_existing_out_is_never_touched(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "kept").touch()
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for name in ("out", "link"):
         with pytest.raises(RecipeError, match=f"{name} exists") as caught:

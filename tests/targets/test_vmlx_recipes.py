@@ -128,4 +128,4 @@ def test_widths_that_cannot_be_packed_are_refused(tiny: Checkpoint, bits: int) -
 
 
 def test_a_recipe_without_experts_is_refused(tiny: Checkpoint) -> None:
-    assert "error[T023]" in refusal(changed(ROUTED, "drop: true"), tiny)
+    assert "error[T018]" in refusal(changed(ROUTED, "drop: true"), tiny)
