@@ -18,7 +18,7 @@ def print_diff(found: PlanDiff, every: bool = False) -> None:
     if found.empty:
         click.echo(f"no differences ({found.same:,} modules)")
         return
-    changes = [*merged(found.removed), *merged(found.added), *merged(found.changed)]
+    changes = _changes(found)
     shown = len(changes) + len(found.facts) if every else ROWS
     largest = sorted(changes, key=lambda change: -abs(change.bytes_delta))[:shown]
     rows = [_row(change) for change in changes if change in largest]
@@ -44,7 +44,7 @@ def markdown(found: PlanDiff, before: str, after: str) -> str:
         f"({delta:+,} B, {delta / 1e9:+.3f} GB / {delta / 2**30:+.3f} GiB)",
         "",
     ]
-    changes = [*merged(found.removed), *merged(found.added), *merged(found.changed)]
+    changes = _changes(found)
     if changes:
         lines += ["| | modules | before | after | bytes |", "|---|---|---|---|---:|"]
         for change in changes:
@@ -54,6 +54,11 @@ def markdown(found: PlanDiff, before: str, after: str) -> str:
     lines += [f"* {what}: {old or 'none'} → {new or 'none'}" for what, old, new in found.facts]
     lines.append(f"{found.same:,} {'module is' if found.same == 1 else 'modules are'} the same.")
     return "\n".join(lines) + "\n"
+
+
+def _changes(found: PlanDiff) -> list[Change]:
+    """What is gone, what is new, what is otherwise, in few groups."""
+    return [*merged(found.removed), *merged(found.added), *merged(found.changed)]
 
 
 def _more(rows: Sequence[object], shown: int, noun: str) -> None:
