@@ -45,7 +45,8 @@ _EXCERPT = 100
 
 
 def _excerpt(where: Where) -> tuple[str, str]:
-    """The line, cut if it is long, and the carets under its span, by the width a terminal gives each character."""
+    """Returns the line, cut if it is long, and the carets under its span, by the width a terminal gives each
+    character."""
     text, start, length = where.text.replace("\t", " "), where.column - 1, max(1, where.length)
     if len(text) > _EXCERPT + 20:
         first = max(0, min(start - 20, len(text) - _EXCERPT))
@@ -73,7 +74,7 @@ class Diagnostic:
     sees: str = ""
 
     def render(self) -> str:
-        """The finding as a person reads it: message, place, the line with a caret, notes and the mend."""
+        """Returns the finding as a person reads it: message, place, the line with a caret, notes and the mend."""
         lines = [f"{self.severity}[{self.code}]: {self.message}"]
         place = str(self.where)
         if place:

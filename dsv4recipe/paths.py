@@ -12,7 +12,7 @@ from dsv4recipe.errors import RecipeError, Where
 
 
 def expanded(text: str) -> str:
-    """`text` with a leading `~` or `~user` replaced by that home folder; anything else as it is.
+    """Returns `text` with a leading `~` or `~user` replaced by that home folder; anything else as it is.
 
     Raises RecipeError U016 where there is no such home folder: a path that begins with `~` never names a folder `~`.
     """
@@ -27,7 +27,7 @@ def expanded(text: str) -> str:
 
 
 def as_path(path: str | os.PathLike[str]) -> Path:
-    """The path that a user means, `~` expanded as in `expanded`. Raises RecipeError U016."""
+    """Returns the path that a user means, `~` expanded as in `expanded`. Raises RecipeError U016."""
     found = Path(expanded(os.fspath(path)))
     return found.absolute() if str(found).startswith("~") else found  # Path makes "~x" of "./~x"
 

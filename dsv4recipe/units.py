@@ -10,7 +10,7 @@ _SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?) ?(?P<unit>[KMGT]?i?B)")
 
 
 def parse_size(text: str) -> int:
-    """Bytes of a size with its unit: "5GiB" → 5368709120.
+    """Returns bytes of a size with its unit: "5GiB" → 5368709120.
 
     Raises ValueError where the unit is missing or unknown or the result is not a whole number of bytes.
     """

@@ -1,4 +1,4 @@
-"""Floor 3, advice. All lints over a plan, without those that a rule allows. Pure."""
+"""Floor 3, advice. All lints over a plan, without those that a rule allows. This module is pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dsv4recipe.recipe.model import Recipe
 
 
 def advise(recipe: Recipe, plan: Plan, checkpoint: Checkpoint) -> tuple[Diagnostic, ...]:
-    """What an expert would say of a plan. Severities are "advice" and "warning"; nothing here refuses a plan.
+    """Returns what an expert would say of a plan. Severities are "advice" and "warning"; nothing here refuses a plan.
 
     A rule that says `allow: [L004]` silences this code for what it claims, and for what concerns no single rule.
     """
@@ -31,5 +31,5 @@ def advise(recipe: Recipe, plan: Plan, checkpoint: Checkpoint) -> tuple[Diagnost
 
 
 def as_errors(found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """The findings as `--strict` takes them."""
+    """Returns the findings as `--strict` takes them."""
     return tuple(replace(each, severity="error") for each in found)

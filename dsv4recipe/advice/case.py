@@ -1,4 +1,4 @@
-"""Floor 3, advice. What a lint may look at: a recipe, its plan and its checkpoint. Pure."""
+"""Floor 3, advice. What a lint may look at: a recipe, its plan and its checkpoint. This module is pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Case:
 
     @cached_property
     def by_rule(self) -> dict[str, list[PlannedModule]]:
-        """The modules that each rule claimed, in the order of the rules."""
+        """Returns the modules that each rule claimed, in the order of the rules."""
         found: dict[str, list[PlannedModule]] = {rule.id: [] for rule in self.recipe.rules}
         for module in self.plan.modules:
             found[module.rule].append(module)

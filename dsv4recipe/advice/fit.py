@@ -1,4 +1,4 @@
-"""Floor 3, advice. Whether a plan fits a machine, by how much, and the terms of the sum. Pure."""
+"""Floor 3, advice. Whether a plan fits a machine, by how much, and the terms of the sum. This module is pure."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Fit:
 
     @property
     def spare(self) -> int:
-        """Bytes that stay free; negative where the plan does not fit."""
+        """Returns bytes that stay free; negative where the plan does not fit."""
         return self.room.bytes - self.weights
 
     @property
@@ -43,7 +43,7 @@ class Fit:
         return self.spare >= 0
 
     def words(self) -> str:
-        """The verdict and the sum, in sentences."""
+        """Returns the verdict and the sum, in sentences."""
         verdict = (
             f"fits {self.machine}: {human_size(self.spare)} stay free"
             if self.fits
@@ -68,7 +68,7 @@ def fit(
     reserve: int = RESERVE,
     wired: int | None = None,
 ) -> Fit:
-    """How `plan` fits `machine` ("128GB-mac") with `context` tokens of KV cache. All sizes are bytes.
+    """Returns how `plan` fits `machine` ("128GB-mac") with `context` tokens of KV cache. All sizes are bytes.
 
     `wired` replaces the rule for the wired limit. Raises RecipeError A008 for an unknown machine or one that leaves
     nothing.
@@ -78,7 +78,7 @@ def fit(
 
 
 def machine_said(recipe: Recipe) -> str:
-    """The machine that a recipe's name or summary speaks of ("fits-192gb", "for a 192 GB Mac"); "" for none."""
+    """Returns the machine that a recipe's name or summary speaks of ("fits-192gb", "for a 192 GB Mac"); "" for none."""
     for text in (recipe.name, recipe.summary):
         found = _SAID.search(text)
         if found:

@@ -1,4 +1,4 @@
-"""Floor 3, advice. What an expert would say of a plan that nothing refuses. Pure.
+"""Floor 3, advice. What an expert would say of a plan that nothing refuses. This module is pure.
 
 A lint is a function from a case to pairs: the id of the rule that a finding is about ("" for the whole plan), and the
 finding. Each has a code (docs/errors/L.md).
@@ -148,7 +148,7 @@ LINTS: tuple[Lint, ...] = (
 
 
 def _exact(case: Case, module: PlannedModule) -> tuple[Format, int] | None:
-    """The exact format of the fewest bytes that the runtime runs for a module, and these bytes."""
+    """Returns the exact format of the fewest bytes that the runtime runs for a module, and these bytes."""
     runs = case.target.runs.get(module.role, case.target.runs[""])
     copies = max(module.experts, 1)
     options = [

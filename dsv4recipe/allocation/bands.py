@@ -1,4 +1,4 @@
-"""Floor 3, allocation. The same formats, in runs of layers: what makes a recipe short. Pure.
+"""Floor 3, allocation. The same formats, in runs of layers: what makes a recipe short. This module is pure.
 
 Items of the same sizes may exchange their formats without changing a byte. Handing out the formats in the order of
 importance and then of layers turns scattered layers into ranges. Where errors are measured, a layer's format is partly
@@ -17,7 +17,8 @@ COST = 0.001
 
 
 def settle(items: Sequence[Item], choice: Sequence[int], importance: Sequence[float]) -> tuple[int, ...]:
-    """The choice with formats in runs of layers, class of equal items by class. `importance` is that of each item."""
+    """Returns the choice with formats in runs of layers, class of equal items by class. `importance` is that of each
+    item."""
     settled = list(choice)
     alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for number, item in enumerate(items):

@@ -1,4 +1,5 @@
-"""Floor 3, allocation. How many bytes may be spent, and in whose words: a size, bits per weight, or a machine. Pure."""
+"""Floor 3, allocation. How many bytes may be spent, and in whose words: a size, bits per weight, or a machine. This
+module is pure."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ class Budget:
 
 
 def sized(problem: Problem, size: int) -> Budget:
-    """A budget in bytes. Raises RecipeError A002 above what is of use."""
+    """Returns a budget in bytes. Raises RecipeError A002 above what is of use."""
     high = problem.limits[1]
     if size > high:
         message = f"the budget of {human_size(size)} is above what lowers the error"
@@ -29,13 +30,13 @@ def sized(problem: Problem, size: int) -> Budget:
 
 
 def per_weight(problem: Problem, bits: float) -> Budget:
-    """A budget in bits per weight, over all stored weights, as `plan` prints them. Raises A002 as `sized`."""
+    """Returns a budget in bits per weight, over all stored weights, as `plan` prints them. Raises A002 as `sized`."""
     return sized(problem, int(Fraction(str(bits)) * problem.base.weights / 8))
 
 
 def fitting(problem: Problem, room: Room) -> Budget:
-    """What a machine leaves. More than is of use is left free, and the words say so. Raises RecipeError A001 where it
-    leaves less than the smallest budget."""
+    """Returns what a machine leaves. More than is of use is left free, and the words say so. Raises RecipeError A001
+    where it leaves less than the smallest budget."""
     low, high, runtime = *problem.limits, problem.recipe.target.runtime
     if room.bytes < low:
         message = f"a Mac with {room.words()} leaves {human_size(room.bytes)}: less than the floors of {runtime} allow"

@@ -55,7 +55,7 @@ class ErrorTable:
         return None
 
     def words(self) -> str:
-        """The evidence, and how many modules were looked up how."""
+        """Returns the evidence, and how many modules were looked up how."""
         counts = Counter(self.used.values())
         said = {"name": "by name", "kind": "by the mean of their kind", "storage": "by how their source is stored"}
         parts = [f"{counts[level]:,} modules {text}" for level, text in said.items() if counts[level]]
@@ -63,7 +63,7 @@ class ErrorTable:
 
 
 def read_errors(path: Path) -> ErrorTable:
-    """A table from a file. Raises RecipeError A003 if it is no such document."""
+    """Returns a table from a file. Raises RecipeError A003 if it is no such document."""
     data = read_object(path, _LIMIT, str(path), "A003", _HINT)[0]
     errors, evidence = data.get("errors"), data.get("evidence")
     known = data.get("format_version") == 1 and data.get("kind") in ("measured", "synthetic")
@@ -77,7 +77,7 @@ def read_errors(path: Path) -> ErrorTable:
 
 
 def errors_text(table: ErrorTable) -> str:
-    """The table as a document that `read_errors` reads back."""
+    """Returns the table as a document that `read_errors` reads back."""
     document = {"format_version": 1, "kind": table.kind, "evidence": table.evidence, "errors": table.errors}
     return json.dumps(document, indent=1, sort_keys=True) + "\n"
 

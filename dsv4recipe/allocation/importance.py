@@ -25,8 +25,8 @@ def from_priors(groups: Sequence[Group], priors: Priors, dims: Dims) -> dict[str
 
 
 def from_file(path: Path, groups: Sequence[Group], target: Target, experts: str) -> tuple[dict[str, float], str]:
-    """(importance by source name, evidence) of a file that names every module: by its path in the runtime, its stem on
-    disk or its source name. A "default" stands for all that are not named.
+    """Returns (importance by source name, evidence) of a file that names every module: by its path in the runtime, its
+    stem on disk or its source name. A "default" stands for all that are not named.
 
     Raises RecipeError A003 (no such document), A004 (unknown modules, with the nearest name), A005 (modules missing).
     """

@@ -1,4 +1,4 @@
-"""Floor 3, allocation. What is decided together: modules → items with the formats they may take. Pure.
+"""Floor 3, allocation. What is decided together: modules → items with the formats they may take. This module is pure.
 
 A module is open where its role has priors and the runtime runs at least one candidate of it; the others stay as the
 base recipe has them.
@@ -50,7 +50,7 @@ class Sizes:
 def candidates(
     groups: Iterable[Group], priors: Priors, target: Target, half: str, kinds: Sequence[str]
 ) -> dict[str, tuple[Format, ...]]:
-    """The formats that each group may take, by source name; open groups only. `kinds`, if any, limits them."""
+    """Returns the formats that each group may take, by source name; open groups only. `kinds`, if any, limits them."""
     every = [fmt for fmt in priors.candidates(half) if not kinds or fmt.kind in kinds]
     found = {}
     for group in groups:
@@ -93,8 +93,8 @@ def items(
 
 
 def _joined(first: Item, second: Item, whole: Sequence[str]) -> Item:
-    """Both items as one: every pair of options in which the kinds in `whole` stand in all modules, as one format, or in
-    none."""
+    """Returns both items as one: every pair of options in which the kinds in `whole` stand in all modules, as one
+    format, or in none."""
     options = []
     for one, two in product(first.options, second.options):
         formats = one[0] + two[0]
@@ -104,7 +104,7 @@ def _joined(first: Item, second: Item, whole: Sequence[str]) -> Item:
 
 
 def _useful(options: Iterable[Option]) -> tuple[Option, ...]:
-    """The options in order of bytes, without those that take more than another and err no less, of one kind."""
+    """Returns the options in order of bytes, without those that take more than another and err no less, of one kind."""
     kept: list[Option] = []
     for option in sorted(options, key=lambda each: (each[1], each[2])):
         kinds = {fmt.kind for fmt in option[0]}

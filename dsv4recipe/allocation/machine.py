@@ -1,4 +1,5 @@
-"""Floor 3, allocation. What a machine leaves for weights: its wired limit less the KV cache and an allowance. Pure.
+"""Floor 3, allocation. What a machine leaves for weights: its wired limit less the KV cache and an allowance. This
+module is pure.
 
 macOS lets the GPU wire three quarters of the memory of Macs with more than 36 GB, two thirds below, unless
 `iogpu.wired_limit_mb` says otherwise. Source: what Metal reports as recommendedMaxWorkingSetSize, 10.67 GiB of 16
@@ -47,8 +48,8 @@ class Room:
 
 
 def room(machine: str, checkpoint: Checkpoint, context: int, reserve: int = RESERVE, wired: int | None = None) -> Room:
-    """What `machine` ("128GB-mac") leaves for weights. `wired` replaces the rule. Raises RecipeError A008 for another
-    kind of machine, or one that leaves nothing."""
+    """Returns what `machine` ("128GB-mac") leaves for weights. `wired` replaces the rule. Raises RecipeError A008 for
+    another kind of machine, or one that leaves nothing."""
     match = _MACHINE.fullmatch(machine)
     if match is None:
         raise RecipeError("A008", f"no rule for a machine called {machine[:40]!r}", hint="write 128GB-mac, or --budget")
@@ -63,7 +64,7 @@ def room(machine: str, checkpoint: Checkpoint, context: int, reserve: int = RESE
 
 
 def kv_bytes(checkpoint: Checkpoint, context: int) -> int:
-    """Bytes of the KV cache of one sequence of `context` tokens, in a half type.
+    """Returns bytes of the KV cache of one sequence of `context` tokens, in a half type.
 
     Every main layer keeps a window of `sliding_window` entries of `head_dim` (keys and values are one); a layer of
     ratio r one more entry per r tokens, and at ratio 4 one of the indexer too. So the caches of mlx-vlm's class hold

@@ -40,7 +40,7 @@ def measure(
     workers: int,
     told: Callable[[int], None] = lambda done: None,
 ) -> ErrorTable:
-    """Relative squared error of every module in every format asked for it, and the mean of each kind of module.
+    """Returns relative squared error of every module in every format asked for it, and the mean of each kind of module.
 
     Of each module `sample` blocks of 128 rows are read: of as many experts, or of as many places of one matrix; which
     ones follows from the seed and the module's name. `told` hears how many modules are done.
@@ -83,7 +83,8 @@ def _module(asked: Asked, where: Source, seed: int, sample: int) -> dict[str, fl
 
 
 def _places(group: Group, seed: int, sample: int) -> list[tuple[Tensor, int]]:
-    """(tensor, first row) of each block: distinct experts, or distinct blocks of one matrix; then their rows."""
+    """Returns (tensor, first row) of each block: distinct experts, or distinct blocks of one matrix; then their
+    rows."""
     draw = Draw(seed, group.names)
     blocks = -(-group.source.shape[0] // BLOCK_ROWS)
     chosen = _distinct(draw, len(group.members) if group.experts else blocks, sample)
@@ -99,7 +100,7 @@ def _distinct(draw: Draw, count: int, wanted: int) -> list[int]:
 
 
 def _block(tensor: Tensor, first: int, formats: Sequence[Format], where: Source) -> dict[Format, tuple[float, float]]:
-    """(Σ(ŵ−w)², Σw²) of one block of rows in each format."""
+    """Returns (Σ(ŵ−w)², Σw²) of one block of rows in each format."""
     last = min(first + BLOCK_ROWS, tensor.source.shape[0])
     source, weight_span, scale_span = row_spans(tensor, first, last)
     weight = _read(where, weight_span)
@@ -115,7 +116,8 @@ def _block(tensor: Tensor, first: int, formats: Sequence[Format], where: Source)
 def distances(
     source: SourceTensor, weight: Bytes, scale: Bytes | None, formats: Sequence[Format]
 ) -> dict[Format, tuple[float, float]]:
-    """(Σ(ŵ−w)², Σw²) of raw rows in each format, encoded and decoded again. Raises BadValue as the encoders do."""
+    """Returns (Σ(ŵ−w)², Σw²) of raw rows in each format, encoded and decoded again. Raises BadValue as the encoders
+    do."""
     exact = decode_source(source, weight, scale)
     again = ((fmt, decode_parts(fmt, source, encode(fmt, source, weight, scale))) for fmt in formats)
     return {fmt: distance(exact, seen)[:2] for fmt, seen in again}

@@ -1,4 +1,5 @@
-"""Floor 3, allocation. What was bought, in figures: by role against the base recipe, and the curve. Pure."""
+"""Floor 3, allocation. What was bought, in figures: by role against the base recipe, and the curve. This module is
+pure."""
 
 from __future__ import annotations
 
@@ -67,7 +68,7 @@ def _point(problem: Problem, spent: Spent) -> Point:
 
 
 def by_role(problem: Problem, spent: Spent) -> tuple[RoleRow, ...]:
-    """One row per allocated role, largest first; the last row is their sum."""
+    """Returns one row per allocated role, largest first; the last row is their sum."""
     base = {module.sources: module.format for module in problem.base.modules}
     roles = list(dict.fromkeys(group.slot.row.role for group in problem.groups))
     rows = [_row(problem, role, base, spent.formats) for role in roles]
@@ -98,7 +99,7 @@ def _row(problem: Problem, role: str, before: Mapping[str, Format], after: Mappi
 def allocation_data(
     problem: Problem, budget: Budget | None, spent: Spent | None, written: Written | None, curved: bool
 ) -> dict[str, Any]:
-    """What `allocate --json` prints; `curved` adds the curve, which costs one solution per point."""
+    """Returns what `allocate --json` prints; `curved` adds the curve, which costs one solution per point."""
     low, high = problem.limits
     found: dict[str, Any] = {
         "format_version": 1,

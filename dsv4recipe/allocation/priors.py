@@ -40,7 +40,7 @@ class Priors:
     blocks: Mapping[str, float]
 
     def importance(self, slot: Slot, dims: Dims) -> float:
-        """The weight of a module's relative squared error. Zero where the role has none for this projection."""
+        """Returns the weight of a module's relative squared error. Zero where the role has none for this projection."""
         table = self.roles[slot.row.role].importance
         value = table.get(slot.row.projection, table.get("*", 0.0)) * self.blocks[slot.block]
         share, factor = self.ends
@@ -51,14 +51,14 @@ class Priors:
         return value
 
     def candidates(self, half: str) -> tuple[Format, ...]:
-        """Every format of the file for a target of this half type, floors and runtimes not yet asked."""
+        """Returns every format of the file for a target of this half type, floors and runtimes not yet asked."""
         found = (fmt for kind, given in self.formats.items() for fmt in format_class(kind).candidates(given, half))
         return tuple(dict.fromkeys(found))
 
 
 def read_priors(path: Path | None = None) -> Priors:
-    """The shipped priors, or those of a file. Raises RecipeError A009 where they break their schema, and what strict
-    YAML raises (R002 to R008)."""
+    """Returns the shipped priors, or those of a file. Raises RecipeError A009 where they break their schema, and what
+    strict YAML raises (R002 to R008)."""
     file = str(path or SHIPPED.name)
     problems = Problems()
     root = parse_text((path or SHIPPED).read_text(encoding="utf-8", errors="replace"), file, problems)

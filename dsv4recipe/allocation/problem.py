@@ -1,4 +1,4 @@
-"""Floor 3, allocation. A base recipe, its checkpoint and what errors cost → what a budget buys. Pure.
+"""Floor 3, allocation. A base recipe, its checkpoint and what errors cost → what a budget buys. This module is pure.
 
 objective = Σ importance(module) × error(module, format), error = Σ(ŵ−w)² / Σw² over the module's weights. Bytes are
 those of the plan: all tensors, without safetensors headers and sidecars.
@@ -58,22 +58,22 @@ class Problem:
 
     @property
     def target(self) -> Target:
-        """The runtime."""
+        """Returns the runtime."""
         return get(self.recipe.target.runtime, self.checkpoint.family.name)
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
-        """The open groups, in the checkpoint's order."""
+        """Returns the open groups, in the checkpoint's order."""
         return tuple(group for group in self.checkpoint.groups if group.names in self.importance)
 
     @cached_property
     def fixed(self) -> int:
-        """Bytes of everything that is not allocated."""
+        """Returns bytes of everything that is not allocated."""
         return sum(module.bytes for module in self.base.modules if module.sources not in self.importance)
 
     @cached_property
     def sizes(self) -> Sizes:
-        """Bytes of groups in formats."""
+        """Returns bytes of groups in formats."""
         return Sizes(self.recipe, self.target, self.checkpoint, {})
 
     @cached_property
@@ -97,24 +97,24 @@ class Problem:
 
     @cached_property
     def items(self) -> tuple[Item, ...]:
-        """What the recipe decides: as the priors say what shares a format."""
+        """Returns what the recipe decides: as the priors say what shares a format."""
         by = {role: prior.by for role, prior in self.priors.roles.items()}
         return items(self.groups, self.formats, self.costs, by, self.target)
 
     @cached_property
     def finest(self) -> tuple[Item, ...]:
-        """What could be decided at best: every layer for itself. The bound is taken over these."""
+        """Returns what could be decided at best: every layer for itself. The bound is taken over these."""
         by = dict.fromkeys(self.priors.roles, "layer")
         return items(self.groups, self.formats, self.costs, by, self.target)
 
     @cached_property
     def limits(self) -> tuple[int, int]:
-        """The smallest budget that there is a choice for, and the largest that still lowers the objective."""
+        """Returns the smallest budget that there is a choice for, and the largest that still lowers the objective."""
         low, high = limits([_numbers(item) for item in self.items])
         return self.fixed + low, self.fixed + high
 
     def spend(self, budget: int, readable: bool = True) -> Spent:
-        """The best choice within `budget` tensor bytes; `readable` puts equal formats into runs of layers.
+        """Returns the best choice within `budget` tensor bytes; `readable` puts equal formats into runs of layers.
 
         Raises RecipeError A001 below the smallest budget. A larger one than is of use is not used up.
         """
@@ -139,12 +139,13 @@ class Problem:
         )
 
     def range_words(self) -> str:
-        """The budgets that make sense, in words."""
+        """Returns the budgets that make sense, in words."""
         low, high = self.limits
         return f"the smallest budget is {human_size(low)}; above {human_size(high)} nothing is gained"
 
     def error_of(self, plan: Plan) -> float | None:
-        """The objective of any plan of the same checkpoint; None where the table does not know one of its formats."""
+        """Returns the objective of any plan of the same checkpoint; None where the table does not know one of its
+        formats."""
         formats = {module.sources: module.format for module in plan.modules}
         errors = [self.table.of(group, formats[group.names]) for group in self.groups]
         weights = [self.importance[group.names] for group in self.groups]

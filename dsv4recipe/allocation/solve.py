@@ -1,4 +1,5 @@
-"""Floor 3, allocation. One option for each item, least error within a byte budget: a multiple-choice knapsack. Pure.
+"""Floor 3, allocation. One option for each item, least error within a byte budget: a multiple-choice knapsack. This
+module is pure.
 
 The lower convex hull of each item, then the steepest steps first; where the first does not fit, the optimum of the
 linear relaxation is known, a bound that no choice of options can beat (Sinha and Zoltners 1979). That greedy choice is
@@ -53,13 +54,14 @@ def _slope(options: Sequence[Option], low: int, high: int) -> float:
 
 
 def limits(items: Sequence[Sequence[Option]]) -> tuple[int, int]:
-    """Bytes of the smallest choice, and of the smallest one that has the least error of all."""
+    """Returns bytes of the smallest choice, and of the smallest one that has the least error of all."""
     hulls = [(options, hull(options)) for options in items]
     return sum(o[h[0]][0] for o, h in hulls), sum(o[h[-1]][0] for o, h in hulls)
 
 
 def solve(items: Sequence[Sequence[Option]], budget: int) -> Solution:
-    """The best choice found within `budget` bytes. Raises ValueError where not even the smallest options fit."""
+    """Returns the best choice found within `budget` bytes. Raises ValueError where not even the smallest options
+    fit."""
     choice, steps, left = _start(items, budget)
     for _, i, low, high in steps:
         cost = items[i][high][0] - items[i][low][0]
@@ -71,8 +73,8 @@ def solve(items: Sequence[Sequence[Option]], budget: int) -> Solution:
 
 
 def bound(items: Sequence[Sequence[Option]], budget: int) -> float:
-    """The optimum of the linear relaxation, which no choice within the budget is below: steps in order, the first that
-    does not fit in part. Raises as `solve`."""
+    """Returns the optimum of the linear relaxation, which no choice within the budget is below: steps in order, the
+    first that does not fit in part. Raises as `solve`."""
     choice, steps, left = _start(items, budget)
     error = sum(items[i][c][1] for i, c in enumerate(choice))
     for slope, i, low, high in steps:
@@ -85,7 +87,8 @@ def bound(items: Sequence[Sequence[Option]], budget: int) -> float:
 
 
 def _start(items: Sequence[Sequence[Option]], budget: int) -> tuple[list[int], list[tuple[float, int, int, int]], int]:
-    """The smallest choice, every step of the hulls as (−slope, item, from, to) with the steepest first, bytes left."""
+    """Returns the smallest choice, every step of the hulls as (−slope, item, from, to) with the steepest first, bytes
+    left."""
     hulls = [hull(options) for options in items]
     choice = [kept[0] for kept in hulls]
     left = budget - sum(items[i][c][0] for i, c in enumerate(choice))
@@ -100,8 +103,8 @@ def _start(items: Sequence[Sequence[Option]], budget: int) -> tuple[list[int], l
 def _search(
     items: Sequence[Sequence[Option]], steps: Sequence[tuple[float, int, int, int]], budget: int, known: Solution
 ) -> Solution:
-    """The best choice within the budget that the search meets, `known` if none is better. Large items come first: what
-    is left for the last ones is then filled finely."""
+    """Returns the best choice within the budget that the search meets, `known` if none is better. Large items come
+    first: what is left for the last ones is then filled finely."""
     order = sorted(range(len(items)), key=lambda i: (min(o[0] for o in items[i]) - max(o[0] for o in items[i]), i))
     future = _Future(items, steps, order)
     sums, errors = np.zeros(1, np.int64), np.zeros(1)
@@ -144,7 +147,8 @@ class _Future:
         self.errors = [sum(start[1] for start in starts[k:]) for k in range(len(order) + 1)]
 
     def least(self, place: int, left: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The least error of the items from `place` on within each number of bytes; infinite where they do not fit."""
+        """Returns the least error of the items from `place` on within each number of bytes; infinite where they do not
+        fit."""
         coming = self.places >= place
         costs = np.concatenate(([0], np.cumsum(self.costs[coming])))
         gains = np.concatenate(([0.0], np.cumsum(self.gains[coming])))

@@ -1,4 +1,5 @@
-"""Floor 3, allocation. What a budget buys, as an ordinary recipe with its evidence: few rules, planned again. Pure.
+"""Floor 3, allocation. What a budget buys, as an ordinary recipe with its evidence: few rules, planned again. This
+module is pure.
 
 The base recipe's rules for what is not allocated are kept as they are; new ones take the place of the others.
 """
@@ -34,8 +35,8 @@ class Written:
 
 
 def write(problem: Problem, spent: Spent, name: str, purpose: str, command: str, schema: str = "") -> Written:
-    """The recipe called `name`. `purpose` and `command` go into its head: for whom it is, and what makes it again;
-    `schema`, if given, into the editor's modeline.
+    """Returns the recipe called `name`. `purpose` and `command` go into its head: for whom it is, and what makes it
+    again; `schema`, if given, into the editor's modeline.
 
     Raises RecipeError A011 where planning it does not give the promised modules and bytes.
     """
@@ -49,7 +50,8 @@ def write(problem: Problem, spent: Spent, name: str, purpose: str, command: str,
 
 
 def _rules(problem: Problem, spent: Spent) -> list[Rule]:
-    """Rules that drop first, then the new ones, then the base's for what is left and for roles of other releases."""
+    """Returns rules that drop first, then the new ones, then the base's for what is left and for roles of other
+    releases."""
     base = problem.recipe.rules
     half = problem.recipe.target.half
     kept = {module.rule for module in problem.base.modules if module.sources not in spent.formats}
@@ -67,7 +69,8 @@ def _rules(problem: Problem, spent: Spent) -> list[Rule]:
 
 
 def _elsewhere(rule: Rule, problem: Problem) -> Rule | None:
-    """What a rule of the base says of roles that this checkpoint lacks: those of other releases' prediction stages."""
+    """Returns what a rule of the base says of roles that this checkpoint lacks: those of other releases' prediction
+    stages."""
     if problem.recipe.target.mtp == "drop" or rule.action == "drop":
         return None
     here = {group.slot.row.role for group in problem.checkpoint.groups}
@@ -90,7 +93,7 @@ def _check(problem: Problem, spent: Spent, plan: Plan) -> None:
 
 
 def _noted(problem: Problem, rules: Sequence[Rule], plan: Plan) -> tuple[Rule, ...]:
-    """The new rules with their evidence: bits per weight, and how far the numbers move."""
+    """Returns the new rules with their evidence: bits per weight, and how far the numbers move."""
     groups = {group.names: group for group in problem.groups}
     claimed: dict[str, list[PlannedModule]] = defaultdict(list)
     for module in plan.modules:

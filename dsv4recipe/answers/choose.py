@@ -15,7 +15,7 @@ from dsv4recipe.runtimes.common.server import Server
 
 
 def choose(bundle: Path, runtime: str | None, python: Path | None) -> Found:
-    """The environment to ask `bundle` in.
+    """Returns the environment to ask `bundle` in.
 
     Raises RecipeError V001 where there is no bundle, S009 for an unknown runtime or where no runtime that serves loads
     the bundle, NotInstalledError S001 where none of those that do is here.
@@ -40,7 +40,7 @@ def choose(bundle: Path, runtime: str | None, python: Path | None) -> Found:
 
 
 def _fitting(bundle: Path) -> tuple[Server, ...]:
-    """The runtimes whose bundles these are: those of the target first that built it, the others after."""
+    """Returns the runtimes whose bundles these are: those of the target first that built it, the others after."""
     targets, family = _targets(bundle)
     found = [
         server for server in servers().values() if set(server.targets) & set(targets) and family in server.families
@@ -53,7 +53,7 @@ def _fitting(bundle: Path) -> tuple[Server, ...]:
 
 
 def _targets(bundle: Path) -> tuple[tuple[str, ...], str]:
-    """The targets that a bundle is for, and its model type."""
+    """Returns the targets that a bundle is for, and its model type."""
     view, _ = open_bundle(bundle)
     family = "deepseek_v4" if bundle.is_file() else str(view.config.get("model_type", ""))
     recipe = (read_manifest(bundle) or {}).get("recipe")

@@ -32,8 +32,8 @@ class Reply:
 
     @property
     def rate(self) -> float:
-        """Tokens per second of decoding, without the first, which the prompt's work precedes. Where the reply came in
-        one piece, or as good as, those of the whole request; 0 where the server does not count tokens."""
+        """Returns tokens per second of decoding, without the first, which the prompt's work precedes. Where the reply
+        came in one piece, or as good as, those of the whole request; 0 where the server does not count tokens."""
         span = self.seconds - self.first
         if self.tokens > 1 and span > 0.1 * self.seconds:
             return (self.tokens - 1) / span
@@ -49,7 +49,7 @@ class NoAnswerError(Exception):
 
 
 def model_of(url: str, named: str, seconds: float) -> str:
-    """The name that the server gives its model: `named`, or the first that it lists."""
+    """Returns the name that the server gives its model: `named`, or the first that it lists."""
     if named:
         return named
     from openai import OpenAIError
@@ -74,7 +74,7 @@ def complete(
     extra: Mapping[str, Any],
     seconds: float,
 ) -> Reply:
-    """The reply to a chat, greedy (temperature 0), of at most `limit` tokens, within `seconds`.
+    """Returns the reply to a chat, greedy (temperature 0), of at most `limit` tokens, within `seconds`.
 
     Raises NoAnswerError for whatever the server does instead of answering.
     """

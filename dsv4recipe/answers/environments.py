@@ -52,19 +52,19 @@ class Found:
 
     @property
     def label(self) -> str:
-        """The versions in one line."""
+        """Returns the versions in one line."""
         return ", ".join(f"{name} {version}" for name, version in self.versions.items() if version)
 
 
 def runtimes_folder() -> Path:
-    """The folder of the environments that `runtimes install` makes."""
+    """Returns the folder of the environments that `runtimes install` makes."""
     told = os.environ.get(FOLDER_VARIABLE)
     data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
     return Path(told or f"{data}/dsv4recipe/runtimes").expanduser()
 
 
 def environments(server: Server, named: Path | None = None) -> Iterator[Found]:
-    """Every environment that has the runtime, best first; only the `named` one where one is named."""
+    """Yields every environment that has the runtime, best first; only the `named` one where one is named."""
     seen: set[str] = set()
     for python, how in _named(named) if named else _places(server):
         place = os.path.abspath(python)
@@ -78,7 +78,8 @@ def environments(server: Server, named: Path | None = None) -> Iterator[Found]:
 
 
 def environment_for(server: Server, named: Path | None = None) -> Found:
-    """The first environment whose server can work. Raises NotInstalledError S001, which names those that cannot."""
+    """Returns the first environment whose server can work. Raises NotInstalledError S001, which names those that
+    cannot."""
     unfit = []
     for each in environments(server, named):
         if not each.unfit:
@@ -102,8 +103,8 @@ def install_hint(server: Server) -> str:
 
 @functools.lru_cache(maxsize=64)
 def installed(python: str, server: Server) -> tuple[tuple[str, ...], Mapping[str, str]] | None:
-    """The modules that its server lacks, and the versions of the packages that matter, "" where one is missing; None
-    where there is no such runtime."""
+    """Returns the modules that its server lacks, and the versions of the packages that matter, "" where one is missing;
+    None where there is no such runtime."""
     names = dict.fromkeys(
         (
             server.environment.distribution,
@@ -135,7 +136,7 @@ def _unfit(server: Server, missing: Sequence[str], versions: Mapping[str, str]) 
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """The leading numbers of a version: "0.32.2rc1" → (0, 32, 2)."""
+    """Returns the leading numbers of a version: "0.32.2rc1" → (0, 32, 2)."""
     parts = []
     for part in version.split("."):
         digits = "".join(ch for ch in part if ch.isdigit()) if part[:1].isdigit() else ""
@@ -170,5 +171,5 @@ def _places(server: Server) -> Iterator[tuple[str, str]]:
 
 
 def environment_python(folder: Path) -> Path:
-    """The interpreter of a virtual environment."""
+    """Returns the interpreter of a virtual environment."""
     return folder / "bin" / "python"

@@ -1,4 +1,4 @@
-"""Floor 4, answers. Whether a reply is what was expected: diagnostics S010 to S014. Pure."""
+"""Floor 4, answers. Whether a reply is what was expected: diagnostics S010 to S014. This module is pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def holds(answer: str, expected: str) -> bool:
 
 
 def _joined(text: str, at: int, step: int) -> bool:
-    """Whether the digit at `at` goes on in the direction of `step`, also over a point or comma within a number."""
+    """Returns whether the digit at `at` goes on in the direction of `step`, also over a point or comma within a
+    number."""
     near, far = text[at + step : at + step + 1] if at + step >= 0 else "", ""
     if near in (".", ",") and at + 2 * step >= 0:
         far = text[at + 2 * step : at + 2 * step + 1]
@@ -72,7 +73,7 @@ def _call(name: str, reply: Reply, where: Where) -> Iterator[Diagnostic]:
 
 
 def _said(reply: Reply) -> tuple[str, ...]:
-    """What the model said, for the notes of a finding."""
+    """Returns what the model said, for the notes of a finding."""
     said = [f"it said: {reply.text.strip()[:_SHOWN]!r}"]
     if reply.reasoning:
         said.append(f"it thought: {reply.reasoning.strip()[-_SHOWN:]!r}")

@@ -52,7 +52,7 @@ class Child:
         return self.process.poll() is None
 
     def tail(self, lines: int = _TAIL) -> tuple[str, ...]:
-        """The last lines of its log that say something."""
+        """Returns the last lines of its log that say something."""
         return tuple(line[:300] for line in self._text()[-20_000:].splitlines() if line.strip())[-lines:]
 
     def news(self, tell: Tell) -> None:
@@ -65,7 +65,7 @@ class Child:
         self.told = max(self.told, end)
 
     def measure(self) -> int:
-        """The most resident bytes of the server and its children that were seen so far."""
+        """Returns the most resident bytes of the server and its children that were seen so far."""
         with contextlib.suppress(psutil.Error):
             family = psutil.Process(self.process.pid).children(recursive=True)
             sizes = []
@@ -76,14 +76,14 @@ class Child:
         return self.peak
 
     def died(self, doing: str) -> ServerError:
-        """The refusal of a server that ended by itself."""
+        """Returns the refusal of a server that ended by itself."""
         code = self.process.wait()
         how = f"signal {code - 128}" if code > 128 else f"exit code {code}"
         message = f"the server ended while {doing} ({how}); its last lines are below"
         return ServerError("S003", message, self.where, _advice(self.tail()), self.tail())
 
     def late(self, seconds: float, doing: str) -> ServerError:
-        """The refusal of a server that took too long."""
+        """Returns the refusal of a server that took too long."""
         message = f"the server was not done {doing} after {seconds:g} s"
         hint = "--time-limit gives it longer; --log FILE keeps what it says"
         return ServerError("S004", message, self.where, hint, self.tail())
@@ -107,7 +107,7 @@ def _advice(lines: Sequence[str]) -> str:
 
 
 def free_port(wanted: int | None, where: Where) -> int:
-    """`wanted` where it is free, else one that is. Raises ServerError S005 where `wanted` is held."""
+    """Returns `wanted` where it is free, else one that is. Raises ServerError S005 where `wanted` is held."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         if wanted:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -123,7 +123,7 @@ def free_port(wanted: int | None, where: Where) -> int:
 def running(
     command: Sequence[str], port: int, log: Path, where: Where, environment: Mapping[str, str]
 ) -> Iterator[Child]:
-    """The server that `command` starts, until the block ends: its whole process group is gone then."""
+    """Yields the server that `command` starts, until the block ends: its whole process group is gone then."""
     with log.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, str(Path(keeper.__file__).resolve()), *command],

@@ -46,8 +46,8 @@ class Question:
 
 
 def asked(prompts: Sequence[str], expect: Sequence[str] = ()) -> tuple[Question, ...]:
-    """A question for each prompt; where there are expectations, one of them belongs to each prompt, or the only one to
-    all. Raises RecipeError S006 where the numbers do not fit."""
+    """Returns a question for each prompt; where there are expectations, one of them belongs to each prompt, or the only
+    one to all. Raises RecipeError S006 where the numbers do not fit."""
     if len(expect) not in (0, 1, len(prompts)):
         message = f"{len(prompts)} prompts and {len(expect)} expectations"
         raise RecipeError("S006", message, hint="give one --expect for all prompts, or one for each, in their order")
@@ -58,19 +58,21 @@ def asked(prompts: Sequence[str], expect: Sequence[str] = ()) -> tuple[Question,
 
 
 def smoke_set() -> tuple[Question, ...]:
-    """The built-in questions: arithmetic, a sentence, a tool call, a context of some 2,000 tokens, two turns."""
+    """Returns the built-in questions: arithmetic, a sentence, a tool call, a context of some 2,000 tokens, two
+    turns."""
     text = (importlib.resources.files("dsv4recipe.answers") / "smoke.yaml").read_text(encoding="utf-8")
     return parse_questions(text, "smoke.yaml")
 
 
 def load_questions(path: Path) -> tuple[Question, ...]:
-    """The questions of a file. Raises RecipeError S007 where it cannot be read, and what `parse_questions` raises."""
+    """Returns the questions of a file. Raises RecipeError S007 where it cannot be read, and what `parse_questions`
+    raises."""
     return parse_questions(read_text(path, str(path), "S007"), str(path))
 
 
 def parse_questions(text: str, file: str) -> tuple[Question, ...]:
-    """The questions of a YAML text. Raises RecipeError R002 to R006 for YAML that is not strict, and S008 with every
-    field that is wrong."""
+    """Returns the questions of a YAML text. Raises RecipeError R002 to R006 for YAML that is not strict, and S008 with
+    every field that is wrong."""
     problems = Problems()
     root = compose(Page(text, file), problems)
     if not isinstance(root, Items) or not root.items:

@@ -89,7 +89,7 @@ class Answers:
         return not self.findings and all(each.ok for each in self.answers)
 
     def data(self) -> dict[str, Any]:
-        """The document that `ask --json` prints."""
+        """Returns the document that `ask --json` prints."""
         return {
             "format_version": 1,
             "bundle": str(self.bundle),
@@ -118,7 +118,7 @@ class Served:
     bundle: Path
 
     def put(self, questions: Sequence[Question], tell: Listener) -> Iterator[Answered]:
-        """The answers, turn by turn; a failed turn ends its question, a server that ended ends them all."""
+        """Yields the answers, turn by turn; a failed turn ends its question, a server that ended ends them all."""
         for question in questions:
             messages: list[dict[str, Any]] = [{"role": "system", "content": question.system}] if question.system else []
             for turn in question.turns:
@@ -147,7 +147,7 @@ class Served:
                 messages.append({"role": "assistant", "content": reply.text})
 
     def _outlives(self) -> bool:
-        """Whether the server lives on; one that is just crashing gets a moment to be gone."""
+        """Returns whether the server lives on; one that is just crashing gets a moment to be gone."""
         for _ in range(10):
             if not self.child.alive:
                 return False
@@ -165,7 +165,7 @@ class Served:
 
 @contextlib.contextmanager
 def serving(bundle: Path, environment: Found, settings: Settings, serve: bool, tell: Listener) -> Iterator[Served]:
-    """The runtime's own server on `bundle`, ready, until the block ends; nothing of it is left behind then.
+    """Yields the runtime's own server on `bundle`, ready, until the block ends; nothing of it is left behind then.
 
     The server works on a folder of links, so that a loader that rewrites files does not change the bundle. Loading runs
     the runtime's code, and that of the bundle's own encoder: ask bundles that you trust. Raises ServerError S003
@@ -237,7 +237,8 @@ def ask_bundle(
 
 
 def _linked(bundle: Path, scratch: Path) -> Path:
-    """A folder of links to the bundle's files, of the same name; the file itself where the bundle is one file."""
+    """Returns a folder of links to the bundle's files, of the same name; the file itself where the bundle is one
+    file."""
     if bundle.is_file():
         return bundle.absolute()
     root = scratch / (bundle.resolve().name or "bundle")

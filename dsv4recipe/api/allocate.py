@@ -32,21 +32,21 @@ class Allocation:
 
     @property
     def recipe(self) -> Recipe | None:
-        """The new recipe."""
+        """Returns the new recipe."""
         return self.written.recipe if self.written else None
 
     @property
     def plan(self) -> Plan | None:
-        """The plan of the new recipe for the checkpoint."""
+        """Returns the plan of the new recipe for the checkpoint."""
         return self.written.plan if self.written else None
 
     @property
     def text(self) -> str:
-        """The new recipe as YAML, with the evidence in its head; "" without a budget."""
+        """Returns the new recipe as YAML, with the evidence in its head; "" without a budget."""
         return self.written.text if self.written else ""
 
     def data(self, curve: bool = True) -> dict[str, Any]:
-        """What `allocate --json` prints. The curve costs one solution for each of its points."""
+        """Returns what `allocate --json` prints. The curve costs one solution for each of its points."""
         return allocation_data(self.problem, self.budget, self.spent, self.written, curve)
 
 

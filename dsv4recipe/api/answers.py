@@ -32,7 +32,7 @@ def with_answers(
     settings: Settings | None = None,
     on_event: Callable[[dict[str, Any]], None] = lambda event: None,
 ) -> Verification:
-    """The proof with the step "answers" behind its others; it is skipped where one of them failed.
+    """Returns the proof with the step "answers" behind its others; it is skipped where one of them failed.
 
     Raises NotInstalledError S001 where no runtime that loads the bundle is on this machine, S009 for an unknown one.
     """

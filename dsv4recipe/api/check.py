@@ -9,7 +9,8 @@ from dsv4recipe.recipe.load import load_recipe
 
 
 def check(recipe: str | Path) -> tuple[Diagnostic, ...]:
-    """Every problem of a recipe (a file or a shipped name), each with its code, place and hint; () for a valid one.
+    """Returns every problem of a recipe (a file or a shipped name), each with its code, place and hint; () for a valid
+    one.
 
     Only the recipe is read. `make_plan` also finds what a runtime or a checkpoint does not allow.
     """

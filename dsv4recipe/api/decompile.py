@@ -30,7 +30,7 @@ def decompile(
     checkpoint: AnyCheckpoint | None = None,
     file: str = "",
 ) -> Decompiled:
-    """A recipe that plans to the same modules, formats and bytes as the bundle. Reads headers, never weights.
+    """Returns a recipe that plans to the same modules, formats and bytes as the bundle. Reads headers, never weights.
 
     `name` is the recipe's (default: the bundle's), `model` the ORG/NAME of its checkpoint where the bundle does not say
     it, and `runtime` chooses where the tensor names match several. With a `checkpoint` the recipe is planned against it

@@ -26,8 +26,9 @@ def diff(
     importance: Guide | str | Path | None = None,
     on_note: Callable[[str], None] = lambda note: None,
 ) -> PlanDiff:
-    """What `after` changes against `before`, grouped by module pattern. Each side is a plan, a recipe, or the path of a
-    recipe, a plan file or a bundle, also one that others built; between two bundles, side files are compared too.
+    """Returns what `after` changes against `before`, grouped by module pattern. Each side is a plan, a recipe, or the
+    path of a recipe, a plan file or a bundle, also one that others built; between two bundles, side files are compared
+    too.
 
     `checkpoint`, `release` and `importance` are for sides that are recipes, as in `make_plan`. `on_note` gets what a
     reader should know of how a bundle was read. Raises RecipeError as `make_plan` and `read_bundle` do.

@@ -56,7 +56,7 @@ def evaluate(
     told: Told = lambda what, done, total: None,
     before: Callable[[Needs, Text], None] = lambda needs, text: None,
 ) -> dict[str, Any]:
-    """What `subject` (a recipe, plan, bundle, or the source) loses against the source, or against `against`.
+    """Returns what `subject` (a recipe, plan, bundle, or the source) loses against the source, or against `against`.
 
     `text` names files (see `evaluation.text.read_text`); without any, the text that ships with the package is measured.
     `before` hears what it will take, and `told` how far it is. The result is what quality.json holds.
@@ -96,7 +96,7 @@ class _Side:
 
 
 def _side(name: str, subject: str | PathLike[str], planner: Planner) -> _Side:
-    """A side with the facts that the result repeats."""
+    """Returns a side with the facts that the result repeats."""
     said = str(subject)
     path = as_path(said)
     checkpoint = planner.checkpoint
@@ -150,7 +150,8 @@ def _place(checkpoint: Checkpoint) -> Path:
 
 
 def _kept(wishes: Wishes, checkpoint: Checkpoint, text: Text, plans: list[str]) -> Callable[[str], Kept] | None:
-    """The place of each model's states. What decides their digits is named: versions, numbers, text, batches."""
+    """Returns the place of each model's states. What decides their digits is named: versions, numbers, text,
+    batches."""
     folder = wishes.work
     if folder is None:
         return None

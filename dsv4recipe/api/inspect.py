@@ -15,7 +15,8 @@ from dsv4recipe.paths import as_path
 
 
 def inspect(path: str | Path | Checkpoint) -> dict[str, Any]:
-    """What `inspect --json` prints: kind, family, tensors, bytes, shards, and tensors and bytes by role or dtype.
+    """Returns what `inspect --json` prints: kind, family, tensors, bytes, shards, and tensors and bytes by role or
+    dtype.
 
     `path` is a folder, a GGUF file or hf://org/repo@revision. Raises RecipeError as `open_checkpoint` does, and V02x
     for a damaged bundle.

@@ -46,7 +46,7 @@ def lock(recipe: str | Path, checkpoint: AnyCheckpoint, *, importance: Guide | s
 
 
 def locked_text(path: Path) -> str:
-    """What a lock says. Raises RecipeError P051 where it is no text."""
+    """Returns what a lock says. Raises RecipeError P051 where it is no text."""
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -54,8 +54,8 @@ def locked_text(path: Path) -> str:
 
 
 def held_to(recipe: str, checkpoint: Checkpoint, path: Path, importance: Guide | None) -> Plan:
-    """The plan of a recipe whose lock at `path` is not stale. Raises RecipeError P050 (stale: what moved), P051 (not a
-    lock), P052 (no lock), P053 (no recipe)."""
+    """Returns the plan of a recipe whose lock at `path` is not stale. Raises RecipeError P050 (stale: what moved), P051
+    (not a lock), P052 (no lock), P053 (no recipe)."""
     if recipe.endswith(".json") or Path(recipe).is_dir():
         message = "a plan and a bundle pin themselves: only a recipe has a lock"
         raise RecipeError("P053", message, Where(recipe), "leave out --locked, or name the recipe")
@@ -70,7 +70,7 @@ def held_to(recipe: str, checkpoint: Checkpoint, path: Path, importance: Guide |
 
 
 def _consequences(locked: dict[str, Any], plan: Plan, checkpoint: Checkpoint) -> Iterator[str]:
-    """What the modules of the bundle would be: the locked recipe on this source against the recipe as it is."""
+    """Yields what the modules of the bundle would be: the locked recipe on this source against the recipe as it is."""
     if locked["recipe"] == plan.recipe:
         return
     try:

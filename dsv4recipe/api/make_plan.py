@@ -22,7 +22,7 @@ def make_plan(
     release: str | None = None,
     importance: Guide | PlannedImportance | str | Path | None = None,
 ) -> Plan:
-    """What the recipe makes of every tensor of the checkpoint, to the byte.
+    """Returns what the recipe makes of every tensor of the checkpoint, to the byte.
 
     Without a checkpoint, the layout of `release`, or of the release that the recipe pins, is planned: it ships with the
     package. `importance` is the file for formats that ask for one. Raises RecipeError with every problem at once:

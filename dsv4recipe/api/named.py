@@ -66,12 +66,12 @@ class Planner:
 
     @cached_property
     def importance(self) -> Guide | None:
-        """What the importance file says, where one is named."""
+        """Returns what the importance file says, where one is named."""
         return as_importance(self.importance_file)
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
-        """The source. Raises RecipeError U004 where none was named."""
+        """Returns the source. Raises RecipeError U004 where none was named."""
         if self.source is None:
             hint = f"add --source SRC, or --release NAME for a layout without weights: {', '.join(RELEASES)}"
             raise RecipeError("U004", "a recipe is planned against a checkpoint, and none was named", hint=hint)
@@ -91,7 +91,7 @@ class Planner:
         self.__dict__.setdefault("pin", (model, revision))
 
     def checkpoint_for(self, recipe: Recipe) -> Checkpoint:
-        """The source; without one, the layout of the release that was named or that the recipe pins.
+        """Returns the source; without one, the layout of the release that was named or that the recipe pins.
 
         Raises RecipeError U004 where neither is known, U005 where both a source and a release were named.
         """
@@ -106,7 +106,7 @@ class Planner:
         return self.layouts[release]
 
     def source_for(self, name: str) -> Checkpoint:
-        """The source, at the commit that the recipe called `name` pins."""
+        """Returns the source, at the commit that the recipe called `name` pins."""
         if not may_be_bundle(as_path(name)) and not name.endswith(".json"):
             wanted = as_recipe(name).source
             self.pinned_by(wanted.model, wanted.revision)
@@ -118,7 +118,8 @@ class Planner:
         return {}
 
     def plan(self, name: AnyPlan) -> Plan:
-        """The plan to build that `name` means. Raises RecipeError P022 for a bundle without a plan to build from."""
+        """Returns the plan to build that `name` means. Raises RecipeError P022 for a bundle without a plan to build
+        from."""
         if not _names_bundle(name):
             return self.side(name).plan
         found = read_bundle(as_bundle(name))
@@ -129,8 +130,8 @@ class Planner:
         return found.plan
 
     def side(self, name: AnyPlan, prefer: str = "", other: bool = False) -> Side:
-        """One side of a comparison; a bundle may be anyone's. `prefer` is the runtime where its names fit several. With
-        an `other` side, the importance file may be for that one alone."""
+        """Returns one side of a comparison; a bundle may be anyone's. `prefer` is the runtime where its names fit
+        several. With an `other` side, the importance file may be for that one alone."""
         if isinstance(name, Plan):
             self.pinned_by(name.source.model, name.source.revision)
             return Side(name, None, ())
@@ -146,7 +147,7 @@ class Planner:
         return Side(make_plan(recipe, self.checkpoint_for(recipe), given), None, ())
 
     def sides(self, before: AnyPlan, after: AnyPlan) -> tuple[Side, Side]:
-        """Both sides; the runtime of one that is known helps to read the other."""
+        """Returns both sides; the runtime of one that is known helps to read the other."""
         if _names_bundle(before) and not _names_bundle(after):
             known = self.side(after, other=True)
             return self.side(before, known.plan.target["runtime"], other=True), known

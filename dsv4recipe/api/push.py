@@ -66,6 +66,6 @@ def _address(repository: str, revision: str) -> Address:
 
 
 def total(files: tuple[LocalFile, ...]) -> dict[str, Any]:
-    """Names and bytes of what would be uploaded, for `push --dry-run`."""
+    """Returns names and bytes of what would be uploaded, for `push --dry-run`."""
     listed = [{"name": file.name, "bytes": file.size, "sha256": file.sha256} for file in files]
     return {"files": listed, "bytes": sum(file.size for file in files), "manifest": manifest_path(Path()).name}

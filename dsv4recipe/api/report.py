@@ -41,8 +41,8 @@ def report(
     checkpoint: AnyCheckpoint | None = None,
     importance: Guide | str | Path | None = None,
 ) -> Report:
-    """A page about a plan, a recipe (planned against `checkpoint`), a plan file or a bundle. It needs no network and
-    holds no time, host or path: same inputs, same bytes.
+    """Returns a page about a plan, a recipe (planned against `checkpoint`), a plan file or a bundle. It needs no
+    network and holds no time, host or path: same inputs, same bytes.
 
     `numbers` is what `verify` with a source returned, or a file of what `verify --json` printed; `allocation` a file of
     what `allocate --json` printed. Raises RecipeError R0xx where these are of another plan, U012 without jinja2.

@@ -20,17 +20,18 @@ AnyCheckpoint = Checkpoint | str | Path
 
 
 def as_recipe(recipe: AnyRecipe) -> Recipe:
-    """The recipe itself, loaded where it was named. Raises RecipeError as `load_recipe` does."""
+    """Returns the recipe itself, loaded where it was named. Raises RecipeError as `load_recipe` does."""
     return recipe if isinstance(recipe, Recipe) else load_recipe(str(recipe))
 
 
 def as_checkpoint(checkpoint: AnyCheckpoint) -> Checkpoint:
-    """The checkpoint itself, opened where it was named. Raises RecipeError as `open_checkpoint` does."""
+    """Returns the checkpoint itself, opened where it was named. Raises RecipeError as `open_checkpoint` does."""
     return checkpoint if isinstance(checkpoint, Checkpoint) else open_checkpoint(checkpoint)
 
 
 def as_bundle(bundle: str | Path) -> Path:
-    """The path of a bundle; of one on the hub (hf://org/repo@revision) a folder with its headers and small files.
+    """Returns the path of a bundle; of one on the hub (hf://org/repo@revision) a folder with its headers and small
+    files.
 
     Raises RecipeError U016, H001 to H009, and V020 where the repository holds no bundle.
     """
@@ -53,7 +54,7 @@ def is_bundle_on_hub(name: object) -> bool:
 
 
 def as_importance(importance: Guide | str | Path | None) -> Guide | None:
-    """What an importance file says, read where a path was given. Raises RecipeError I0xx."""
+    """Returns what an importance file says, read where a path was given. Raises RecipeError I0xx."""
     if importance is None or not isinstance(importance, str | Path):
         return importance
     from dsv4recipe.records.read import load_guide

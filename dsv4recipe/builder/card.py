@@ -1,4 +1,5 @@
-"""Floor 4, builder. The model card: front matter and what the plan says, in words a reader can check. Pure."""
+"""Floor 4, builder. The model card: front matter and what the plan says, in words a reader can check. This module is
+pure."""
 
 from __future__ import annotations
 

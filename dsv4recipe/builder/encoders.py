@@ -30,6 +30,6 @@ def check_encoders(plan: Plan) -> None:
 
 
 def _by_library(plan: Plan) -> Iterable[Format]:
-    """One format for each package that encodes a module of the plan, in the order of the packages' names."""
+    """Returns one format for each package that encodes a module of the plan, in the order of the packages' names."""
     found = {module.format.library: module.format for module in plan.modules}
     return (found[name] for name in sorted(found) if name)

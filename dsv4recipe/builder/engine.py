@@ -1,4 +1,4 @@
-"""Floor 4, builder. What an engine is: it makes shards, somewhere, and tells as each is durable. Pure.
+"""Floor 4, builder. What an engine is: it makes shards, somewhere, and tells as each is durable. This module is pure.
 
 Correctness is not an engine's business. Shards are idempotent, their files appear whole or not at all, and the journal,
 which only the build itself writes, says what is finished: an engine adds hands. `local.run_shards` is the default.

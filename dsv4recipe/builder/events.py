@@ -1,4 +1,4 @@
-"""Floor 4, builder. The events of a build, typed: dicts for `on_event`, lines of `build --json`. Pure.
+"""Floor 4, builder. The events of a build, typed: dicts for `on_event`, lines of `build --json`. This module is pure.
 
 `schemas/events.schema.json` is made of these classes (`python scripts/generate.py`). Events and fields may be added;
 what is there keeps its name and meaning.
@@ -15,7 +15,7 @@ FORMAT_VERSION = 1
 
 
 def _optional(default: Any) -> Any:
-    """A field that is left out of the event where it has this value."""
+    """Returns a field that is left out of the event where it has this value."""
     return field(default=default, metadata={"absent": default})
 
 
@@ -26,7 +26,7 @@ class Event:
     event: ClassVar[str]
 
     def data(self) -> dict[str, Any]:
-        """The event as a plain dict: its name, and every field that it has."""
+        """Returns the event as a plain dict: its name, and every field that it has."""
         values = ((each, getattr(self, each.name)) for each in fields(self))
         said = {f.name: value for f, value in values if not ("absent" in f.metadata and value == f.metadata["absent"])}
         return {"event": self.event, **said}
@@ -200,7 +200,7 @@ _TYPES: dict[Any, dict[str, Any]] = {
 
 
 def events_schema() -> dict[str, Any]:
-    """The JSON schema (draft-07) of one line of `build --json`."""
+    """Returns the JSON schema (draft-07) of one line of `build --json`."""
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "An event of dsv4recipe build --json",

@@ -1,4 +1,4 @@
-"""Floor 4, builder. The front matter of a card, in YAML that every reader takes for the same text. Pure.
+"""Floor 4, builder. The front matter of a card, in YAML that every reader takes for the same text. This module is pure.
 
 The hub reads YAML 1.1 or 1.2, depending on the place: what either of them would take for a number, a date, a truth
 value or nothing is put in quotes.
@@ -37,6 +37,6 @@ _Dumper.add_representer(str, _text)
 
 
 def front_matter(fields: Mapping[str, Any]) -> str:
-    """The lines from --- to ---, without a final newline. Keys keep their order."""
+    """Returns the lines from --- to ---, without a final newline. Keys keep their order."""
     text = yaml.dump(dict(fields), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1 << 20)
     return f"---\n{text}---"

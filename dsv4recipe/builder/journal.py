@@ -49,7 +49,7 @@ def lines(folder: Path) -> int:
 
 
 def finished(folder: Path, tasks: dict[str, str]) -> dict[str, Entry]:
-    """The journaled files that are still whole, by name. `tasks` maps file → task digest of this plan.
+    """Returns the journaled files that are still whole, by name. `tasks` maps file → task digest of this plan.
 
     A torn last line (no newline, or no entry) is dropped and its file built again; a line of another task is an error
     (B031), as is any other broken line (B030). A file whose size or sha256 differs from its line is built again.

@@ -110,7 +110,8 @@ def held(folder: Path, pace: Pace | None = None) -> Iterator[Lease]:
 
 
 def token_of(folder: Path) -> str:
-    """The token of whoever holds an output folder now; "" where no lease is to be seen. Raises RecipeError B011."""
+    """Returns the token of whoever holds an output folder now; "" where no lease is to be seen. Raises RecipeError
+    B011."""
     path = folder / NAME
     with disk.named_errors(path, "reading the lease"):
         return _token(disk.read_small(path))
@@ -208,7 +209,7 @@ def _token(content: bytes | None) -> str:
 
 
 def _holder(content: bytes | None) -> Holder | None:
-    """What a lease says; None if it is torn or missing."""
+    """Returns what a lease says; None if it is torn or missing."""
     try:
         data = json.loads(content or b"")
         process = Process(**{name: data[name] for name in Process.__slots__})

@@ -34,5 +34,5 @@ class BuildOptions:
 
     @property
     def threads(self) -> int:
-        """How many threads encode here."""
+        """Returns how many threads encode here."""
         return self.workers or os.cpu_count() or 1

@@ -46,13 +46,13 @@ class Pace:
 
     @property
     def expected(self) -> float:
-        """Seconds of the whole build."""
+        """Returns seconds of the whole build."""
         return self.total / self.workers
 
 
 def measure(plan: Plan, workers: int) -> Pace | None:
-    """The pace of a plan with types that ggml searches for; None where there are none. Takes about 0.2 s per type, with
-    as many threads as will work: cores that share something do not add up.
+    """Returns the pace of a plan with types that ggml searches for; None where there are none. Takes about 0.2 s per
+    type, with as many threads as will work: cores that share something do not add up.
     """
     weights: Counter[Format] = Counter()
     for module in plan.modules:
@@ -81,8 +81,8 @@ def measure(plan: Plan, workers: int) -> Pace | None:
 
 
 def _normal(source: SourceTensor) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Weight and scale bytes of an FP4 matrix of normal weights, always the same: how long a search takes depends on
-    what it finds."""
+    """Returns weight and scale bytes of an FP4 matrix of normal weights, always the same: how long a search takes
+    depends on what it finds."""
     values = np.random.default_rng(0).normal(0, 2, source.shape)
     codes = np.searchsorted(_BETWEEN, np.abs(values)) | (values < 0) << 3
     packed = (codes[:, 0::2] | codes[:, 1::2] << 4).astype(np.uint8).ravel()

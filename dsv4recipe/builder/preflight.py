@@ -51,8 +51,8 @@ def check_names(plan: Plan, made: Iterable[str], out: Path) -> None:
 
 
 def bytes_to_write(plan: Plan, made: Mapping[str, bytes], have: Mapping[str, journal.Entry]) -> list[int]:
-    """The sizes of all files that are still to be written, journal and manifest included, to the byte. The plan's own
-    file is there by now."""
+    """Returns the sizes of all files that are still to be written, journal and manifest included, to the byte. The
+    plan's own file is there by now."""
     entries = {
         shard.file: have.get(shard.file) or journal.Entry(task_digest(plan, shard), shard.file, shard.file_bytes, _HASH)
         for shard in plan.shards
@@ -97,7 +97,8 @@ def check_room(
 
 
 def memory_needed(plan: Plan, workers: int) -> int:
-    """Bytes of memory that a build needs at most: the program and one piece per worker (docs/reliability.md)."""
+    """Returns bytes of memory that a build needs at most: the program and one piece per worker
+    (docs/reliability.md)."""
     largest = max((piece_rows(m) * prod(m.source.shape[1:]) for m in plan.modules), default=0)
     widest = max((m.source.shape[-1] for m in plan.modules if m.source.shape), default=0)
     return _PROGRAM + workers * _BYTES_PER_WEIGHT * max(largest, widest)

@@ -24,12 +24,12 @@ NAME = "progress.jsonl"
 
 
 def part_path(folder: Path, file: str) -> Path:
-    """The file while it grows: hidden, and a name that no sweep takes."""
+    """Returns the file while it grows: hidden, and a name that no sweep takes."""
     return folder / f".{file}.part"
 
 
 def kept_bytes(folder: Path, file: str) -> int:
-    """Bytes of disk that the unfinished file of an interrupted build holds already."""
+    """Returns bytes of disk that the unfinished file of an interrupted build holds already."""
     try:
         return os.lstat(part_path(folder, file)).st_blocks * 512
     except OSError:
@@ -37,7 +37,7 @@ def kept_bytes(folder: Path, file: str) -> int:
 
 
 def proven_bytes(folder: Path, task: ShardTask) -> int:
-    """Bytes of the unfinished file behind which a build will go on; reads them. Raises RecipeError B011."""
+    """Returns bytes of the unfinished file behind which a build will go on; reads them. Raises RecipeError B011."""
     with disk.named_errors(part_path(folder, task.file), "reading back unfinished work"):
         handle, lines = _left(folder, task)
         if handle < 0:
@@ -91,7 +91,7 @@ class ResumableShard(OpenShard):
             self._close()
 
     def _reopened(self) -> int:
-        """The file as it was left, read up to the last line that holds; or a new one."""
+        """Returns the file as it was left, read up to the last line that holds; or a new one."""
         handle, lines = _left(self._folder, self.task)
         good, self._found = _still_true(handle, lines)
         if good:
@@ -109,14 +109,14 @@ class ResumableShard(OpenShard):
 
 
 def _left(folder: Path, task: ShardTask) -> tuple[int, list[tuple[int, str]]]:
-    """The unfinished file of a task, opened, and what its progress says; -1 and nothing where there is none."""
+    """Returns the unfinished file of a task, opened, and what its progress says; -1 and nothing where there is none."""
     lines = _recorded(folder, task.task)
     handle = disk.open_again(part_path(folder, task.file), task.size) if lines else -1
     return handle, lines if handle >= 0 else []
 
 
 def _still_true(handle: int, lines: list[tuple[int, str]]) -> tuple[list[tuple[int, str]], ReadBack]:
-    """The first lines, as far as the file is what they say; and the file, read up to the last of them."""
+    """Returns the first lines, as far as the file is what they say; and the file, read up to the last of them."""
     found = ReadBack(handle)
     for number, (end, digest) in enumerate(lines):
         found.through(end)
@@ -128,7 +128,8 @@ def _still_true(handle: int, lines: list[tuple[int, str]]) -> tuple[list[tuple[i
 
 
 def _recorded(folder: Path, task: str) -> list[tuple[int, str]]:
-    """(end, sha256 up to there) of each line of this task, rising. A line that is torn or of another task ends it."""
+    """Returns (end, sha256 up to there) of each line of this task, rising. A line that is torn or of another task ends
+    it."""
     found: list[tuple[int, str]] = []
     for line in (disk.read_small(folder / NAME) or b"").split(b"\n"):
         with contextlib.suppress(ValueError, KeyError, TypeError):

@@ -136,7 +136,7 @@ def _write(work: WorkFolder, checkpoint: Checkpoint, made: dict[str, bytes], ask
 
 
 def _in_turn(on_event: Callable[[Event], None]) -> Callable[[Event], None]:
-    """The same for many threads: downloads and shards tell of themselves at any time."""
+    """Returns the same for many threads: downloads and shards tell of themselves at any time."""
     turn = threading.Lock()
 
     def tell(event: Event) -> None:

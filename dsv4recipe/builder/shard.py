@@ -38,8 +38,8 @@ class ShardTask:
 
 
 def temporary_mark(task: str, attempt: str = "") -> str:
-    """What the name of a shard's temporary file says between the shard's name and chance: of which task, and by which
-    attempt, so that one attempt's leftovers can be removed beside another at work."""
+    """Returns what the name of a shard's temporary file says between the shard's name and chance: of which task, and by
+    which attempt, so that one attempt's leftovers can be removed beside another at work."""
     return f"{task[:16]}.{attempt}." if attempt else f"{task[:16]}."
 
 
@@ -69,7 +69,7 @@ class OpenShard:
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
-        """The pieces that are to be run, in the order of the file."""
+        """Returns the pieces that are to be run, in the order of the file."""
         return self.task.pieces
 
     def begin(self) -> None:
@@ -180,7 +180,7 @@ class OpenShard:
 def encode_piece(
     piece: Piece, sources: Reader, arena: Arena, importance: Guide | None = None
 ) -> tuple[np.ndarray, ...]:
-    """The bytes of a piece, in memory of the arena that this call takes back first.
+    """Returns the bytes of a piece, in memory of the arena that this call takes back first.
 
     Raises RecipeError naming tensor, row and column: B020 for a value that cannot be encoded, B021 for a group that an
     exact format cannot hold, B022 for a number of something that is not there; K003 for a damaged activation record.

@@ -22,7 +22,7 @@ SMALL = 64 << 20
 
 
 def plan_file(plan: Plan) -> dict[str, bytes]:
-    """The plan alone, for a bundle that is one file: it stays with the work, and goes into the manifest."""
+    """Returns the plan alone, for a bundle that is one file: it stays with the work, and goes into the manifest."""
     return {PLAN_NAME: dump_plan(plan).encode()}
 
 

@@ -1,4 +1,4 @@
-"""Floor 4, builder. Plan + checkpoint → shard tasks, in the plan's order. Pure."""
+"""Floor 4, builder. Plan + checkpoint → shard tasks, in the plan's order. This module is pure."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from dsv4recipe.plan.shards import PlacedTensor
 
 
 def task_digest(plan: Plan, shard: PlannedShard) -> str:
-    """sha256 over everything that decides a shard's bytes: plan (with the source's header digest), file, encoders."""
+    """Returns sha256 over everything that decides a shard's bytes: plan (with the source's header digest), file,
+    encoders."""
     return hashlib.sha256(f"{plan.digest}\n{shard.file}\n{encoders_of(plan)}\n".encode()).hexdigest()
 
 
 def shard_tasks(
     plan: Plan, checkpoint: Checkpoint, skip: frozenset[str] = frozenset(), by_source: bool = False
 ) -> Iterator[ShardTask]:
-    """The tasks of a plan, one at a time, but for the files in `skip`.
+    """Yields the tasks of a plan, one at a time, but for the files in `skip`.
 
     Their pieces are in the order of the shard, which can be read back as it grows, or (`by_source`) in that of the
     source, which can be given up as it is read. Calibrated ones are in the order of the source too: there gate and up
@@ -43,7 +44,7 @@ def shard_tasks(
 
 
 def _gaps(tensors: Sequence[PlacedTensor], start: int, end: int) -> Iterator[tuple[int, bytes]]:
-    """The zeros between tensors, and behind the last one, where a container aligns them."""
+    """Yields the zeros between tensors, and behind the last one, where a container aligns them."""
     for tensor in tensors:
         if tensor.offset > start:
             yield start, bytes(tensor.offset - start)

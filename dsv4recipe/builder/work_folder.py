@@ -93,7 +93,7 @@ class WorkFolder:
             raise RecipeError("B009", f"the bundle is {places.noun}", Where(str(self.out)), hint)
 
     def finished(self) -> bool:
-        """Whether the bundle of this plan stands at OUT. Raises RecipeError B001 where something else does."""
+        """Returns whether the bundle of this plan stands at OUT. Raises RecipeError B001 where something else does."""
         out, digest = self.out, self.plan.digest
         hint = "choose another output, or move this folder away"
         if disk.is_empty_folder(out):
@@ -115,7 +115,7 @@ class WorkFolder:
         return True
 
     def held(self) -> AbstractContextManager[Lease]:
-        """The lease on the folder, which is made if it is not there. Raises RecipeError B003, B032."""
+        """Returns the lease on the folder, which is made if it is not there. Raises RecipeError B003, B032."""
         disk.make_folder(self.path)
         return lease.held(self.path)
 
@@ -139,7 +139,8 @@ class WorkFolder:
             write_file(path, text)
 
     def give_up(self) -> bool:
-        """Whether a build left nothing worth keeping: no shard, no proven part of one. Then plan and books go."""
+        """Returns whether a build left nothing worth keeping: no shard, no proven part of one. Then plan and books
+        go."""
         books = (journal.NAME, resumable.NAME)
         known = {lease.NAME, PLAN_NAME, *books}
         names = {path.name for path in self.path.iterdir() if not path.name.startswith(".")}
@@ -159,7 +160,7 @@ class WorkFolder:
                 self.path.rmdir()
 
     def complete(self) -> bool:
-        """Whether a build died between its manifest and its last rename, with every byte in place."""
+        """Returns whether a build died between its manifest and its last rename, with every byte in place."""
         found = read_manifest(self.path)
         if found is None or found.get("plan") != self.plan.digest:
             return False

@@ -41,7 +41,7 @@ def _file_as_planned(path: Path, plan: Plan, shard: PlannedShard) -> bool:
 
 
 def header_as_planned(path: Path, plan: Plan, shard: PlannedShard) -> bool:
-    """Whether a file begins with the header that the plan gives it, byte for byte."""
+    """Returns whether a file begins with the header that the plan gives it, byte for byte."""
     with path.open("rb") as stream:
         if shard.header:
             size = min((tensor.offset for tensor in placed(plan, shard)), default=0)

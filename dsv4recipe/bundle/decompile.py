@@ -25,8 +25,8 @@ _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 
 
 def decompile_bundle(root: Path, name: str, model: str = "", runtime: str = "") -> tuple[str, tuple[str, ...]]:
-    """(the text of the recipe, notes) of the bundle at `root`. `name` is the recipe's, `model` the checkpoint where the
-    bundle does not name it, `runtime` the target where several fit.
+    """Returns (the text of the recipe, notes) of the bundle at `root`. `name` is the recipe's, `model` the checkpoint
+    where the bundle does not name it, `runtime` the target where several fit.
 
     Raises RecipeError T001 (unknown runtime), P030 to P033 and what `read_bundle` raises.
     """
@@ -44,7 +44,7 @@ def decompile_bundle(root: Path, name: str, model: str = "", runtime: str = "") 
 
 
 def check_against(root: Path, plan: Plan) -> tuple[str, ...]:
-    """Notes on where the plan of a decompiled recipe is not the bundle's; () where it is."""
+    """Returns notes on where the plan of a decompiled recipe is not the bundle's; () where it is."""
     found = diff(read_bundle(root, plan.target["runtime"]).plan, plan)
     changed = sum(change.count for change in (*found.added, *found.removed, *found.changed))
     notes = [f"against this source {changed:,} modules differ from the bundle's"] if changed else []

@@ -32,7 +32,7 @@ _READ = re.compile(
 
 
 def hash_file(path: Path) -> tuple[int, str]:
-    """(size in bytes, sha256) of a file, read from the start. Raises OSError."""
+    """Returns (size in bytes, sha256) of a file, read from the start. Raises OSError."""
     digest, size = hashlib.sha256(), 0
     with path.open("rb", buffering=0) as file:
         while chunk := file.read(_CHUNK):
@@ -71,7 +71,7 @@ def check_files(
 
 
 def _manifest(folder: Path) -> list[Diagnostic]:
-    """The manifest against its own digest, if it has come to this folder at all."""
+    """Returns the manifest against its own digest, if it has come to this folder at all."""
     try:
         problem = manifest_problem(folder)
     except OSError as error:
@@ -82,7 +82,7 @@ def _manifest(folder: Path) -> list[Diagnostic]:
 
 
 def _file(folder: Path, name: str, entry: Any, known: tuple[int, str] | None = None) -> list[Diagnostic]:
-    """A listed file against its entry."""
+    """Returns a listed file against its entry."""
     path = places_of(folder).file(folder, name)
     wanted = (entry.get("size"), entry.get("sha256")) if isinstance(entry, dict) else (None, None)
     if path_problem(name) or type(wanted[0]) is not int or not isinstance(wanted[1], str):
@@ -103,7 +103,7 @@ def _file(folder: Path, name: str, entry: Any, known: tuple[int, str] | None = N
 
 
 def _edited(name: str, path: Path, wanted: tuple[object, object]) -> list[Diagnostic]:
-    """What became of a file that people edit: a warning, as neither weights nor loaders depend on it."""
+    """Returns what became of a file that people edit: a warning, as neither weights nor loaders depend on it."""
     if not path.is_file():
         message = f"{name} is missing; no loader needs it"
         hint = "put it back before you publish the bundle: a licence often has to go with the weights"

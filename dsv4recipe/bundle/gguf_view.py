@@ -18,7 +18,7 @@ _HUB = "https://huggingface.co/"
 
 
 def open_gguf(path: Path) -> BundleView:
-    """The view of a file. Raises RecipeError C060 to C062 (its header) and V020 (another architecture)."""
+    """Returns the view of a file. Raises RecipeError C060 to C062 (its header) and V020 (another architecture)."""
     header = read_gguf_header(path)
     found = header.value("general.architecture")
     if found != ARCHITECTURE:
@@ -49,7 +49,7 @@ def _model(values: Mapping[str, Any]) -> str:
 
 
 def metadata_differences(before: Path, after: Path) -> tuple[tuple[str, str, str], ...]:
-    """(what, before, after) of every key that two files do not state alike."""
+    """Returns (what, before, after) of every key that two files do not state alike."""
     old, new = (read_gguf_header(path) for path in (before, after))
     return tuple(
         (f"key {key}", _short(old, key), _short(new, key))

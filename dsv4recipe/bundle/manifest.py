@@ -42,8 +42,8 @@ def index_text(plan: Plan) -> str:
 
 
 def manifest_text(plan: Plan, files: Mapping[str, tuple[int, str]], encoders: str) -> str:
-    """The commit point of a bundle: plan, recipe, tool and encoder versions, size and sha256 of every other file. Model
-    and revision are "" where the origin of the source is not known."""
+    """Returns the commit point of a bundle: plan, recipe, tool and encoder versions, size and sha256 of every other
+    file. Model and revision are "" where the origin of the source is not known."""
     model, revision = claimed(plan.source)
     data: dict[str, Any] = {
         "format_version": 1,
@@ -82,12 +82,13 @@ def _text(data: Mapping[str, Any]) -> str:
 
 
 def _digest(data: Mapping[str, Any]) -> str:
-    """sha256 (hex) of the manifest's text without this digest: one flipped bit in the manifest itself shows, too."""
+    """Returns sha256 (hex) of the manifest's text without this digest: one flipped bit in the manifest itself shows,
+    too."""
     return hashlib.sha256(_text(data).encode()).hexdigest()
 
 
 def read_manifest(bundle: Path) -> dict[str, Any] | None:
-    """The manifest of a bundle; None where there is none that can be read."""
+    """Returns the manifest of a bundle; None where there is none that can be read."""
     path = manifest_path(bundle)
     try:
         if regular_size(path) > MAX_MANIFEST:

@@ -1,4 +1,5 @@
-"""Floor 3, bundle. A bundle, ours or anyone's, as a plan: what its headers and config show, module by module. Pure.
+"""Floor 3, bundle. A bundle, ours or anyone's, as a plan: what its headers and config show, module by module. This
+module is pure.
 
 What headers cannot show stays unknown and is never guessed: digests of the source are "", the shard size is None, rules
 and notes are "". How the source stored a tensor is what the family's table says.
@@ -47,8 +48,8 @@ class Observed:
 
 
 def observe(view: BundleView, prefer: str = "") -> Observed:
-    """The plan that a bundle's headers and config.json show. `prefer` names the runtime to choose where several fit
-    alike. Raises RecipeError C010 or C011 for a config.json that is of no known family."""
+    """Returns the plan that a bundle's headers and config.json show. `prefer` names the runtime to choose where several
+    fit alike. Raises RecipeError C010 or C011 for a config.json that is of no known family."""
     checkpoint = expected_checkpoint(view.config, str(view.root / "config.json"))
     found, strangers = _assign(view, Index(checkpoint))
     gguf = bool(view.values)
@@ -82,7 +83,8 @@ def observe(view: BundleView, prefer: str = "") -> Observed:
 
 
 def quantization_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """MLX's entries in config.json: the global one and one per module; what else a converter writes there is left."""
+    """Returns MLX's entries in config.json: the global one and one per module; what else a converter writes there is
+    left."""
     section = config.get("quantization") or config.get("quantization_config")
     if not isinstance(section, dict):
         return {}
@@ -102,7 +104,7 @@ def _assign(view: BundleView, index: Index) -> tuple[dict[str, Stems], list[str]
 
 
 def _module(group: Group, stems: Stems, seed: int | None) -> PlannedModule:
-    """The module without its path; `seed` is None for those of a GGUF. Stems that do not fit together are one
+    """Returns the module without its path; `seed` is None for those of a GGUF. Stems that do not fit together are one
     unrecognised module with all their bytes."""
     first, (expert, parts) = next(iter(stems.items()))
     disk = first

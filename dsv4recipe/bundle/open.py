@@ -83,7 +83,7 @@ def reading_of(root: Path) -> Reading:
 
 
 def open_bundle(root: Path) -> tuple[BundleView, list[Diagnostic]]:
-    """The view and what is wrong with files, headers and index (V020 to V024).
+    """Returns the view and what is wrong with files, headers and index (V020 to V024).
 
     Raises RecipeError V020 for what is no bundle, C060 to C062 for a GGUF file whose header is broken.
     """
@@ -91,7 +91,7 @@ def open_bundle(root: Path) -> tuple[BundleView, list[Diagnostic]]:
 
 
 def plan_inside(root: Path) -> Plan | None:
-    """The plan that a bundle carries, or None. Raises RecipeError P020, P021 and UnicodeDecodeError."""
+    """Returns the plan that a bundle carries, or None. Raises RecipeError P020, P021 and UnicodeDecodeError."""
     return reading_of(root).plan_inside(root)
 
 
@@ -101,12 +101,12 @@ def as_planned(root: Path, plan: Plan) -> bool:
 
 
 def expected_of(root: Path) -> Checkpoint:
-    """The checkpoint that a bundle must come from, by its configuration: names and shapes, without weights."""
+    """Returns the checkpoint that a bundle must come from, by its configuration: names and shapes, without weights."""
     return reading_of(root).expected(root)
 
 
 def side_differences(before: Path, after: Path) -> tuple[Fact, ...]:
-    """(what, before, after) of what differs in the small files of two folders, or the key/values of two files; a file
-    and a folder have nothing of it in common."""
+    """Returns (what, before, after) of what differs in the small files of two folders, or the key/values of two files;
+    a file and a folder have nothing of it in common."""
     old, new = reading_of(before), reading_of(after)
     return old.differences(before, after) if old is new else ()

@@ -75,20 +75,21 @@ PLACES = {places.container.name: places for places in (FOLDER, ONE_FILE)}
 
 
 def places_of(bundle: Path) -> Places:
-    """The places of a bundle of this name, there already or to be made: a folder that is called x.gguf is a folder."""
+    """Returns the places of a bundle of this name, there already or to be made: a folder that is called x.gguf is a
+    folder."""
     return ONE_FILE if ONE_FILE.suits(bundle) and not bundle.is_dir() else FOLDER
 
 
 def places_for(plan: Plan) -> Places:
-    """The places of the bundle that a plan makes."""
+    """Returns the places of the bundle that a plan makes."""
     return PLACES[container_of(plan).name]
 
 
 def is_bundle(path: Path) -> bool:
-    """Whether a path names a bundle, as its name or the files in it say, and no checkpoint."""
+    """Returns whether a path names a bundle, as its name or the files in it say, and no checkpoint."""
     return places_of(path) is ONE_FILE or (path / NAME).is_file() or (path / "jang_config.json").is_file()
 
 
 def may_be_bundle(path: Path) -> bool:
-    """Whether a path names a folder, or what a bundle in one file is called: no recipe and no plan."""
+    """Returns whether a path names a folder, or what a bundle in one file is called: no recipe and no plan."""
     return path.is_dir() or places_of(path) is ONE_FILE

@@ -28,7 +28,8 @@ class BundlePlan:
 
 
 def read_bundle(root: Path, prefer: str = "") -> BundlePlan:
-    """The plan of the bundle at `root`, whoever built it. `prefer` names the runtime to take where several fit alike.
+    """Returns the plan of the bundle at `root`, whoever built it. `prefer` names the runtime to take where several fit
+    alike.
 
     A GGUF is a file; its manifest stands beside it. Raises RecipeError V020 (no bundle), C060 to C062 (no GGUF), C010
     or C011 (config.json of no known family), P023 (a checkpoint).

@@ -1,6 +1,6 @@
 """Floor 3, bundle. The number format of a stored module, from dtypes and shapes alone, never from what a file claims.
 
-Pure. Each format knows its own layout (`Format.recognise`).
+This module is pure. Each format knows its own layout (`Format.recognise`).
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ class Unrecognised(Format):
 def recognise(
     parts: Mapping[str, TensorEntry], shape: tuple[int, ...], stack: int, seed: int, gguf: bool = False
 ) -> Format:
-    """The format of the tensors of one stem, by suffix. `shape` is the logical shape of one member, `stack` the number
-    of members in the stem (1 where it is no stack). `seed` is what MXTQ's signs were drawn from: no header shows it."""
+    """Returns the format of the tensors of one stem, by suffix. `shape` is the logical shape of one member, `stack` the
+    number of members in the stem (1 where it is no stack). `seed` is what MXTQ's signs were drawn from: no header shows
+    it."""
     made = {suffix: Part(suffix, entry.dtype, entry.shape) for suffix, entry in parts.items()}
     stored = ", ".join(f"{suffix or 'tensor'} {part.dtype} {list(part.shape)}" for suffix, part in made.items())
     return registered(Stem(made, shape, stack, gguf, seed)) or Unrecognised(stored)

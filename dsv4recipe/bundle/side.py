@@ -27,7 +27,8 @@ Fact = tuple[str, str, str]
 
 
 def folder_differences(before: Path, after: Path) -> tuple[Fact, ...]:
-    """(what, before, after) per side file that is on one side only, or holds something else; JSON files key by key."""
+    """Returns (what, before, after) per side file that is on one side only, or holds something else; JSON files key by
+    key."""
     old, new = _listing(before), _listing(after)
     return tuple(fact for name in sorted({*old, *new}) for fact in _compare(name, old.get(name), new.get(name)))
 

@@ -39,8 +39,8 @@ class BundleView:
 
 
 def open_folder(root: Path) -> tuple[BundleView, list[Diagnostic]]:
-    """The view and what is wrong with files, headers and index (V020 to V024). A folder without config.json or shards
-    raises RecipeError V020."""
+    """Returns the view and what is wrong with files, headers and index (V020 to V024). A folder without config.json or
+    shards raises RecipeError V020."""
     refuse_pointers(root)
     names = sorted(path.name for path in root.glob("*.safetensors") if _SHARD.fullmatch(path.name))
     if not names or not (root / "config.json").is_file():
@@ -82,7 +82,7 @@ def open_folder(root: Path) -> tuple[BundleView, list[Diagnostic]]:
 
 
 def _numbering(view: BundleView) -> list[Diagnostic]:
-    """Shards of two sets, or a number missing: loaders glob, and load whatever is there."""
+    """Returns shards of two sets, or a number missing: loaders glob, and load whatever is there."""
     totals = {header.file.rsplit("-of-", 1)[-1] for header in view.shards}
     if len(totals) > 1:
         files = ", ".join(header.file for header in view.shards[:6])

@@ -30,7 +30,7 @@ class Covered:
 
 
 def coverage(record: Record) -> Iterator[Covered]:
-    """One line per layer with routed experts."""
+    """Yields one line per layer with routed experts."""
     for layer, counts in record.coverage():
         found = record.layers[layer]
         step = max(1, found.count(EXPERTS) // _RANKED)
@@ -42,9 +42,9 @@ def coverage(record: Record) -> Iterator[Covered]:
 
 
 def imatrix(record: Record) -> bytes:
-    """The record as an importance file of llama.cpp's first format (.dat), which ds4's quantizer reads too: mean
-    squares of the inputs of every recorded matrix of routed experts, by expert; an expert without a token has those of
-    all."""
+    """Returns the record as an importance file of llama.cpp's first format (.dat), which ds4's quantizer reads too:
+    mean squares of the inputs of every recorded matrix of routed experts, by expert; an expert without a token has
+    those of all."""
     entries = []
     for layer in sorted(number for number in record.layers if number is not None):
         arrays = record.layers[layer].arrays

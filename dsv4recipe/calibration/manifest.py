@@ -18,7 +18,8 @@ from dsv4recipe.version import VERSION as TOOL
 def manifest(
     checkpoint: Checkpoint, text: dict[str, Any], tokens: int, entries: Sequence[str], kind: str
 ) -> dict[str, Any]:
-    """Everything but the files: no time, host or path, so that the same text and source give the same record."""
+    """Returns everything but the files: no time, host or path, so that the same text and source give the same
+    record."""
     folder = checkpoint.folder
     return {
         "record": VERSION,

@@ -118,7 +118,7 @@ class Recorder(Tap):
 
 
 def journalled(folder: Path) -> dict[int | None, dict[str, Any]]:
-    """What the journal of a folder says of files that are there, the last word on each; {} without one."""
+    """Returns what the journal of a folder says of files that are there, the last word on each; {} without one."""
     found: dict[int | None, dict[str, Any]] = {}
     try:
         lines = (folder / JOURNAL).read_text(encoding="utf-8").splitlines()

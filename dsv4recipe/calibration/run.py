@@ -41,7 +41,7 @@ class Needs:
 
 
 def needs(checkpoint: Checkpoint, tokens: int, entries: Sequence[str], kind: str) -> Needs:
-    """What a record of so many tokens takes; the file headers, some kB, are not counted."""
+    """Returns what a record of so many tokens takes; the file headers, some kB, are not counted."""
     dims, width = checkpoint.dims, {"int8": 1, "bf16": 2}[kind]
     row = 4 if kind == "int8" else 0
     widths = {"attn": dims.hidden, "attn.q": dims.q_lora, "attn.out": dims.o_groups * dims.o_lora,

@@ -1,6 +1,6 @@
 """Floor 1, checkpoint. The DeepSeek-V4.1 family (V4.1-Flash: Engram, vision, shared KV sources, DSpark) as a table.
 
-See docs/reference/checkpoint.md. Pure. What it shares with V4 is in `shared_rows`.
+See docs/reference/checkpoint.md. This module is pure. What it shares with V4 is in `shared_rows`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dsv4recipe.checkpoint.family import Family, Row
 
 
 def dims_of(config: Mapping[str, Any], file: str) -> Dims:
-    """The dimensions of a V4.1 config.json, whose language model is described in `text_config`. Raises RecipeError C010
-    naming every missing or absurd key."""
+    """Returns the dimensions of a V4.1 config.json, whose language model is described in `text_config`. Raises
+    RecipeError C010 naming every missing or absurd key."""
     return read_dims(config, file, ratios=(), tile=(32, 32))
 
 

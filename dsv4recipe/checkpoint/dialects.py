@@ -1,4 +1,5 @@
-"""Floor 1, checkpoint. Other tools' names for a release's tensors, as tables: the rest of the house sees one. Pure.
+"""Floor 1, checkpoint. Other tools' names for a release's tensors, as tables: the rest of the house sees one. This
+module is pure.
 
 Recognised from names alone: a prefix around the language model, `weight_scale_inv` for a scale, and the names that
 transformers gives its own class of the family (5.24, conversion_mapping of deepseek_v4). A stacked tensor is read
@@ -58,15 +59,15 @@ _HALVES = {"gate_up_proj": ("gate_proj", "up_proj"), "down_proj": ("down_proj",)
 
 
 def transformers_name(name: str) -> str:
-    """What transformers calls a tensor of the release, below its own prefix `model.`."""
+    """Returns what transformers calls a tensor of the release, below its own prefix `model.`."""
     for pattern, other in _TRANSFORMERS:
         name = pattern.sub(other, name)
     return name
 
 
 def canonical(entries: Entries, family: Family, dims: Dims) -> Entries:
-    """The entries under the names of the release. A name that no table knows stays as it is; where two would become
-    one, nothing is renamed."""
+    """Returns the entries under the names of the release. A name that no table knows stays as it is; where two would
+    become one, nothing is renamed."""
     prefix = _prefix(entries)
     found = _renamed(entries, ((name, _plain(name, prefix)) for name in entries))
     if not any(".self_attn." in name for name in found):
@@ -98,7 +99,8 @@ def _with_scale(name: str) -> Iterator[str]:
 
 
 def _unstacked(entries: Entries) -> Iterator[tuple[str, tuple[str, TensorEntry]]]:
-    """Each expert of a stack [experts, rows, columns] as an entry of its own; gate and up share a stack, gate first."""
+    """Yields each expert of a stack [experts, rows, columns] as an entry of its own; gate and up share a stack, gate
+    first."""
     for name, (file, entry) in entries.items():
         stack = _STACK.fullmatch(name)
         parts = _HALVES[stack["what"]] if stack else ()

@@ -1,4 +1,5 @@
-"""Floor 1, checkpoint. The numbers of a config.json that decide names and shapes, and how they are read. Pure.
+"""Floor 1, checkpoint. The numbers of a config.json that decide names and shapes, and how they are read. This module is
+pure.
 
 See docs/reference/checkpoint.md. Nothing here asks for a release's name: what a checkpoint has
 follows from keys that are there (`dspark_block_size`, `vision_config`, `engram_layer_ids`) and from lengths of lists.
@@ -66,7 +67,7 @@ class Dims:
 
     @property
     def mix(self) -> int:
-        """Rows of a hyper-connection matrix: (2 + C)·C for C residual streams."""
+        """Returns rows of a hyper-connection matrix: (2 + C)·C for C residual streams."""
         return (2 + self.hc) * self.hc
 
     @property
@@ -76,11 +77,11 @@ class Dims:
 
     @property
     def stage(self) -> str:
-        """The kind of the MTP stages: "classic" or "dspark"."""
+        """Returns the kind of the MTP stages: "classic" or "dspark"."""
         return "dspark" if self.dspark else "classic"
 
     def ratio(self, layer: int) -> int:
-        """Compress ratio of a layer; MTP stages are numbered after the main layers."""
+        """Returns compress ratio of a layer; MTP stages are numbered after the main layers."""
         return self.ratios[layer]
 
     def width(self, layer: int, dim: int) -> int:
@@ -93,14 +94,14 @@ class Dims:
 
 
 def text_section(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The part of a config.json that describes the language model: `text_config` where there is one (V4.1)."""
+    """Returns the part of a config.json that describes the language model: `text_config` where there is one (V4.1)."""
     section = config.get("text_config")
     return section if isinstance(section, dict) else config
 
 
 def flat(config: Mapping[str, Any], model_type: str) -> dict[str, Any]:
-    """A config.json whose `text_config` stands at the top, as the runtimes of a model without images read it. What both
-    sections say, `text_config` says of the language model; `model_type` is what the result says of itself."""
+    """Returns a config.json whose `text_config` stands at the top, as the runtimes of a model without images read it.
+    What both sections say, `text_config` says of the language model; `model_type` is what the result says of itself."""
     section = config.get("text_config")
     if not isinstance(section, dict):
         return dict(config)
@@ -132,7 +133,7 @@ class ConfigReader:
         return value
 
     def numbers(self, key: str, allowed: tuple[int, ...] = (), high: int = 1 << 40) -> tuple[int, ...]:
-        """A list of numbers out of `allowed`, or from 0 to `high`."""
+        """Returns a list of numbers out of `allowed`, or from 0 to `high`."""
         value = self.section.get(key)
         fits = isinstance(value, list) and len(value) <= 4096
         fits = fits and all(type(v) is int and (v in allowed if allowed else 0 <= v <= high) for v in value or ())
@@ -143,13 +144,13 @@ class ConfigReader:
         return tuple(value or ())
 
     def layers(self, key: str, count: int) -> frozenset[int]:
-        """A list of main layers; none where the key is absent."""
+        """Returns a list of main layers; none where the key is absent."""
         return frozenset(self.numbers(key, high=count - 1)) if key in self.section else frozenset()
 
 
 def read_dims(config: Mapping[str, Any], file: str, ratios: tuple[int, ...], tile: tuple[int, int]) -> Dims:
-    """The dimensions of a config.json. `ratios` are the compress ratios that the family knows (() for any), `tile` its
-    usual FP8 tile, for a config (a bundle's) that no longer says it.
+    """Returns the dimensions of a config.json. `ratios` are the compress ratios that the family knows (() for any),
+    `tile` its usual FP8 tile, for a config (a bundle's) that no longer says it.
 
     Raises RecipeError C010 naming every missing or absurd key.
     """
@@ -230,7 +231,7 @@ def _vision(config: Mapping[str, Any], file: str, problems: Problems) -> Vision 
 
 
 def _tile(config: Mapping[str, Any], file: str, problems: Problems, usual: tuple[int, int]) -> tuple[int, int]:
-    """`quantization_config.weight_block_size`. A bundle's config describes its own tensors there instead."""
+    """Returns `quantization_config.weight_block_size`. A bundle's config describes its own tensors there instead."""
     section = config.get("quantization_config")
     if not isinstance(section, dict) or "weight_block_size" not in section:
         return usual
@@ -244,8 +245,8 @@ def _tile(config: Mapping[str, Any], file: str, problems: Problems, usual: tuple
 
 
 def layer_sets(dims: Dims) -> dict[str, frozenset[int]]:
-    """The named layer sets of a config, main layers only. `mlx-lm-more-bits` is the rule of mlx-lm's mixed recipes:
-    i < n//8, i ≥ 7n//8 or (i − n//8) mod 3 = 2 (docs/reference/checkpoint.md)."""
+    """Returns the named layer sets of a config, main layers only. `mlx-lm-more-bits` is the rule of mlx-lm's mixed
+    recipes: i < n//8, i ≥ 7n//8 or (i − n//8) mod 3 = 2 (docs/reference/checkpoint.md)."""
     layers = range(dims.layers)
     eighth = dims.layers // 8
     more = (n for n in layers if n < eighth or n >= 7 * dims.layers // 8 or (n - eighth) % 3 == 2)

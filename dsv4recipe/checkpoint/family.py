@@ -1,7 +1,7 @@
 """Floor 1, checkpoint. The table language of a model family: rows of tensor patterns, shapes from config.json.
 
-Pure. A family is a tuple of rows; a new release should cost a table, not code. `{N}` stands for a layer, MTP stage or
-vision block, `{E}` for an expert.
+This module is pure. A family is a tuple of rows; a new release should cost a table, not code. `{N}` stands for a layer,
+MTP stage or vision block, `{E}` for an expert.
 """
 
 from __future__ import annotations
@@ -58,12 +58,13 @@ class Slot:
 
     @property
     def stem(self) -> str:
-        """The name without `.weight`, with `{E}` for the expert: "layers.3.ffn.experts.{E}.w1"."""
+        """Returns the name without `.weight`, with `{E}` for the expert: "layers.3.ffn.experts.{E}.w1"."""
         pattern = self.row.pattern.removesuffix(".weight")
         return pattern if self.number is None else pattern.replace("{N}", str(self.number))
 
     def below(self, dims: Dims) -> int:
-        """What every value of an integer tensor that indexes something must be below; 0 where it indexes nothing."""
+        """Returns what every value of an integer tensor that indexes something must be below; 0 where it indexes
+        nothing."""
         counted = INDEXED.get(self.row.indexes)
         return counted(dims, self.block) if counted else 0
 
@@ -119,7 +120,7 @@ class Family:
 
     @cached_property
     def by_section(self) -> dict[str, list[Row]]:
-        """Rows by what stands before `.{N}.`; "" for those without a number."""
+        """Returns rows by what stands before `.{N}.`; "" for those without a number."""
         found: dict[str, list[Row]] = {"": [], **{head: [] for head in _SECTIONS}}
         for row in self.rows:
             head, numbered, _ = row.pattern.partition(".{N}.")
@@ -127,14 +128,14 @@ class Family:
         return found
 
     def config_of(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """A config.json as this family's releases have it: a wrapper around a flat one is taken off."""
+        """Returns a config.json as this family's releases have it: a wrapper around a flat one is taken off."""
         return dict(config) if self.nested else flat(config, self.name)
 
     def layer_sets(self, dims: Dims) -> dict[str, frozenset[int]]:
         return layer_sets(dims)
 
     def slot(self, name: str, dims: Dims) -> Slot | None:
-        """What `name` (a weight or plain tensor, not a scale) means; None if the table has no such tensor."""
+        """Returns what `name` (a weight or plain tensor, not a scale) means; None if the table has no such tensor."""
         pattern, number, expert, layer = name, None, None, None
         for head, section in _SECTIONS.items():
             text, dot, rest = name.removeprefix(head + ".").partition(".")
@@ -156,7 +157,7 @@ class Family:
         return Slot(row, row.block, layer, number, expert, _stage(row, dims))
 
     def expected(self, dims: Dims) -> Iterator[ExpectedTensor]:
-        """Every logical tensor of a config: what has no number, then main layers, MTP stages, vision blocks."""
+        """Yields every logical tensor of a config: what has no number, then main layers, MTP stages, vision blocks."""
         for row in self.by_section[""]:
             if row.on(dims, 0):
                 yield from _tensors(row, dims, None, None)
@@ -173,7 +174,7 @@ def _stage(row: Row, dims: Dims) -> str:
 
 
 def _tensors(row: Row, dims: Dims, layer: int | None, number: int | None) -> Iterator[ExpectedTensor]:
-    """The tensors of a row in one layer: one, or one per expert."""
+    """Yields the tensors of a row in one layer: one, or one per expert."""
     shape = row.shape(dims, layer or 0)
     tile = (row.tile or dims.tile) if row.stored == "fp8" else ()
     stage = _stage(row, dims)

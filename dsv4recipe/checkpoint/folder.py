@@ -50,13 +50,14 @@ class Folder:
             object.__setattr__(self, "origin", self.source.origin)
 
     def document(self, name: str) -> dict[str, Any]:
-        """A JSON file beside the shards, read when it is asked for, if it is not among `documents`. Raises C063."""
+        """Returns a JSON file beside the shards, read when it is asked for, if it is not among `documents`. Raises
+        C063."""
         if name in self.documents:
             return self.documents[name]
         return object_from(lambda: self.source.small(name, MAX_DOCUMENT), name, "C063")[0]
 
     def text(self, name: str) -> str:
-        """A small file beside the shards as text, read once. Raises RecipeError C063 where it cannot be."""
+        """Returns a small file beside the shards as text, read once. Raises RecipeError C063 where it cannot be."""
         if name not in self._texts:
             try:
                 self._texts[name] = self.source.small(name, MAX_DOCUMENT).decode("utf-8", "replace")
@@ -74,12 +75,12 @@ class Folder:
 
     @property
     def place(self) -> str:
-        """What messages call it: the folder, or hf://org/repo@commit."""
+        """Returns what messages call it: the folder, or hf://org/repo@commit."""
         return self.source.place
 
     @property
     def root(self) -> Path:
-        """The folder, for those who need files on this machine. Raises RecipeError H012 where there is none."""
+        """Returns the folder, for those who need files on this machine. Raises RecipeError H012 where there is none."""
         if isinstance(self.source, FolderSource):
             return self.source.root
         message = "this needs the checkpoint's files on this machine"
@@ -103,11 +104,11 @@ class Folder:
 
     @property
     def bytes(self) -> int:
-        """Bytes of all tensors, without headers."""
+        """Returns bytes of all tensors, without headers."""
         return sum(header.size - header.data_start for header in self.files)
 
     def where(self, name: str) -> tuple[Header, TensorEntry]:
-        """The file and place of a stored tensor. Raises KeyError for a name that the folder does not hold."""
+        """Returns the file and place of a stored tensor. Raises KeyError for a name that the folder does not hold."""
         return self.by_name[name]
 
 

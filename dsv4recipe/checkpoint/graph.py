@@ -66,12 +66,12 @@ class Group:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Logical shape of the module: [experts, out, in] for routed experts."""
+        """Returns logical shape of the module: [experts, out, in] for routed experts."""
         return (self.experts, *self.source.shape) if self.experts else self.source.shape
 
     @property
     def names(self) -> str:
-        """The source names, compactly: "layers.0.ffn.experts.{0-255}.w1.weight"."""
+        """Returns the source names, compactly: "layers.0.ffn.experts.{0-255}.w1.weight"."""
         span = f"{{0-{self.experts - 1}}}"
         return (
             self.members[0].name
@@ -90,7 +90,7 @@ class Checkpoint:
     groups: tuple[Group, ...]
 
     def __repr__(self) -> str:
-        """One line: where it is and how large."""
+        """Returns one line: where it is and how large."""
         return (
             f"<Checkpoint {self.folder.place}: {self.family.name}, {self.folder.tensors:,} tensors in "
             f"{counted(len(self.folder.files), 'file')}, {self.folder.bytes:,} bytes>"
@@ -122,7 +122,7 @@ class Checkpoint:
 
 
 def detect_family(config: dict[str, Any], file: str) -> Family:
-    """The family of a config.json by its `model_type`. Raises RecipeError C011 for any other."""
+    """Returns the family of a config.json by its `model_type`. Raises RecipeError C011 for any other."""
     section = config.get("text_config")
     wanted = config.get("model_type")
     for family in FAMILIES:

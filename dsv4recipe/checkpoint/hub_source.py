@@ -88,7 +88,8 @@ class HubSource:
 
 
 def open_hub(address: Address, typed: str) -> Source:
-    """The source behind an address, its revision resolved to a commit once; in offline mode the cache's snapshot.
+    """Returns the source behind an address, its revision resolved to a commit once; in offline mode the cache's
+    snapshot.
 
     Raises RecipeError H002-H009; where `typed` only looked like an address, the message says what else it may be.
     """
@@ -121,7 +122,7 @@ def _online(address: Address) -> Source:
 
 
 def _snapshot(address: Address) -> FolderSource:
-    """The snapshot of a repository in the hub's cache; no network."""
+    """Returns the snapshot of a repository in the hub's cache; no network."""
     try:
         root = Path(snapshot_download(address.repo, revision=address.revision or None, local_files_only=True))
     except OSError as error:

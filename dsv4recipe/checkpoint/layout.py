@@ -1,4 +1,4 @@
-"""Floor 1, checkpoint. The layout of a release without its files: headers from the family's table. Pure.
+"""Floor 1, checkpoint. The layout of a release without its files: headers from the family's table. This module is pure.
 
 `plan`, `diff`, `explain` and `check` need names, shapes and dtypes only, and these follow from a release's config.json.
 The headers are those that `synth --preset full --headers-only` writes; `layouts.json` keeps their lengths and digests,
@@ -29,7 +29,7 @@ LAYOUTS = Path(__file__).with_name("layouts.json")
 
 
 def open_release(name: str) -> Checkpoint:
-    """The checkpoint of a release ("v4-flash") without weights. Raises RecipeError C051 for an unknown name."""
+    """Returns the checkpoint of a release ("v4-flash") without weights. Raises RecipeError C051 for an unknown name."""
     if name not in RELEASES:
         raise RecipeError("C051", f'the release "{name}" is unknown', hint=did_you_mean(name, RELEASES))
     source = LayoutSource(name)
@@ -38,7 +38,8 @@ def open_release(name: str) -> Checkpoint:
 
 
 def release_of(model: str, revision: str) -> str:
-    """The name of the release that is pinned by this repository and commit; "" if this version does not know it."""
+    """Returns the name of the release that is pinned by this repository and commit; "" if this version does not know
+    it."""
     return next((name for name, known in RELEASES.items() if (known.model, known.revision) == (model, revision)), "")
 
 
@@ -63,7 +64,7 @@ class LayoutSource:
 
     @cached_property
     def shards(self) -> dict[str, Header]:
-        """The header of each shard by file name, in order."""
+        """Returns the header of each shard by file name, in order."""
         family = detect_family(self.config, "config.json")
         pieces = shard_pieces(family, family.dims_of(self.config, "config.json"))
         known = _layouts()[self.release].items()
@@ -71,7 +72,7 @@ class LayoutSource:
 
     @cached_property
     def texts(self) -> dict[str, str]:
-        """The content of every file that is not a shard."""
+        """Returns the content of every file that is not a shard."""
         names = {entry.name: name for name, header in self.shards.items() for entry in header.tensors}
         total = sum(header.size - header.data_start for header in self.shards.values())
         index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(names.items()))}
@@ -111,7 +112,7 @@ def _layouts() -> dict[str, dict[str, tuple[int, str]]]:
 
 
 def _header(file: str, pieces: Sequence[Piece], data_start: int, digest: str) -> Header:
-    """The header of a shard that holds `pieces` back to back."""
+    """Returns the header of a shard that holds `pieces` back to back."""
     entries, end = [], data_start
     for piece in pieces:
         start, end = end, end + piece.nbytes

@@ -28,7 +28,8 @@ class Listing:
 
 
 def list_shards(source: Source, beside: frozenset[str], problems: Problems) -> Listing:
-    """The files that belong to the checkpoint in `source`; what is missing, stray or unsafe goes to `problems`."""
+    """Returns the files that belong to the checkpoint in `source`; what is missing, stray or unsafe goes to
+    `problems`."""
     try:
         names = source.names()
     except OSError as error:
@@ -66,7 +67,7 @@ def _weight_map(index: dict[str, Any]) -> dict[str, str]:
 
 
 def _named_shards(source: Source, names: list[str], problems: Problems) -> tuple[str, ...]:
-    """The shards an index names, each safe, all different on any file system, each there."""
+    """Returns the shards an index names, each safe, all different on any file system, each there."""
     if len(names) > MAX_SHARDS:
         problems.error("C003", f"{INDEX} names {len(names):,} files; {MAX_SHARDS:,} are the most", Where(INDEX))
         return ()
@@ -89,7 +90,7 @@ def _named_shards(source: Source, names: list[str], problems: Problems) -> tuple
 
 
 def _without_index(place: str, present: list[str], problems: Problems) -> tuple[str, ...]:
-    """One file, or one numbered set with no number missing; anything else cannot be told complete."""
+    """Returns one file, or one numbered set with no number missing; anything else cannot be told complete."""
     good = [name for name in present if not path_problem(name)]
     for name in sorted(set(present) - set(good)):
         problems.error("C005", f"the file name {name!r:.300} is refused: {path_problem(name)}", Where(place))

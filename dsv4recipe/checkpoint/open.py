@@ -14,8 +14,8 @@ from dsv4recipe.paths import as_path
 
 
 def open_source(place: str | Path) -> Source:
-    """The source that a user names: a folder, hf://org/repo@revision, or a plain org/repo where neither that folder nor
-    one called org is here. A Path is always a folder. Raises RecipeError C001, H001-H009."""
+    """Returns the source that a user names: a folder, hf://org/repo@revision, or a plain org/repo where neither that
+    folder nor one called org is here. A Path is always a folder. Raises RecipeError C001, H001-H009."""
     if isinstance(place, str):
         address = parse_address(place)
         if address is not None and (place.startswith(SCHEME) or not _is_here(place)):
@@ -38,7 +38,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def snapshot_origin(root: Path) -> Origin | None:
-    """The origin of models--ORG--NAME/snapshots/COMMIT, as the hub's cache calls its folders."""
+    """Returns the origin of models--ORG--NAME/snapshots/COMMIT, as the hub's cache calls its folders."""
     *_, repo, snapshots, commit = ("", "", "", *root.absolute().parts)
     found = _SNAPSHOT.fullmatch(repo)
     if found is None or snapshots != "snapshots" or not _COMMIT.fullmatch(commit):
@@ -47,7 +47,8 @@ def snapshot_origin(root: Path) -> Origin | None:
 
 
 def pinned(place: str, model: str, revision: str) -> str:
-    """A repository of the hub without a revision, with the one that a recipe pins for it; any other place as it is."""
+    """Returns a repository of the hub without a revision, with the one that a recipe pins for it; any other place as it
+    is."""
     address = parse_address(place)
     if address is None or address.revision or address.repo != model or not revision:
         return place
@@ -55,8 +56,8 @@ def pinned(place: str, model: str, revision: str) -> str:
 
 
 def said_to_be(origin: Origin | None, base_model: str) -> Origin:
-    """The origin that whoever runs a command names, ORG/NAME or ORG/NAME@COMMIT. Raises RecipeError C064 for another
-    form, and where it is known to be another."""
+    """Returns the origin that whoever runs a command names, ORG/NAME or ORG/NAME@COMMIT. Raises RecipeError C064 for
+    another form, and where it is known to be another."""
     address = parse_address(base_model)
     if address is None or base_model.startswith(SCHEME):
         message, hint = f"{base_model!r:.200} is no repository of the hub", "write ORG/NAME, or ORG/NAME@COMMIT"

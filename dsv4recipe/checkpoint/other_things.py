@@ -57,7 +57,7 @@ def refuse_quantized(config: Mapping[str, Any], place: str) -> None:
 
 
 def snapshot_in(root: Path) -> Path:
-    """The one snapshot of a folder models--ORG--NAME of the hub's cache; any other folder as it is.
+    """Returns the one snapshot of a folder models--ORG--NAME of the hub's cache; any other folder as it is.
 
     Raises RecipeError C067 where there are several, or none.
     """

@@ -1,4 +1,5 @@
-"""Floor 1, checkpoint. The releases that this version knows, as config.json, for `synth` and for names. Pure.
+"""Floor 1, checkpoint. The releases that this version knows, as config.json, for `synth` and for names. This module is
+pure.
 
 What a checkpoint holds is never decided here, but by its own config and headers.
 The values are those of the released config.json files. 0731's and V4.1's lists follow from their layer counts.
@@ -102,18 +103,18 @@ class Release:
 
 
 def copied(config: dict[str, Any]) -> dict[str, Any]:
-    """A copy whose sections can be changed."""
+    """Returns a copy whose sections can be changed."""
     return {key: dict(value) if isinstance(value, dict) else value for key, value in config.items()}
 
 
 def dict_section(config: dict[str, Any]) -> dict[str, Any]:
-    """The section that describes the language model, to be changed."""
+    """Returns the section that describes the language model, to be changed."""
     section: dict[str, Any] = config.get("text_config", config)
     return section
 
 
 def _lay_out_v4(first: int) -> Callable[[dict[str, Any], int], None]:
-    """Compress ratio `first` on two layers, then 4 and 128 in turn, 0 on MTP stages."""
+    """Returns compress ratio `first` on two layers, then 4 and 128 in turn, 0 on MTP stages."""
 
     def lay_out(text: dict[str, Any], stages: int) -> None:
         count = text["num_hidden_layers"]
@@ -152,8 +153,8 @@ def _last_three(count: int) -> list[int]:
 
 
 def engram_rows(tables: int, buckets: int, least: int, heads: int) -> list[int]:
-    """Rows of each Engram table: the sum of its bucket sizes, one per n-gram size and head. A bucket has the next prime
-    from `least` on that no bucket has yet; each n-gram size begins at `least` again."""
+    """Returns rows of each Engram table: the sum of its bucket sizes, one per n-gram size and head. A bucket has the
+    next prime from `least` on that no bucket has yet; each n-gram size begins at `least` again."""
     taken: set[int] = set()
     rows = []
     for _ in range(tables):
@@ -190,7 +191,7 @@ RELEASES: dict[str, Release] = {
 
 
 def release_model(dims: Dims) -> str:
-    """The repository of the release that has just these dimensions; "" if this version knows none."""
+    """Returns the repository of the release that has just these dimensions; "" if this version knows none."""
     return next((model for model, known in _dims_of_releases() if known == dims), "")
 
 

@@ -1,4 +1,5 @@
-"""Floor 1, checkpoint. Rows of tensor patterns that V4 and V4.1 have in common, and the blocks they stand in. Pure.
+"""Floor 1, checkpoint. Rows of tensor patterns that V4 and V4.1 have in common, and the blocks they stand in. This
+module is pure.
 
 See docs/reference/checkpoint.md.
 """
@@ -27,7 +28,7 @@ def sees(d: Dims, layer: int) -> bool:  # noqa: ARG001 - one signature for all c
 
 
 def on(condition: Condition, rows: Iterable[Row]) -> Rows:
-    """The rows, where their own condition and this one hold."""
+    """Returns the rows, where their own condition and this one hold."""
 
     def both(own: Condition) -> Condition:
         return lambda d, n: condition(d, n) and own(d, n)
@@ -36,13 +37,13 @@ def on(condition: Condition, rows: Iterable[Row]) -> Rows:
 
 
 def in_layers_and_stages(rows: Iterable[Row]) -> Rows:
-    """The rows in every main layer, and in every MTP stage."""
+    """Returns the rows in every main layer, and in every MTP stage."""
     block = tuple(rows)
     return (*(replace(row, pattern=f"layers.{{N}}.{row.pattern}") for row in block), *in_stages(block))
 
 
 def in_stages(rows: Iterable[Row]) -> Rows:
-    """The rows in every MTP stage."""
+    """Returns the rows in every MTP stage."""
     return tuple(replace(row, pattern=f"mtp.{{N}}.{row.pattern}", block="mtp") for row in rows)
 
 

@@ -33,33 +33,34 @@ class Source(Protocol):
 
     @property
     def place(self) -> str:
-        """What messages call it: the folder, or hf://org/repo@commit."""
+        """Returns what messages call it: the folder, or hf://org/repo@commit."""
 
     @property
     def origin(self) -> Origin | None:
-        """Which commit of which repository it is, where that is known."""
+        """Returns which commit of which repository it is, where that is known."""
 
     def names(self) -> Sequence[str]:
-        """The names at the top, sorted, folders too. Raises OSError."""
+        """Returns the names at the top, sorted, folders too. Raises OSError."""
 
     def tree(self) -> Sequence[str]:
-        """All files, sorted, without hidden ones and what else tools leave."""
+        """Returns all files, sorted, without hidden ones and what else tools leave."""
 
     def holds(self, name: str, named_by: str) -> bool:
-        """Whether there is such a file. Raises RecipeError C005 for an unsafe name; `named_by` is where it stands."""
+        """Returns whether there is such a file. Raises RecipeError C005 for an unsafe name; `named_by` is where it
+        stands."""
 
     def small(self, name: str, limit: int) -> bytes:
-        """The content of a file. Raises RecipeError C005, TooLargeError beyond `limit` bytes, OSError."""
+        """Returns the content of a file. Raises RecipeError C005, TooLargeError beyond `limit` bytes, OSError."""
 
     def headers(self, names: Sequence[str], named_by: str) -> Iterator[Header | RecipeError]:
-        """The header of each safetensors file, in order, or what is wrong with it (C005, C040-C048)."""
+        """Returns the header of each safetensors file, in order, or what is wrong with it (C005, C040-C048)."""
 
     @property
     def real(self) -> bool:
         """Whether the files are there; a layout has names and shapes only."""
 
     def read(self, name: str, start: int, end: int) -> bytes:
-        """Bytes [start, end) of a file. Raises RecipeError or OSError."""
+        """Returns bytes [start, end) of a file. Raises RecipeError or OSError."""
 
 
 @dataclass(frozen=True, slots=True)

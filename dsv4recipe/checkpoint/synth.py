@@ -113,7 +113,7 @@ def synthesize_config(out: Path, config: dict[str, Any], headers_only: bool = Fa
 
 
 def shard_pieces(family: Family, dims: Dims) -> tuple[tuple[Piece, ...], ...]:
-    """The stored tensors of each shard in file order."""
+    """Returns the stored tensors of each shard in file order."""
     shards: list[list[Piece]] = [[] for _ in range(dims.layers + dims.stages + 3)]
     for tensor in family.expected(dims):
         layer = tensor.slot.layer
@@ -128,7 +128,7 @@ def shard_pieces(family: Family, dims: Dims) -> tuple[tuple[Piece, ...], ...]:
 
 
 def stored_pieces(tensor: ExpectedTensor) -> tuple[Piece, ...]:
-    """A logical tensor as the checkpoint stores it: one plain tensor, or a weight and its scale."""
+    """Returns a logical tensor as the checkpoint stores it: one plain tensor, or a weight and its scale."""
     if tensor.stored in _PLAIN:
         return (Piece(tensor.name, _PLAIN[tensor.stored], tensor.shape, tensor),)
     rows, columns = tensor.shape

@@ -1,4 +1,4 @@
-"""Floor 1, checkpoint. config.json of synthetic checkpoints: releases × presets. Pure.
+"""Floor 1, checkpoint. config.json of synthetic checkpoints: releases × presets. This module is pure.
 
 A preset changes a release's values; key set and order stay.
 """
@@ -34,7 +34,7 @@ release's real widths with one layer, 64 experts, a vocabulary of 16,384 and no 
 
 
 def synth_config(release: str, preset: str, layers: int | None = None, experts: int | None = None) -> dict[str, Any]:
-    """config.json of a synthetic checkpoint; `layers` and `experts` replace the preset's.
+    """Returns config.json of a synthetic checkpoint; `layers` and `experts` replace the preset's.
 
     Raises RecipeError C051 for an unknown release or preset and for counts that no model can have.
     """

@@ -1,4 +1,5 @@
-"""Floor 1, checkpoint. What lies beside the shards of a synthetic checkpoint: tokenizer, card, licence. Pure.
+"""Floor 1, checkpoint. What lies beside the shards of a synthetic checkpoint: tokenizer, card, licence. This module is
+pure.
 
 The set of files is what the runtimes read from a release (docs/reference/checkpoint.md, Files).
 """
@@ -89,7 +90,7 @@ def tokenizer(vocab: int) -> dict[str, Any]:
 
 
 def side_files(config: dict[str, Any], index: dict[str, Any], sparse: bool) -> dict[str, str]:
-    """Relative path → text of every file that is not a shard."""
+    """Returns relative path → text of every file that is not a shard."""
     text = text_section(config)
     vocab, stages = text["vocab_size"], len(text["compress_ratios"]) - text["num_hidden_layers"]
     card = _CARD.format(

@@ -44,7 +44,7 @@ class Draw:
         self._stream = np.random.PCG64(int.from_bytes(key[:16], "little"))
 
     def words(self, count: int) -> NDArray[np.uint16]:
-        """`count` random 16-bit words."""
+        """Returns `count` random 16-bit words."""
         raw: NDArray[np.uint64] = self._stream.random_raw(-(-count // 4))
         return raw.astype("<u8", copy=False).view(np.uint16)[:count]
 
@@ -56,7 +56,7 @@ class Draw:
 
 
 def minifloat(magnitude: Floats, mantissa: int, bias: int) -> Bytes:
-    """Codes of the nearest values (ties to even) of a small float without sign; `magnitude` within its range.
+    """Returns codes of the nearest values (ties to even) of a small float without sign; `magnitude` within its range.
 
     E2M1: mantissa 1, bias 1. E4M3: mantissa 3, bias 7. Normal numbers are float32 with a shorter mantissa: round
     that, move the bias. Subnormal ones are multiples of the smallest.
@@ -81,7 +81,7 @@ def power_of_two(exponent: NDArray[np.int32]) -> Floats:
 
 
 def fp4(values: Floats) -> tuple[Bytes, Bytes]:
-    """[rows, columns] → E2M1 pairs [rows, columns/2], low nibble first, and E8M0 scales [rows, columns/32]."""
+    """Returns [rows, columns] → E2M1 pairs [rows, columns/2], low nibble first, and E8M0 scales [rows, columns/32]."""
     rows, columns = values.shape
     groups = values.reshape(rows, columns // 32, 32)
     exponent = ceil_exponent(np.abs(groups).max(-1), 6.0)
@@ -91,7 +91,7 @@ def fp4(values: Floats) -> tuple[Bytes, Bytes]:
 
 
 def fp8(values: Floats, tile: tuple[int, ...]) -> tuple[Bytes, Bytes]:
-    """[rows, columns], multiples of the tile → E4M3 codes of that shape and one E8M0 scale per tile."""
+    """Returns [rows, columns], multiples of the tile → E4M3 codes of that shape and one E8M0 scale per tile."""
     rows, columns = values.shape
     tiles = values.reshape(rows // tile[0], tile[0], columns // tile[1], tile[1])
     exponent = ceil_exponent(np.abs(tiles).max((1, 3)), 448.0)
@@ -110,7 +110,7 @@ def _pool(seed: int, width: int) -> tuple[Bytes, Bytes]:
 
 
 def bf16(values: Floats) -> NDArray[np.uint16]:
-    """float32 → bfloat16 bits, nearest, ties to even."""
+    """Returns float32 → bfloat16 bits, nearest, ties to even."""
     bits = values.view(np.uint32)
     return ((bits + np.uint32(0x7FFF) + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
 
@@ -124,7 +124,7 @@ def hash_table(draw: Draw, shape: tuple[int, ...], experts: int) -> NDArray[np.i
 
 
 def _spread(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
-    """(mean, standard deviation) of a tensor: small ones as a working model has them, matrices by fan-in."""
+    """Returns (mean, standard deviation) of a tensor: small ones as a working model has them, matrices by fan-in."""
     if name.endswith(("norm.weight", "norm1.weight", "norm2.weight", "engram.q_weight", "engram.k_weight")):
         return 1.0, 0.05
     if name.endswith("_scale"):
@@ -136,7 +136,7 @@ def _spread(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
 
 
 def blocks(tensor: ExpectedTensor, seed: int, experts: int) -> Iterator[tuple[bytes, bytes]]:
-    """The stored bytes of a logical tensor as (data, scale data) in pieces; the scale is b"" for a plain one."""
+    """Yields the stored bytes of a logical tensor as (data, scale data) in pieces; the scale is b"" for a plain one."""
     draw = Draw(seed, tensor.name)
     if tensor.stored == "int":
         yield hash_table(draw, tensor.shape, experts).tobytes(), b""

@@ -167,7 +167,8 @@ def command(
 
 
 def _said(ctx: click.Context, model: str, output: Path | None) -> str:
-    """The command that makes this recipe again, with the model's name for its folder and files without theirs."""
+    """Returns the command that makes this recipe again, with the model's name for its folder and files without
+    theirs."""
     words = ["dsv4recipe", "allocate"]
     for param in ctx.command.params:
         name = param.name or ""

@@ -15,7 +15,7 @@ from dsv4recipe.units import gigabytes, human_size
 
 @contextlib.contextmanager
 def measuring(quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A function that shows how many modules are measured: a bar on a terminal, one line otherwise."""
+    """Yields a function that shows how many modules are measured: a bar on a terminal, one line otherwise."""
     screen = console(stderr=True)
     if quiet:
         yield lambda done, of: None

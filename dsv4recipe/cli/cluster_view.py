@@ -12,7 +12,7 @@ _ROWS = 16
 
 
 def cluster_line(event: dict[str, Any]) -> Iterator[str]:
-    """What an event about the cluster says in words."""
+    """Yields what an event about the cluster says in words."""
     match event["event"]:
         case "cluster":
             yield f"checking the workers of {event['scheduler']}; Dask's dashboard: {event['dashboard']}"

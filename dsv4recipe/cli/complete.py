@@ -15,22 +15,22 @@ _RECIPES = (".yaml", ".yml")
 
 
 def complete_recipe(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
-    """A shipped recipe, or a YAML file; the shell's own file names where neither fits."""
+    """Returns a shipped recipe, or a YAML file; the shell's own file names where neither fits."""
     return _names(incomplete, _RECIPES)
 
 
 def complete_side(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
-    """A recipe, a plan file or a bundle."""
+    """Returns a recipe, a plan file or a bundle."""
     return _names(incomplete, (*_RECIPES, ".json"), folders=True)
 
 
 def complete_shipped(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
-    """A shipped recipe."""
+    """Returns a shipped recipe."""
     return _shipped(incomplete)
 
 
 def complete_rule(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
-    """The id of a rule written in the recipe that the command line already names."""
+    """Returns the id of a rule written in the recipe that the command line already names."""
     from dsv4recipe.recipe.ids import rule_ids
 
     recipe = ctx.params.get("recipe") or next(iter(ctx.args), None)  # click stops at an option without its value
@@ -39,7 +39,7 @@ def complete_rule(ctx: click.Context, param: click.Parameter, incomplete: str) -
 
 
 def complete_runtime(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
-    """A runtime that `verify` can probe."""
+    """Returns a runtime that `verify` can probe."""
     from dsv4recipe.runtimes import probes
 
     return [CompletionItem(name) for name in sorted(("all", *probes())) if name.startswith(incomplete)]

@@ -37,7 +37,7 @@ def print_diff(found: PlanDiff, every: bool = False) -> None:
 
 
 def markdown(found: PlanDiff, before: str, after: str) -> str:
-    """The whole diff as a comment for a review: totals first, then a table; nothing is cut."""
+    """Returns the whole diff as a comment for a review: totals first, then a table; nothing is cut."""
     delta = found.bytes_delta
     lines = [
         f"**{before} → {after}**: {found.bytes_before:,} B → {found.bytes_after:,} B "

@@ -14,8 +14,8 @@ from dsv4recipe.errors import RecipeError
 def engine_of(
     name: str, scheduler: str | None, workers: int | None
 ) -> Callable[[Callable[[dict[str, Any]], None]], Engine]:
-    """A function of the listener that makes the engine. Raises UsageError for options that do not go together, and
-    RecipeError B050 where distributed is not installed."""
+    """Returns a function of the listener that makes the engine. Raises UsageError for options that do not go together,
+    and RecipeError B050 where distributed is not installed."""
     if name == "local":
         if scheduler is not None:
             raise click.UsageError("--scheduler needs --engine dask")

@@ -49,7 +49,7 @@ def command(file: Path, runtime: str | None, parent: str | None, force: bool, as
 
 
 def _target(chosen: Target, base: Recipe) -> str:
-    """The target section of a recipe that moves to another runtime, with what that runtime takes."""
+    """Returns the target section of a recipe that moves to another runtime, with what that runtime takes."""
     from dsv4recipe.recipe.shard_size import size_text
 
     keeps = base.target.mtp in chosen.mtp and "classic" in chosen.stages

@@ -18,7 +18,7 @@ def print_json(data: Any) -> None:
 
 
 def console(stderr: bool = False) -> Console:
-    """A console that honours NO_COLOR and does not wrap names when it is no terminal."""
+    """Returns a console that honours NO_COLOR and does not wrap names when it is no terminal."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout

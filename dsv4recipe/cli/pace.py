@@ -1,4 +1,5 @@
-"""Floor 6, cli. How fast a build goes, in all and per worker, from its events. Pure: the clock is told."""
+"""Floor 6, cli. How fast a build goes, in all and per worker, from its events. This module is pure: the clock is
+told."""
 
 from __future__ import annotations
 
@@ -76,7 +77,7 @@ class Pace:
         return max(0, self.total - self.written) / rate if rate else None
 
     def event(self, now: float) -> dict[str, Any]:
-        """All of it as one JSON event."""
+        """Returns all of it as one JSON event."""
         left = self.seconds_left(now)
         return Progress(
             shards=self.done,

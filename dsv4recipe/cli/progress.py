@@ -27,7 +27,7 @@ _SLOW_SECONDS = 60.0
 
 @contextlib.contextmanager
 def watching(as_json: bool) -> Iterator[Callable[[Event], None]]:
-    """A function that shows build events. Progress goes to stderr, events to stdout under --json."""
+    """Yields a function that shows build events. Progress goes to stderr, events to stdout under --json."""
     if as_json:
         yield _Json()
         return
@@ -125,7 +125,7 @@ class _Bar:
         self.pace = Pace()
 
     def workers(self) -> Any:
-        """The workers of a cluster, above the bar; nothing for a build by threads."""
+        """Returns the workers of a cluster, above the bar; nothing for a build by threads."""
         return worker_table(self.pace, time.monotonic())
 
     def __call__(self, event: Event) -> None:

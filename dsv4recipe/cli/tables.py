@@ -48,7 +48,7 @@ def table(
     right: Collection[int] = (),
     widths: Sequence[int] | None = None,
 ) -> Table:
-    """A plain table for `rich`; `right` numbers the columns of numbers, `widths` fixes those of all columns."""
+    """Returns a plain table for `rich`; `right` numbers the columns of numbers, `widths` fixes those of all columns."""
     made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for number, name in enumerate(columns):
         made.add_column(name, justify="right" if number in right else "left", width=widths[number] if widths else None)
@@ -60,7 +60,7 @@ def table(
 def _widths(
     columns: Sequence[str], rows: Sequence[Sequence[str]], kept: Collection[int], words: bool = False
 ) -> list[int]:
-    """The widest cell of each column, or with `words` the widest word."""
+    """Returns the widest cell of each column, or with `words` the widest word."""
     found = []
     for column in kept:
         cells = [columns[column], *(row[column] for row in rows)]
@@ -69,14 +69,14 @@ def _widths(
 
 
 def _total(widths: Sequence[int]) -> int:
-    """The width of a table with columns of these widths."""
+    """Returns the width of a table with columns of these widths."""
     return sum(widths) + _GAP * (len(widths) - 1) + 1  # `rich` keeps a blank behind the last column
 
 
 def _fitted(
     columns: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int], width: int
 ) -> list[int] | None:
-    """The widths that fit, where columns of text may wrap between words; None if no widths do."""
+    """Returns the widths that fit, where columns of text may wrap between words; None if no widths do."""
     every = range(len(columns))
     widths, least = _widths(columns, rows, every), _widths(columns, rows, every, words=True)
     while _total(widths) > width:

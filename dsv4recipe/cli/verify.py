@@ -143,7 +143,7 @@ def _questions(file: Path | None) -> tuple[Question, ...]:
 
 
 def _server(runtime: str | None) -> str | None:
-    """The server to ask in: that of --runtime, where it has one."""
+    """Returns the server to ask in: that of --runtime, where it has one."""
     from dsv4recipe.answers.servers import servers
 
     return runtime if runtime in servers() else None

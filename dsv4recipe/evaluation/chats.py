@@ -1,7 +1,7 @@
 """Floor 4, evaluation. Chats in the prompt format of DeepSeek-V4: roles as special tokens, answers without thinking.
 
-Pure. The releases bring Python code that renders chats; a checkpoint's code is never run here, so the format is written
-down: what `encoding_dsv4` gives for messages without tools in the mode without thinking.
+This module is pure. The releases bring Python code that renders chats; a checkpoint's code is never run here, so the
+format is written down: what `encoding_dsv4` gives for messages without tools in the mode without thinking.
 """
 
 from __future__ import annotations

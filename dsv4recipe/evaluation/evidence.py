@@ -28,7 +28,7 @@ class Evidence:
 
     @property
     def plan(self) -> str:
-        """The digest of the plan that was measured."""
+        """Returns the digest of the plan that was measured."""
         return str(self.data["a"].get("plan") or "")
 
     @property
@@ -45,13 +45,13 @@ class Evidence:
 
     @property
     def of(self) -> str:
-        """What it was compared with."""
+        """Returns what it was compared with."""
         other = self.data.get("b")
         return "the source" if other is None else str(other["name"])
 
     @property
     def on(self) -> str:
-        """What the figures were measured on: the checkpoint, and how the numbers were made."""
+        """Returns what the figures were measured on: the checkpoint, and how the numbers were made."""
         source = self.data["source"]
         made = self.data.get("runtime")
         way = f"by the runtime {made}" if made else "by the reference implementation"

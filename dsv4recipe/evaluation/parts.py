@@ -1,4 +1,5 @@
-"""Floor 4, evaluation. A quantized model as parts that can be measured alone: by role, layer or module. Pure."""
+"""Floor 4, evaluation. A quantized model as parts that can be measured alone: by role, layer or module. This module is
+pure."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ WAYS = ("role", "layer", "module")
 
 
 def parts(checkpoint: Checkpoint, weights: Weights, way: str) -> Mapping[str, tuple[Group, ...]]:
-    """The groups of the main model whose numbers may differ from the source's, by role ("routed-expert"), layer
+    """Returns the groups of the main model whose numbers may differ from the source's, by role ("routed-expert"), layer
     ("layer 3", "no layer") or module ("layers.3.ffn.experts.{E}.w1"), in the checkpoint's order."""
     found: dict[str, list[Group]] = {}
     for group in checkpoint.groups:
@@ -30,6 +31,6 @@ def _name(group: Group, way: str) -> str:
 
 
 def first_layer(groups: tuple[Group, ...], layers: int) -> int:
-    """The layer before which nothing differs; `layers` where only what follows the last one does."""
+    """Returns the layer before which nothing differs; `layers` where only what follows the last one does."""
     places = [0 if g.names == "embed.weight" else layers if g.slot.layer is None else g.slot.layer for g in groups]
     return min(places, default=layers)

@@ -65,8 +65,8 @@ class Evaluation:
         self.run.room.close()
 
     def measure(self, a: Named, b: Named | None = None, by: str | None = None) -> dict[str, Any]:
-        """What `a` loses against `b`, or against the source where `b` is None: the figures of `evaluate`, without
-        digests. `by` measures every part of `a` alone too. Raises what the forward pass raises."""
+        """Returns what `a` loses against `b`, or against the source where `b` is None: the figures of `evaluate`,
+        without digests. `by` measures every part of `a` alone too. Raises what the forward pass raises."""
         wanted = parts(self.checkpoint, a.weights, by) if by is not None and a.weights is not None else {}
         source = self._source({first_layer(groups, self.run.layers) for groups in wanted.values()})
         models: dict[str, Logits] = {SOURCE: source.logits}
@@ -81,7 +81,8 @@ class Evaluation:
         return data
 
     def _source(self, keep: set[int]) -> Final:
-        """The source's pass. Where states before some layers are needed later, it is not resumed: they must be seen."""
+        """Returns the source's pass. Where states before some layers are needed later, it is not resumed: they must be
+        seen."""
         if not keep:
             return self._through(SOURCE, self.exact)
         run = self.run
@@ -109,7 +110,8 @@ class Evaluation:
         return Final(final.reference, final.hidden.copy(), final.head)
 
     def _part(self, name: str, groups: tuple[Group, ...], a: Named, source: Final) -> dict[str, Any]:
-        """One part of `a` alone, the rest being the source: what it does to the loss, and its KL to the source."""
+        """Returns one part of `a` alone, the rest being the source: what it does to the loss, and its KL to the
+        source."""
         assert a.weights is not None
         run = self.run
         weights = Mixed(self.exact, a.weights, (group.names for group in groups), name)
@@ -130,7 +132,7 @@ class Evaluation:
 
 
 def result(torch: Any, models: Mapping[str, Logits], a: Named, b: Named | None, text: Text) -> dict[str, Any]:
-    """The figures of `a` at the top, and those of what it is compared with under `against`."""
+    """Returns the figures of `a` at the top, and those of what it is compared with under `against`."""
     other = SOURCE if b is None else b.name
     pairs = [(a.name, other)] if b is None else [(a.name, other), (a.name, SOURCE), (b.name, SOURCE)]
     found = scores(torch, models, text, pairs)
@@ -152,7 +154,7 @@ def result(torch: Any, models: Mapping[str, Logits], a: Named, b: Named | None, 
 
 
 def by_file(mine: Scores, theirs: Scores, other: str, text: Text, number: int) -> dict[str, Any]:
-    """The figures of one file of the text."""
+    """Returns the figures of one file of the text."""
     inside = np.array([sequence.file for sequence in text.sequences])[owners(text)] == number
     gap, same = mine.to[other]
     return {

@@ -31,7 +31,8 @@ class Scores:
 
 
 def scores(torch: Any, models: Mapping[str, Logits], text: Text, pairs: list[tuple[str, str]]) -> dict[str, Scores]:
-    """The scores of each model on the scored tokens; `pairs` are (model, the model that it is compared with)."""
+    """Returns the scores of each model on the scored tokens; `pairs` are (model, the model that it is compared
+    with)."""
     ids = np.concatenate(text.ids)
     places = np.flatnonzero(text.scored)
     count = len(places)
@@ -69,14 +70,14 @@ def scores(torch: Any, models: Mapping[str, Logits], text: Text, pairs: list[tup
 
 
 def owners(text: Text) -> NDArray[np.int64]:
-    """The number of the sequence of each scored token."""
+    """Returns the number of the sequence of each scored token."""
     number = np.repeat(np.arange(len(text.sequences)), [len(sequence.ids) for sequence in text.sequences])
     return np.asarray(number[text.scored], np.int64)
 
 
 def alone(found: Scores, text: Text) -> dict[str, Any]:
-    """The figures of one model by itself: loss, perplexity, and the share of chats whose answer is the top token from
-    its first token to its last, which is what greedy decoding gives."""
+    """Returns the figures of one model by itself: loss, perplexity, and the share of chats whose answer is the top
+    token from its first token to its last, which is what greedy decoding gives."""
     owner = owners(text)
     loss = figures(found.loss, owner)
     data: dict[str, Any] = {
@@ -93,7 +94,7 @@ def alone(found: Scores, text: Text) -> dict[str, Any]:
 
 
 def compared(found: Scores, other: Scores, name: str, text: Text) -> dict[str, Any]:
-    """The figures of a model beside the one called `name`: KL, same top token, and the difference in loss."""
+    """Returns the figures of a model beside the one called `name`: KL, same top token, and the difference in loss."""
     owner = owners(text)
     gap, same = found.to[name]
     mean = figures(gap, owner)

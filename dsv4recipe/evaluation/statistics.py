@@ -1,4 +1,5 @@
-"""Floor 4, evaluation. Means over scored tokens with 95 % intervals, and the other figures of a comparison. Pure.
+"""Floor 4, evaluation. Means over scored tokens with 95 % intervals, and the other figures of a comparison. This module
+is pure.
 
 Tokens of one sequence are not independent, so the interval treats whole sequences as the units that were drawn: the
 variance of a ratio of sums over sequences (Cochran, Sampling Techniques, 1977, section 6.3), with Student's t.
@@ -18,15 +19,16 @@ _Z = NormalDist().inv_cdf(0.975)
 
 
 def student(freedom: int) -> float:
-    """The 97.5 % point of Student's t, by Fisher's expansion around the normal one; within 1 % from 3 degrees on."""
+    """Returns the 97.5 % point of Student's t, by Fisher's expansion around the normal one; within 1 % from 3 degrees
+    on."""
     z = _Z
     terms = ((z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384)
     return z + math.fsum(term / freedom**power for power, term in enumerate(terms, 1))
 
 
 def interval(values: Values, sequence: NDArray[np.int64]) -> tuple[float, float, float]:
-    """(mean, low, high) of values, one per scored token; `sequence` numbers the sequence of each. With fewer than four
-    sequences there is no interval: low and high are NaN."""
+    """Returns (mean, low, high) of values, one per scored token; `sequence` numbers the sequence of each. With fewer
+    than four sequences there is no interval: low and high are NaN."""
     count = np.bincount(sequence)
     total = np.bincount(sequence, weights=values)
     total, count = total[count > 0], count[count > 0]
@@ -46,7 +48,7 @@ def figures(values: Values, sequence: NDArray[np.int64]) -> dict[str, Any]:
 
 
 def spearman(one: Values, other: Values) -> float:
-    """The rank correlation of two lists of the same things, ties given their mean rank."""
+    """Returns the rank correlation of two lists of the same things, ties given their mean rank."""
     return float(np.corrcoef(_ranks(one), _ranks(other))[0, 1])
 
 

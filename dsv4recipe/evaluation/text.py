@@ -66,7 +66,7 @@ class Text:
 
     @property
     def digest(self) -> str:
-        """sha256 of every token id and of what is scored."""
+        """Returns sha256 of every token id and of what is scored."""
         found = hashlib.sha256()
         for sequence in self.sequences:
             found.update(len(sequence.ids).to_bytes(8, "little"))
@@ -87,7 +87,8 @@ class Text:
 
 
 def read_text(paths: Sequence[Path], checkpoint: Checkpoint, length: int = 512, tokens: int | None = None) -> Text:
-    """The files as sequences of at most `length` tokens; where `tokens` is given, an equal share of it from each file.
+    """Returns the files as sequences of at most `length` tokens; where `tokens` is given, an equal share of it from
+    each file.
 
     *.npy: token ids, cut into rows of `length`. *.jsonl: one chat a line, of which the answers are scored; longer ones
     are cut. Anything else: UTF-8 text, each sequence beginning with the token that begins a document.
@@ -130,7 +131,7 @@ def read_text(paths: Sequence[Path], checkpoint: Checkpoint, length: int = 512, 
 
 
 def _first(sequences: list[TokenSequence], tokens: int) -> list[TokenSequence]:
-    """The first sequences that hold at most `tokens` tokens together, at least one."""
+    """Returns the first sequences that hold at most `tokens` tokens together, at least one."""
     total = np.cumsum([len(sequence.ids) for sequence in sequences])
     return sequences[: max(1, int(np.searchsorted(total, tokens, side="right")))]
 
@@ -182,7 +183,7 @@ def _stored(path: Path) -> Ids:
 
 
 def _rows(ids: Ids, path: Path, length: int, vocab: int, begin: int) -> tuple[list[TokenSequence], int]:
-    """Whole sequences of `length`; with `begin`, each starts with token 0, which begins a document."""
+    """Returns whole sequences of `length`; with `begin`, each starts with token 0, which begins a document."""
     where = Where(str(path))
     if len(ids) and not 0 <= ids.min() <= ids.max() < vocab:
         odd = int(ids[(ids < 0) | (ids >= vocab)][0])
@@ -201,7 +202,7 @@ def _rows(ids: Ids, path: Path, length: int, vocab: int, begin: int) -> tuple[li
 
 
 def _chats(content: bytes, path: Path, reader: _Tokens, length: int) -> list[TokenSequence]:
-    """A sequence per line, shorter ones first so that those of one length stand together."""
+    """Returns a sequence per line, shorter ones first so that those of one length stand together."""
     problems = Problems()
     found = []
     for number, line in enumerate(_decoded(content, path).splitlines(), 1):
@@ -257,7 +258,7 @@ def fingerprint(sequences: Iterable[NDArray[Any]]) -> list[int]:
 
 
 def overlap(one: Iterable[int], other: Iterable[int]) -> float:
-    """The share of the smaller fingerprint that both have: 0.0 where the texts have no longer run in common."""
+    """Returns the share of the smaller fingerprint that both have: 0.0 where the texts have no longer run in common."""
     first, second = set(one), set(other)
     least = min(len(first), len(second))
     return len(first & second) / least if least else 0.0

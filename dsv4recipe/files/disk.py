@@ -57,13 +57,13 @@ def free_bytes(folder: Path) -> int:
 
 
 def same_disk(one: Path, other: Path) -> bool:
-    """Whether two folders that exist share a file system."""
+    """Returns whether two folders that exist share a file system."""
     with named_errors(one, "looking at the folder"):
         return fs.stat(one).st_dev == fs.stat(other).st_dev
 
 
 def room_for(sizes: Sequence[int], folder: Path) -> int:
-    """Bytes that new files of these sizes take in `folder`, in whole blocks of its file system."""
+    """Returns bytes that new files of these sizes take in `folder`, in whole blocks of its file system."""
     block = max(1, os.statvfs(folder).f_frsize)
     return sum(-(-size // block) * block for size in sizes)
 
@@ -85,7 +85,7 @@ def sync_file(handle: int, drive: bool = True) -> None:
 
 
 def _full_sync(handle: int) -> bool:
-    """Whether macOS flushed the drive; False where the file system knows no such call."""
+    """Returns whether macOS flushed the drive; False where the file system knows no such call."""
     import fcntl
 
     try:
@@ -110,7 +110,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def is_empty_folder(path: Path) -> bool:
-    """Whether there is a folder of this name, no link, with nothing in it: it may be given way to."""
+    """Returns whether there is a folder of this name, no link, with nothing in it: it may be given way to."""
     try:
         return not path.is_symlink() and path.is_dir() and not any(path.iterdir())
     except OSError:
@@ -129,7 +129,8 @@ def make_folder(folder: Path) -> None:
 
 
 def create(path: Path, size: int) -> int:
-    """A new file of `size` bytes, its space reserved now rather than found missing later. Returns its descriptor."""
+    """Returns a new file of `size` bytes, its space reserved now rather than found missing later. Returns its
+    descriptor."""
     with named_errors(path, f"reserving {human_size(size)}"):
         handle = create_new(path)
         try:
@@ -143,7 +144,7 @@ def create(path: Path, size: int) -> int:
 
 
 def create_new(path: Path) -> int:
-    """A new, empty file. Raises FileExistsError and what else the disk says."""
+    """Returns a new, empty file. Raises FileExistsError and what else the disk says."""
     return fs.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NOFOLLOW, 0o644)
 
 
@@ -187,7 +188,8 @@ def open_source(path: Path) -> int:
 
 
 def open_again(path: Path, size: int) -> int:
-    """A file of the build itself, for writing; follows no link. -1 where there is none of that size. Raises OSError."""
+    """Returns a file of the build itself, for writing; follows no link. -1 where there is none of that size. Raises
+    OSError."""
     try:
         handle = fs.open(path, os.O_RDWR | _NOFOLLOW)
     except FileNotFoundError:
@@ -199,7 +201,7 @@ def open_again(path: Path, size: int) -> int:
 
 
 def open_own(path: Path) -> int:
-    """A file of the build itself, for reading; follows no link."""
+    """Returns a file of the build itself, for reading; follows no link."""
     return fs.open(path, os.O_RDONLY | _NOFOLLOW)
 
 
@@ -210,7 +212,7 @@ def close(handle: int) -> None:
 
 
 def read_small(path: Path) -> bytes | None:
-    """The content of a small file; None if there is none. Follows no link. Raises OSError."""
+    """Returns the content of a small file; None if there is none. Follows no link. Raises OSError."""
     try:
         handle = open_own(path)
     except FileNotFoundError:
@@ -242,7 +244,7 @@ def read_into(handle: int, buffer: memoryview, position: int) -> int:
 
 
 def temporary(path: Path, mark: str = "") -> Path:
-    """A sibling name that no loader's glob matches and nobody else has; `mark` says in it what it is of."""
+    """Returns a sibling name that no loader's glob matches and nobody else has; `mark` says in it what it is of."""
     return path.parent / f".{path.name}.{mark}{secrets.token_hex(6)}.tmp"
 
 

@@ -53,7 +53,7 @@ RECIPE = Kind("a recipe", lambda content: False)
 
 
 def check_output(path: str | os.PathLike[str], kind: Kind, force: bool = False) -> Path:
-    """The path to write to, `~` expanded and links followed; to be called before the work begins.
+    """Returns the path to write to, `~` expanded and links followed; to be called before the work begins.
 
     Raises RecipeError U003 where something lies there that the new file must not replace.
     """

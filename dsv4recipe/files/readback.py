@@ -48,13 +48,13 @@ class Written:
                 self.together = max(self.together, self._ready[-1][0] + self._ready[-1][1])
 
     def take(self) -> list[Span]:
-        """The ranges that follow each other, each given once."""
+        """Returns the ranges that follow each other, each given once."""
         with self._lock:
             ready, self._ready = self._ready, []
             return ready
 
     def take_all(self) -> list[Span]:
-        """Everything that is left, in the order of the file."""
+        """Returns everything that is left, in the order of the file."""
         return self.take() + sorted(self._apart)
 
 
@@ -83,7 +83,7 @@ class ReadBack:
 
     @property
     def digest(self) -> str:
-        """sha256 (hex) of the file up to `position`."""
+        """Returns sha256 (hex) of the file up to `position`."""
         return self._digest.copy().hexdigest()
 
     def through(self, end: int) -> None:
@@ -92,7 +92,7 @@ class ReadBack:
             pass
 
     def end(self) -> tuple[int, str]:
-        """(size, sha256) of the file, all of which has been checked. Raises DamagedError, and OSError."""
+        """Returns (size, sha256) of the file, all of which has been checked. Raises DamagedError, and OSError."""
         checked = self.position
         size, digest = self.rest()
         if size > checked:
@@ -100,7 +100,7 @@ class ReadBack:
         return size, digest
 
     def rest(self) -> tuple[int, str]:
-        """(size, sha256) of the whole file, after reading what is left of it. Raises OSError."""
+        """Returns (size, sha256) of the whole file, after reading what is left of it. Raises OSError."""
         while self._read(_CHUNK):
             pass
         return self.position, self._digest.hexdigest()
@@ -113,7 +113,7 @@ class ReadBack:
 
 
 def hash_of(path: Path) -> tuple[int, str]:
-    """(size, sha256) of a file by its name. Raises RecipeError B011."""
+    """Returns (size, sha256) of a file by its name. Raises RecipeError B011."""
     with disk.named_errors(path, "reading back"):
         handle = disk.open_own(path)
         try:

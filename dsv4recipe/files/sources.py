@@ -22,7 +22,7 @@ class Reader(Protocol):
 
     @property
     def room(self) -> int:
-        """Bytes of disk that reading takes beside the bundle, at most."""
+        """Returns bytes of disk that reading takes beside the bundle, at most."""
 
     @property
     def by_source(self) -> bool:
@@ -30,7 +30,7 @@ class Reader(Protocol):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the event plan_loaded says of it."""
+        """Returns what the event plan_loaded says of it."""
 
     def __enter__(self) -> Reader: ...
 
@@ -141,7 +141,7 @@ def _identity(status: os.stat_result) -> tuple[int, int, int]:
 
 
 def read_span(source: Reader, span: Span) -> NDArray[np.uint8]:
-    """The bytes of a span, uint8, in memory of their own. Raises RecipeError."""
+    """Returns the bytes of a span, uint8, in memory of their own. Raises RecipeError."""
     data = np.empty(span.end - span.start, np.uint8)
     source.read(span, data.data)
     return data

@@ -27,8 +27,8 @@ def open_sources(
     downloaded: Callable[[str, int], None] = lambda file, size: None,
     in_order: bool = False,
 ) -> Reader:
-    """What a build or a proof reads from: the folder, or the hub through `scratch`, in the order that its `by_source`
-    then says; that of the bundle where the scratch holds whole files, or where `in_order` asks for it.
+    """Returns what a build or a proof reads from: the folder, or the hub through `scratch`, in the order that its
+    `by_source` then says; that of the bundle where the scratch holds whole files, or where `in_order` asks for it.
 
     `sha256` maps file names to the digests that they must have. Raises RecipeError H010 (scratch too small), B006.
     """
@@ -61,8 +61,8 @@ class Streamed:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Bytes to download, bytes of scratch, and those from which on it holds whole files, whose digests are checked
-        (0: most of their bytes are not needed)."""
+        """Returns bytes to download, bytes of scratch, and those from which on it holds whole files, whose digests are
+        checked (0: most of their bytes are not needed)."""
         total = sum(unit.end - unit.start for unit in self.stream.units)
         return {"download": {"bytes": total, "scratch": self.room, "whole_files": self.whole}}
 

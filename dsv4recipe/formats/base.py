@@ -1,6 +1,6 @@
 """Floor 1, formats. What every number format answers without touching a weight: parts, bytes, legality.
 
-Pure: no numpy, no numba, no mlx.
+This module is pure: no numpy, no numba, no mlx.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BLOCKS = {"Q8_0": (32, 34), "MXFP4": (32, 17), "Q2_K": (256, 84), "Q4_K": (256, 
 
 
 def stored_bytes(dtype: str, shape: tuple[int, ...]) -> int:
-    """Bytes of a tensor of a safetensors dtype or a ggml block type."""
+    """Returns bytes of a tensor of a safetensors dtype or a ggml block type."""
     weights, size = BLOCKS.get(dtype) or (1, ITEM_SIZE[dtype])
     return prod(shape) // weights * size
 
@@ -82,7 +82,7 @@ class Stem:
 
     @property
     def matrix(self) -> tuple[int, int]:
-        """(rows of all members together, columns)."""
+        """Returns (rows of all members together, columns)."""
         return self.stack * prod(self.shape[:-1]), self.shape[-1]
 
 
@@ -102,21 +102,22 @@ class Format(ABC):
     @classmethod
     @abstractmethod
     def from_spec(cls, value: Any) -> Format:
-        """The format of what `spec()` holds under its kind. Raises ValueError, KeyError or TypeError otherwise."""
+        """Returns the format of what `spec()` holds under its kind. Raises ValueError, KeyError or TypeError
+        otherwise."""
 
     @classmethod
     def from_recipe(cls, given: Mapping[str, Any], half: str) -> Format:  # noqa: ARG003 - what subclasses take
-        """The format of checked parameters of a recipe; `half` is the target's half type, for defaults."""
+        """Returns the format of checked parameters of a recipe; `half` is the target's half type, for defaults."""
         return cls.from_spec(dict(given))
 
     @classmethod
     def recognise(cls, stem: Stem) -> Format | None:  # noqa: ARG003
-        """The format of stored tensors if they are in this one, else None."""
+        """Returns the format of stored tensors if they are in this one, else None."""
         return None
 
     @classmethod
     def candidates(cls, given: Any, half: str) -> Iterable[Format]:
-        """The formats that the priors of `allocate` describe under this kind."""
+        """Returns the formats that the priors of `allocate` describe under this kind."""
         raise ValueError(f"{cls.KIND} has no candidates: {given!r} for {half}")
 
     @property
@@ -125,22 +126,23 @@ class Format(ABC):
 
     @abstractmethod
     def parts(self, source: SourceTensor) -> tuple[Part, ...]:
-        """The tensors stored for ONE source tensor, in the order in which the encoder returns them."""
+        """Returns the tensors stored for ONE source tensor, in the order in which the encoder returns them."""
 
     @abstractmethod
     def problem(self, source: SourceTensor) -> str:
-        """Why this source tensor cannot take this format ("" if it can)."""
+        """Returns why this source tensor cannot take this format ("" if it can)."""
 
     @abstractmethod
     def lossless(self, source: SourceTensor) -> bool:
-        """Whether every element decodes to exactly the source value, whatever the data."""
+        """Returns whether every element decodes to exactly the source value, whatever the data."""
 
     @abstractmethod
     def spec(self) -> dict[str, Any]:
-        """The format as a recipe writes it, every parameter spelled out: {"affine": {"bits": 4, …}}."""
+        """Returns the format as a recipe writes it, every parameter spelled out: {"affine": {"bits": 4, …}}."""
 
     def spelled(self, half: str) -> dict[str, Any]:  # noqa: ARG002
-        """`spec()` without parameters that a reader of the recipe does not need, for a target of this half type."""
+        """Returns `spec()` without parameters that a reader of the recipe does not need, for a target of this half
+        type."""
         return self.spec()
 
     def as_action(self, as_source: str) -> Format | str:  # noqa: ARG002
@@ -148,37 +150,37 @@ class Format(ABC):
         return self
 
     def quantization(self) -> dict[str, Any] | None:
-        """MLX's description of a module in this format, {bits, group_size, mode}; None if MLX has none."""
+        """Returns MLX's description of a module in this format, {bits, group_size, mode}; None if MLX has none."""
         return None
 
     @property
     def label(self) -> str:
-        """The format as people say it: "affine 4-bit g32", "mxtq 2-bit", "F32"."""
+        """Returns the format as people say it: "affine 4-bit g32", "mxtq 2-bit", "F32"."""
         return self.kind
 
     @property
     def error_key(self) -> str:
-        """The format in a table of errors: everything that changes the error."""
+        """Returns the format in a table of errors: everything that changes the error."""
         return self.label
 
     @property
     def nominal_bits(self) -> int:
-        """Bits of a code, which a floor of `allocate` is compared with; 16 or 32 for a plain copy."""
+        """Returns bits of a code, which a floor of `allocate` is compared with; 16 or 32 for a plain copy."""
         return 0
 
     @property
     def plain_dtype(self) -> str:
-        """The dtype of a plain copy or cast; "" for every other format."""
+        """Returns the dtype of a plain copy or cast; "" for every other format."""
         return ""
 
     @property
     def scales_type(self) -> str:
-        """The float type, as recipes call it, that a rule chose for scales; "" where there is no choice."""
+        """Returns the float type, as recipes call it, that a rule chose for scales; "" where there is no choice."""
         return ""
 
     @property
     def bundle_seed(self) -> int | None:
-        """A seed that all modules of a bundle must share, because a bundle announces one."""
+        """Returns a seed that all modules of a bundle must share, because a bundle announces one."""
         return None
 
     @property
@@ -188,67 +190,71 @@ class Format(ABC):
 
     @property
     def searched(self) -> bool:
-        """Whether encoding searches, and takes so long that a build estimates it and a proof repeats some rows only."""
+        """Returns whether encoding searches, and takes so long that a build estimates it and a proof repeats some rows
+        only."""
         return False
 
     @property
     def copies_bits(self) -> bool:
-        """Whether what is stored are the very codes of the source."""
+        """Returns whether what is stored are the very codes of the source."""
         return False
 
     @property
     def compared(self) -> bool:
-        """Whether the codec's `gaps` tells that encoding again gives the same bytes, so that nobody needs to encode."""
+        """Returns whether the codec's `gaps` tells that encoding again gives the same bytes, so that nobody needs to
+        encode."""
         return False
 
     @property
     def library(self) -> str:
-        """The package whose encoder decides the bytes; "" for our own encoders."""
+        """Returns the package whose encoder decides the bytes; "" for our own encoders."""
         return ""
 
     def as_seen(self) -> Format:
-        """The format as far as headers show it: two that differ in the encoder's choices alone become equal."""
+        """Returns the format as far as headers show it: two that differ in the encoder's choices alone become equal."""
         return self
 
     def assumed(self) -> Format:
-        """The format that a recipe is given where headers left a parameter open."""
+        """Returns the format that a recipe is given where headers left a parameter open."""
         return self
 
     def unguided(self) -> Format:
-        """A format that takes as long to encode and needs no importance file."""
+        """Returns a format that takes as long to encode and needs no importance file."""
         return self
 
     def fill(self, suffix: str) -> int | None:  # noqa: ARG002
-        """The number that every element of a stored part holds, where the format and not the source decides it."""
+        """Returns the number that every element of a stored part holds, where the format and not the source decides
+        it."""
         return None
 
     def error_band(self) -> tuple[float, float] | None:
-        """The relative RMSE to expect of a lossy format, low and high; None where nothing was measured."""
+        """Returns the relative RMSE to expect of a lossy format, low and high; None where nothing was measured."""
         return None
 
     def error_limit(self) -> float:
-        """The relative RMSE that no right encoding reaches. Numbers of another tensor of that size are off by √2."""
+        """Returns the relative RMSE that no right encoding reaches. Numbers of another tensor of that size are off by
+        √2."""
         return 0.95
 
 
 def wants_importance(fmt: Format) -> bool:
-    """Whether the encoder of `fmt` weighs errors by column, by an importance file or by an activation record. Formats
-    without the parameter never do."""
+    """Returns whether the encoder of `fmt` weighs errors by column, by an importance file or by an activation record.
+    Formats without the parameter never do."""
     return getattr(fmt, "importance", "none") in ("file", "record")
 
 
 def wants_moments(fmt: Format) -> bool:
-    """Whether the encoder of `fmt` needs to know the inputs of the matrix, from an activation record."""
+    """Returns whether the encoder of `fmt` needs to know the inputs of the matrix, from an activation record."""
     return getattr(fmt, "fit", "") == "gptq"
 
 
 def wants_record(fmt: Format) -> bool:
-    """Whether anything about `fmt` comes from an activation record."""
+    """Returns whether anything about `fmt` comes from an activation record."""
     return wants_moments(fmt) or getattr(fmt, "importance", "none") == "record"
 
 
 def divides(source: SourceTensor, group: int, what: str) -> str:
-    """The usual legality of a grouped format: a matrix whose rows hold whole groups."""
+    """Returns the usual legality of a grouped format: a matrix whose rows hold whole groups."""
     if len(source.shape) != 2:
         return f"{what} needs a matrix, the tensor has shape {list(source.shape)}"
     if source.stored == "int":
@@ -259,8 +265,8 @@ def divides(source: SourceTensor, group: int, what: str) -> str:
 
 
 def grouped(stem: Stem, suffixes: tuple[str, ...]) -> tuple[int, int] | None:
-    """(bits, group size) of a stem that holds just these suffixes: U32 codes in ".weight" and a value per group of
-    columns in ".scales"; None where dtypes and shapes do not say so."""
+    """Returns (bits, group size) of a stem that holds just these suffixes: U32 codes in ".weight" and a value per group
+    of columns in ".scales"; None where dtypes and shapes do not say so."""
     if set(stem.parts) != set(suffixes) or len(stem.shape) != 2 or not all(part.shape for part in stem.parts.values()):
         return None
     weight, scales = stem.parts[".weight"], stem.parts[".scales"]

@@ -1,4 +1,4 @@
-"""Floor 1, formats. What the module `codec` of a format's folder holds, and how it is found. Pure.
+"""Floor 1, formats. What the module `codec` of a format's folder holds, and how it is found. This module is pure.
 
 It is loaded when a weight is first encoded or decoded: reading recipes and planning need no numpy.
 """
@@ -49,28 +49,29 @@ class FullCodec(Codec, Protocol):
         self, fmt: Any, source: SourceTensor, weight: Bytes, scale: Bytes | None, rows: int, empty: Empty,
         columns: Floats | None,
     ) -> tuple[NDArray[Any], ...]:  # fmt: skip
-        """The first rows alone of what `encode` gives, for a format that is `searched`."""
+        """Returns the first rows alone of what `encode` gives, for a format that is `searched`."""
         ...
 
     def decode_by_mlx(self, mx: Any, fmt: Any, source: SourceTensor, arrays: Arrays) -> Any:
-        """An mx.array float32 [rows, columns] made of the parts by mlx's own functions, for a format that
+        """Returns an mx.array float32 [rows, columns] made of the parts by mlx's own functions, for a format that
         `mx.dequantize` does not know."""
         ...
 
     def check_library(self) -> str:
-        """The version of the package `Format.library`, which has passed its test. Raises RecipeError F001, F002."""
+        """Returns the version of the package `Format.library`, which has passed its test. Raises RecipeError F001,
+        F002."""
         ...
 
     def library_version(self) -> str:
-        """The version of that package. Raises RecipeError F001."""
+        """Returns the version of that package. Raises RecipeError F001."""
         ...
 
 
 def codec_of(fmt: Format) -> FullCodec:
-    """The codec of a format."""
+    """Returns the codec of a format."""
     return cast("FullCodec", import_module(f"{type(fmt).__module__.rpartition('.')[0]}.codec"))
 
 
 def optional(fmt: Format, name: str) -> Any:
-    """A function of a format's codec, or None where it has none of that name."""
+    """Returns a function of a format's codec, or None where it has none of that name."""
     return getattr(codec_of(fmt), name, None)

@@ -1,4 +1,5 @@
-"""Floor 1, formats. What each column counts for, as encoders take it: a vector of any scale → one near 1. Pure."""
+"""Floor 1, formats. What each column counts for, as encoders take it: a vector of any scale → one near 1. This module
+is pure."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ LEAST = 2.0**-40
 
 
 def column_weights(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """float32 [columns]: `values` times a power of four, so that their mean is 1 to 4, and nothing below `LEAST`; ones
-    where all are zero (a matrix that is zero itself).
+    """Returns float32 [columns]: `values` times a power of four, so that their mean is 1 to 4, and nothing below
+    `LEAST`; ones where all are zero (a matrix that is zero itself).
 
     Ratios stay, and so do bytes: IQ2_XXS takes square roots, which a factor of 2 would round otherwise. A quantizer
     that is given numbers of 1e-30 loses its own arithmetic (docs/reference/formats.md). The sum is exact

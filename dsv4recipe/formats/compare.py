@@ -1,4 +1,5 @@
-"""Floor 1, formats. What an encoder wrote against exact rows, without storing what it decodes to. Pure."""
+"""Floor 1, formats. What an encoder wrote against exact rows, without storing what it decodes to. This module is
+pure."""
 
 from __future__ import annotations
 
@@ -16,8 +17,8 @@ from dsv4recipe.formats.kernels.compare import Gaps, distance
 
 
 def gaps(fmt: Format, source: SourceTensor, arrays: Sequence[NDArray[Any]], exact: Floats) -> tuple[Gaps, bool | None]:
-    """The gaps between float32 rows `exact` of `source` and the parts `arrays` of those rows; and whether encoding the
-    rows again gives those very parts, where that is known without encoding them (MXTQ), else None."""
+    """Returns the gaps between float32 rows `exact` of `source` and the parts `arrays` of those rows; and whether
+    encoding the rows again gives those very parts, where that is known without encoding them (MXTQ), else None."""
     arrays = [np.ascontiguousarray(array) for array in arrays]
     by_codec = optional(fmt, "gaps")
     found, alike = by_codec(fmt, source, arrays, exact) if by_codec else (None, None)

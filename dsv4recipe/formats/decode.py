@@ -1,4 +1,5 @@
-"""Floor 1, formats. Stored bytes → float32: of a source tensor, exactly, and of what an encoder wrote. Pure.
+"""Floor 1, formats. Stored bytes → float32: of a source tensor, exactly, and of what an encoder wrote. This module is
+pure.
 
 Rows are those of the raw bytes given; nothing here knows files. `verify` compares the two.
 """
@@ -24,13 +25,13 @@ INTEGERS = {"BOOL": "?", "U8": "u1", "I8": "i1", "I16": "<i2", "U16": "<u2", "I3
 
 
 def rows_of(source: SourceTensor) -> tuple[int, int]:
-    """(rows, columns) of a source tensor of any rank: the last axis is the columns."""
+    """Returns (rows, columns) of a source tensor of any rank: the last axis is the columns."""
     columns = source.shape[-1] if source.shape else 1
     return (prod(source.shape) // columns if columns else 0), columns
 
 
 def stored_sizes(source: SourceTensor) -> tuple[int, int]:
-    """Bytes of the weight and of the scale of `source` as stored; the latter 0 for plain tensors."""
+    """Returns bytes of the weight and of the scale of `source` as stored; the latter 0 for plain tensors."""
     rows, columns = rows_of(source)
     if source.stored == "fp4":
         return rows * columns // 2, rows * -(-columns // 32)
@@ -57,7 +58,7 @@ def raw(source: SourceTensor, weight: Bytes, scale: Bytes | None) -> tuple[Bytes
 def decode_rows(
     source: SourceTensor, weight: Bytes, scale: Bytes | None, start: int, stop: int, into: Floats | None = None
 ) -> Floats:
-    """float32 [stop - start, columns]: rows `start`…`stop` of the raw bytes of all rows of `source`.
+    """Returns float32 [stop - start, columns]: rows `start`…`stop` of the raw bytes of all rows of `source`.
 
     Exact. Codes without a finite float32 value become NaN or Inf. Uses the memory of `into`, of at least that many
     rows, if given.
@@ -80,7 +81,7 @@ def decode_rows(
 
 
 def decode_source(source: SourceTensor, weight: Bytes, scale: Bytes | None) -> Floats:
-    """float32 of `source.shape`: raw weight and scale bytes exactly."""
+    """Returns float32 of `source.shape`: raw weight and scale bytes exactly."""
     weight, scale = raw(source, weight, scale)
     if source.stored == "int":
         return exact_floats(weight.view(INTEGERS[source.dtype]), source)
@@ -88,7 +89,7 @@ def decode_source(source: SourceTensor, weight: Bytes, scale: Bytes | None) -> F
 
 
 def exact_floats(values: NDArray[Any], source: SourceTensor) -> Floats:
-    """Whole numbers as float32 of `source.shape`. Raises ValueError where float32 does not hold them."""
+    """Returns whole numbers as float32 of `source.shape`. Raises ValueError where float32 does not hold them."""
     floats = values.astype(np.float32)
     if not np.array_equal(floats.astype(np.float64), values.astype(np.float64)):
         raise ValueError(f"{source.dtype} values beyond float32's whole numbers: compare the stored bytes instead")
@@ -105,5 +106,5 @@ def widen(values: NDArray[Any], dtype: str) -> Floats:
 
 
 def decode_parts(fmt: Format, source: SourceTensor, arrays: Sequence[NDArray[Any]]) -> Floats:
-    """float32 of `source.shape`: what a runtime makes of `arrays`, the parts that `encode` returned."""
+    """Returns float32 of `source.shape`: what a runtime makes of `arrays`, the parts that `encode` returned."""
     return codec_of(fmt).decode(fmt, source, arrays)

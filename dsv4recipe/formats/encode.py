@@ -1,4 +1,4 @@
-"""Floor 1, formats. Raw source rows → the arrays a format stores, byte for byte what goes on disk. Pure.
+"""Floor 1, formats. Raw source rows → the arrays a format stores, byte for byte what goes on disk. This module is pure.
 
 Every format works row by row, so rows may come in any split, from any thread; the kernels release the GIL. Strict
 IEEE float32: the same bytes on every machine.
@@ -53,7 +53,7 @@ def encode(
     empty: Empty = np.empty,
     importance: Floats | None = None,
 ) -> tuple[NDArray[Any], ...]:
-    """One C-contiguous array per `fmt.parts(source)`, in that order and of those shapes.
+    """Returns one C-contiguous array per `fmt.parts(source)`, in that order and of those shapes.
 
     What is stored as it came are views of `weight` and `scale`; other arrays are made by `empty(shape, dtype)`.
 
@@ -86,8 +86,8 @@ def spans_of(rows: int, columns: int, step: int = 0) -> list[tuple[int, int]]:
 def blocks(
     source: SourceTensor, weight: Bytes, scale: Bytes | None, empty: Empty = np.empty, step: int = 0
 ) -> Iterator[tuple[int, Floats]]:
-    """(first row, float32 rows) block by block, of `step` rows where given, every value finite. A block (of `empty`)
-    is gone with the next."""
+    """Yields (first row, float32 rows) block by block, of `step` rows where given, every value finite. A block (of
+    `empty`) is gone with the next."""
     rows, columns = rows_of(source)
     spans = spans_of(rows, columns, step)
     memory = empty((spans[0][1] if spans else 0, columns), np.float32)
@@ -117,7 +117,7 @@ def check_codes(source: SourceTensor, weight: Bytes, scale: Bytes | None) -> Non
 
 
 def narrow(values: Floats, dtype: str, out: NDArray[Any]) -> int:
-    """float32 → `out`, float32 for "F32", uint16 bits for "BF16" and "F16": to nearest, ties to even.
+    """Returns float32 → `out`, float32 for "F32", uint16 bits for "BF16" and "F16": to nearest, ties to even.
 
     Both C-contiguous, same shape. Returns the flat index of the first value that is not finite in `dtype`, or -1.
     """

@@ -1,4 +1,5 @@
-"""Floor 1, formats. Every number format of this version. Adding one is a folder, and a line here. Pure."""
+"""Floor 1, formats. Every number format of this version. Adding one is a folder, and a line here. This module is
+pure."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ FORMATS: tuple[type[Format], ...] = (
 
 
 def format_class(kind: str) -> type[Format]:
-    """The class of a kind. Raises ValueError for a kind that no format of this version has."""
+    """Returns the class of a kind. Raises ValueError for a kind that no format of this version has."""
     for found in FORMATS:
         if kind == found.KIND:
             return found
@@ -32,7 +33,7 @@ def format_class(kind: str) -> type[Format]:
 
 
 def from_spec(spec: dict[str, Any]) -> Format:
-    """The inverse of `Format.spec()`. Raises ValueError for anything else."""
+    """Returns the inverse of `Format.spec()`. Raises ValueError for anything else."""
     try:
         ((kind, value),) = spec.items()
         return format_class(kind).from_spec(value)
@@ -41,7 +42,7 @@ def from_spec(spec: dict[str, Any]) -> Format:
 
 
 def recognise(stem: Stem) -> Format | None:
-    """The format of stored tensors; None if no format of this version, or more than one, describes them."""
+    """Returns the format of stored tensors; None if no format of this version, or more than one, describes them."""
     found = [fmt for each in FORMATS if (fmt := each.recognise(stem)) is not None]
     return found[0] if len(found) == 1 else None
 

@@ -1,4 +1,4 @@
-"""Floor 1, formats. A digest of what the encoders of this machine make of fixed blocks. Pure.
+"""Floor 1, formats. A digest of what the encoders of this machine make of fixed blocks. This module is pure.
 
 Two machines may build one bundle together only if they agree here: the promise that strict IEEE float32 gives the same
 bytes everywhere is checked, not assumed.
@@ -25,8 +25,8 @@ _ROWS = 128
 
 
 def encoders_digest(used: Iterable[tuple[Format, SourceTensor]]) -> str:
-    """sha256 over the encoded blocks of all distinct pairs: 128 rows of the tensor's width, whose values follow from
-    the pair alone and are all finite."""
+    """Returns sha256 over the encoded blocks of all distinct pairs: 128 rows of the tensor's width, whose values follow
+    from the pair alone and are all finite."""
     blocks = {}
     for fmt, source in used:
         shape = (min(_ROWS, source.shape[0]), *source.shape[1:]) if source.shape else ()
@@ -51,13 +51,13 @@ def _encoded(fmt: Format, source: SourceTensor, name: str) -> tuple[NDArray[Any]
 
 
 def _importance(source: SourceTensor, name: str) -> NDArray[np.float32]:
-    """float32 [columns], 1 to 256."""
+    """Returns float32 [columns], 1 to 256."""
     found = hashlib.shake_128(f"{name} importance".encode()).digest(source.shape[-1])
     return np.frombuffer(found, np.uint8).astype(np.float32) + np.float32(1)
 
 
 def _fixed(source: SourceTensor, name: str) -> tuple[Bytes, Bytes | None]:
-    """Weight and scale bytes of a block."""
+    """Returns weight and scale bytes of a block."""
 
     def stream(size: int, what: str) -> Bytes:
         return np.frombuffer(hashlib.shake_128(f"{name} {what}".encode()).digest(size), np.uint8)

@@ -71,7 +71,7 @@ def run_experts(
 def _ahead(
     weights: Weights, groups: dict[str, Group], experts: list[int], workers: int
 ) -> Iterator[tuple[int, tuple[Array, ...]]]:
-    """Each expert with its three matrices, in order."""
+    """Yields each expert with its three matrices, in order."""
 
     def decode(expert: int) -> tuple[Array, ...]:
         return tuple(weights.tensor(groups[projection], expert) for projection in PROJECTIONS)

@@ -40,7 +40,7 @@ class Needs:
 
 
 def needs(run: Pass, models: Sequence[Weights], extra_states: int = 0, kept: bool = False, timed: bool = True) -> Needs:
-    """What it takes to bring `models`, one after the other, through a pass and to hold their heads together.
+    """Returns what it takes to bring `models`, one after the other, through a pass and to hold their heads together.
     `extra_states` are copies of the states that are held too; `kept` states are also written as a file."""
     checkpoint = run.reference.checkpoint
     dims, settings = checkpoint.dims, run.settings
@@ -83,7 +83,7 @@ def check(found: Needs, checkpoint: Checkpoint, folder: Path | None) -> None:
 
 
 def available_memory() -> int:
-    """Bytes that programs can still take: the system's own estimate on Linux, half of all memory elsewhere."""
+    """Returns bytes that programs can still take: the system's own estimate on Linux, half of all memory elsewhere."""
     try:
         with open("/proc/meminfo", encoding="ascii") as stream:
             for line in stream:

@@ -73,7 +73,7 @@ class Reference:
         return {name: self.tensor(weights.tensor(by_name[name])) for name in names}
 
     def head_mix(self, weights: Weights) -> Any:
-        """What folds the residual streams into one, and the last norm, as one function of hidden states."""
+        """Returns what folds the residual streams into one, and the last norm, as one function of hidden states."""
         with self.torch.device("meta"):
             mix = self.library.classes.DeepseekV4HyperHead(self.config)
             norm = self.library.classes.DeepseekV4RMSNorm(self.config.hidden_size, eps=self.config.rms_norm_eps)
@@ -84,20 +84,20 @@ class Reference:
         return lambda hidden: norm(mix(hidden))
 
     def group(self, name: str) -> Group:
-        """The group outside the layers of that source name."""
+        """Returns the group outside the layers of that source name."""
         return next(group for group in self.groups[None] if group.names == name)
 
     def experts(self, number: int) -> dict[str, Group]:
-        """The routed experts' groups of a layer by projection: gate, up, down."""
+        """Returns the routed experts' groups of a layer by projection: gate, up, down."""
         return {g.slot.row.projection: g for g in self.groups[number] if g.slot.row.role == "routed-expert"}
 
     def tensor(self, array: Any) -> Any:
-        """A numpy array on the device. Read-only memory is copied: torch would write to it without asking."""
+        """Returns a numpy array on the device. Read-only memory is copied: torch would write to it without asking."""
         writable = array if array.flags.writeable and array.flags.c_contiguous else np.array(array, order="C")
         return self.torch.from_numpy(writable).to(self.device)
 
     def mask(self, streams: Any, positions: Any) -> Any:
-        """The causal mask of a sliding window, as the whole model makes it."""
+        """Returns the causal mask of a sliding window, as the whole model makes it."""
         return self.library.classes.create_sliding_window_causal_mask(
             config=self.config,
             inputs_embeds=streams,
@@ -142,7 +142,7 @@ class Reference:
 
 
 def _stored(module: Any) -> Iterator[tuple[str, Any]]:
-    """The parameters of a module and the buffers that a checkpoint holds."""
+    """Yields the parameters of a module and the buffers that a checkpoint holds."""
     yield from module.named_parameters()
     for name, value in module.named_buffers():
         if ".rotary_emb." not in f".{name}":

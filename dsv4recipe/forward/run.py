@@ -76,7 +76,7 @@ class Pass:
         return self.tokens, dims.hc, dims.hidden
 
     def begin(self, weights: Weights, name: str = "states") -> Floats:
-        """The states before layer 0: every stream is the token's embedding."""
+        """Returns the states before layer 0: every stream is the token's embedding."""
         states = self.room.array(name, self.shape)
         embedding = self.reference.group("embed.weight")
         for batch in self.batches:
@@ -142,7 +142,7 @@ class Pass:
         return final
 
     def _attention(self, layer: Any, batch: Batch, states: Floats) -> Any:
-        """The attention half of the layer for a batch: the streams after it."""
+        """Returns the attention half of the layer for a batch: the streams after it."""
         reference, dims = self.reference, self.reference.checkpoint.dims
         streams = reference.tensor(states[batch.first : batch.last].reshape(*batch.shape, dims.hc, dims.hidden))
         positions = self.torch.arange(batch.shape[1], device=reference.device)[None]
@@ -198,7 +198,7 @@ def _hook(tap: Tap, group: Group, at: _Place) -> Any:
 
 
 def _mixed(torch: Any, post: Any, comb: Any, out: Any, streams: Any) -> Any:
-    """The output of a block spread over the streams, and the streams mixed among themselves."""
+    """Returns the output of a block spread over the streams, and the streams mixed among themselves."""
     return post.unsqueeze(-1) * out.unsqueeze(-2) + torch.matmul(comb.transpose(-1, -2), streams)
 
 
@@ -216,7 +216,7 @@ def forward(
     kept: Kept | None = None,
     told: Told = lambda done, total: None,
 ) -> Final:
-    """All sequences (1-D arrays of token ids) through a model; `tap` sees it happen.
+    """Returns all sequences (1-D arrays of token ids) through a model; `tap` sees it happen.
 
     With `kept`, states are saved between layers, and a run with the same identity goes on after the last saved one:
     `tap` is then not called for earlier layers (`kept.layer` tells which comes next). What the run is over is removed.
@@ -230,7 +230,7 @@ def forward(
 
 
 def advance(run: Pass, weights: Weights, tap: Tap | None, kept: Kept | None, told: Told, name: str = "states") -> Final:
-    """`forward` for a pass that is there already. `name` is that of its states in the pass's room."""
+    """Returns `forward` for a pass that is there already. `name` is that of its states in the pass's room."""
     first = kept.load(run.room.array(name, run.shape)) if kept is not None else 0
     states = run.room.array(name, run.shape) if first else run.begin(weights, name)
     for number in range(first, run.layers):

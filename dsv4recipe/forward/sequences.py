@@ -1,4 +1,4 @@
-"""Floor 4, forward. Token sequences as batches of equal length along one axis of all tokens. Pure."""
+"""Floor 4, forward. Token sequences as batches of equal length along one axis of all tokens. This module is pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Batch:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(sequences, tokens of each)."""
+        """Returns (sequences, tokens of each)."""
         return self.ids.shape[0], self.ids.shape[1]
 
     @property
@@ -30,7 +30,8 @@ class Batch:
 
 
 def batches(sequences: Sequence[NDArray[Any]], most: int) -> list[Batch]:
-    """The sequences in order, as few batches as hold `most` tokens each; a longer sequence is a batch of its own."""
+    """Returns the sequences in order, as few batches as hold `most` tokens each; a longer sequence is a batch of its
+    own."""
     found: list[Batch] = []
     held: list[Ids] = []
     first = 0
@@ -52,6 +53,6 @@ def batches(sequences: Sequence[NDArray[Any]], most: int) -> list[Batch]:
 
 
 def rows(tokens: NDArray[Any], length: int) -> list[Ids]:
-    """A stream of tokens cut into whole sequences of `length`; what is left over at the end is not used."""
+    """Returns a stream of tokens cut into whole sequences of `length`; what is left over at the end is not used."""
     count = len(tokens) // length
     return list(np.asarray(tokens[: count * length], np.int64).reshape(count, length))

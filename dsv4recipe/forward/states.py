@@ -32,7 +32,7 @@ class Room:
         self._held: dict[str, NDArray[np.float32]] = {}
 
     def array(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """The array of that name, made on first use; its content is whatever the last user left."""
+        """Returns the array of that name, made on first use; its content is whatever the last user left."""
         found = self._held.get(name)
         if found is None or found.shape != shape:
             found = self._held[name] = self._make(name, shape)
@@ -75,7 +75,7 @@ class Kept:
 
     @property
     def layer(self) -> int:
-        """The layer that comes next; 0 where nothing is kept."""
+        """Returns the layer that comes next; 0 where nothing is kept."""
         try:
             said = json.loads((self.folder / _JOURNAL).read_text(encoding="utf-8"))
             if said["identity"] != self.identity or not (self.folder / said["file"]).is_file():

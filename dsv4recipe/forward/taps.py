@@ -1,4 +1,4 @@
-"""Floor 4, forward. What a consumer of the forward pass sees: the tap interface. Pure.
+"""Floor 4, forward. What a consumer of the forward pass sees: the tap interface. This module is pure.
 
 Subclass `Tap` and override what you want to see; what is not overridden costs nothing. Arrays are float32 numpy arrays
 in the memory of the pass: copy what you keep. Tokens are numbered over all sequences, one after the other: token t of
@@ -32,7 +32,8 @@ class Tap:
     """
 
     def wants(self, group: Group) -> bool:  # noqa: ARG002 - for subclasses
-        """Whether `linear` shall be called for this module: any matrix outside the routed experts, by its group."""
+        """Returns whether `linear` shall be called for this module: any matrix outside the routed experts, by its
+        group."""
         return False
 
     def linear(self, group: Group, first: int, inputs: Floats) -> None:
@@ -45,7 +46,7 @@ class Tap:
         [tokens, topk], which multiply the outputs (the scaling factor is in them)."""
 
     def wants_expert(self, layer: int) -> bool:  # noqa: ARG002 - for subclasses
-        """Whether `expert` shall be called in this layer."""
+        """Returns whether `expert` shall be called in this layer."""
         return False
 
     def expert(self, layer: int, expert: int, tokens: Floats, inputs: Floats, weights: Floats, inner: Floats) -> None:
@@ -56,7 +57,7 @@ class Tap:
         """All tokens are through a layer."""
 
     def wants_logits(self) -> bool:
-        """Whether `logits` shall be called."""
+        """Returns whether `logits` shall be called."""
         return False
 
     def logits(self, first: int, values: Floats) -> None:

@@ -30,14 +30,14 @@ class Weights(Protocol):
 
     @property
     def title(self) -> str:
-        """What messages call the model."""
+        """Returns what messages call the model."""
 
     def tensor(self, group: Group, number: int = 0) -> Array:
         """Member `number` of a group (the expert; 0 for anything else): float32 of `group.source.shape`, or integers as
         stored. Raises RecipeError where it cannot be read or encoded."""
 
     def rows(self, group: Group, wanted: Array) -> Array:
-        """float32 [len(wanted), columns]: these rows of a matrix, such as an embedding."""
+        """Returns float32 [len(wanted), columns]: these rows of a matrix, such as an embedding."""
 
     def differs(self, group: Group) -> bool:
         """Whether its numbers may differ from the source's."""
@@ -73,7 +73,7 @@ class SourceWeights:
         return _rows(self.part, group, wanted)
 
     def part(self, group: Group, first: int, last: int) -> Array:
-        """float32 of rows [first, last) of a matrix."""
+        """Returns float32 of rows [first, last) of a matrix."""
         return decode_source(*self.raw(group, 0, first, last))
 
     def differs(self, group: Group) -> bool:  # noqa: ARG002 - the protocol's signature
@@ -82,7 +82,7 @@ class SourceWeights:
     def raw(
         self, group: Group, number: int, first: int, last: int
     ) -> tuple[SourceTensor, NDArray[np.uint8], NDArray[np.uint8] | None]:
-        """Rows [first, last) of a member as stored: what they are, the weight's bytes and its scale's."""
+        """Returns rows [first, last) of a member as stored: what they are, the weight's bytes and its scale's."""
         source, weight, scale = row_spans(group.members[number], first, last)
         return source, _raw(self.source, weight), None if scale is None else _raw(self.source, scale)
 
@@ -114,7 +114,8 @@ class PlannedWeights:
         return _rows(self.part, group, wanted)
 
     def part(self, group: Group, first: int, last: int) -> Array:
-        """float32 of rows [first, last) of a matrix; every format that an embedding may have works row by row."""
+        """Returns float32 of rows [first, last) of a matrix; every format that an embedding may have works row by
+        row."""
         return self._encoded(group, self.modules[group.names], 0, first, last)
 
     def differs(self, group: Group) -> bool:
@@ -149,7 +150,7 @@ class Mixed:
         return self._title
 
     def of(self, group: Group) -> Weights:
-        """The model that answers for a group."""
+        """Returns the model that answers for a group."""
         return self.other if group.names in self.chosen else self.base
 
     def tensor(self, group: Group, number: int = 0) -> Array:
@@ -163,8 +164,8 @@ class Mixed:
 
 
 def by_group(plan: Plan, checkpoint: Checkpoint) -> Mapping[str, PlannedModule]:
-    """The module of each group, by `group.names`. Raises RecipeError M012 where the plan is one of another checkpoint,
-    or leaves out a tensor that every token needs."""
+    """Returns the module of each group, by `group.names`. Raises RecipeError M012 where the plan is one of another
+    checkpoint, or leaves out a tensor that every token needs."""
     modules = {module.sources: module for module in plan.modules}
     main = [group for group in checkpoint.groups if group.slot.block == "main"]
     odd = [g.names for g in main if g.names not in modules or modules[g.names].shape != g.shape]

@@ -26,8 +26,8 @@ Bytes = NDArray[np.uint8]
 def encode_guided(
     piece: Piece, weight: Bytes, scale: Bytes | None, guide: Guide | None, read: Read, empty: Empty = np.empty
 ) -> tuple[NDArray[Any], ...]:
-    """The stored arrays of a piece. `guide` is the file or record that the plan was made with; `read` gives the bytes
-    of a span of the source. Raises BadValue, and RecipeError K003."""
+    """Returns the stored arrays of a piece. `guide` is the file or record that the plan was made with; `read` gives the
+    bytes of a span of the source. Raises BadValue, and RecipeError K003."""
     if not wants_moments(piece.format):
         return encode(piece.format, piece.source, weight, scale, empty, columns_of(piece, guide))
     assert isinstance(guide, Record)
@@ -36,7 +36,7 @@ def encode_guided(
 
 
 def first_rows(piece: Piece, weight: Bytes, scale: Bytes | None, rows: int) -> tuple[Piece, Bytes, Bytes | None]:
-    """The first `rows` rows of a piece as a piece of their own."""
+    """Returns the first `rows` rows of a piece as a piece of their own."""
     shape = (min(rows, piece.source.shape[0]), *piece.source.shape[1:])
     source = replace(piece.source, shape=shape)
     sizes = stored_sizes(source)
@@ -64,5 +64,5 @@ def _weighed(rest: NDArray[np.float64], h: Floats) -> float:
 
 
 def plain_format(fmt: Format) -> Format:
-    """The same format without a record."""
+    """Returns the same format without a record."""
     return replace(fmt, fit={"affine": "minmax", "mxtq": "nearest"}[fmt.kind])  # type: ignore[type-var]

@@ -24,7 +24,8 @@ _ROWS = 256
 def hidden(
     inputs: Callable[[slice], Floats], weights: Floats, beside: Sequence[Beside], limit: float, read: Read
 ) -> Floats:
-    """float32 [n, width]: silu(gate) · up · routing weight of n tokens, whose inputs `inputs` gives, part by part."""
+    """Returns float32 [n, width]: silu(gate) · up · routing weight of n tokens, whose inputs `inputs` gives, part by
+    part."""
     gate, up = beside
     raw = [(read(each.weight), None if each.scale is None else read(each.scale)) for each in beside]
     count, (width, size) = len(weights), gate.source.shape

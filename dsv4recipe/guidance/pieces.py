@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 def moments_of(piece: Piece, record: Record, read: Read) -> Moments:
-    """The moments that `encode_calibrated` takes for a piece. `read` gives the bytes of a span of the source.
+    """Returns the moments that `encode_calibrated` takes for a piece. `read` gives the bytes of a span of the source.
 
     Raises RecipeError K003 for a damaged record. The record serves the piece's module: the plan saw to it.
     """

@@ -68,13 +68,13 @@ class GgufHeader:
 
 
 def padded(size: int) -> int:
-    """`size` up to the next multiple of the alignment."""
+    """Returns `size` up to the next multiple of the alignment."""
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 def gguf_header_bytes(pairs: Sequence[Pair], tensors: Iterable[tuple[str, str, tuple[int, ...]]]) -> bytes:
-    """The header of a file that holds `tensors` (name, ggml type, shape) in order, each at a multiple of 32 bytes,
-    padded itself."""
+    """Returns the header of a file that holds `tensors` (name, ggml type, shape) in order, each at a multiple of 32
+    bytes, padded itself."""
     listed = list(tensors)
     out = bytearray(_MAGIC + struct.pack("<IQQ", _VERSION, len(listed), len(pairs)))
     for pair in pairs:
@@ -104,8 +104,8 @@ def _value(kind: str, value: Any) -> bytes:
 
 
 def read_gguf_header(path: Path) -> GgufHeader:
-    """The header of the file at `path`. Raises RecipeError C060 (not readable, no GGUF, cut short), C061 (absurd), C062
-    (a tensor list that does not fit the file)."""
+    """Returns the header of the file at `path`. Raises RecipeError C060 (not readable, no GGUF, cut short), C061
+    (absurd), C062 (a tensor list that does not fit the file)."""
     try:
         size = regular_size(path)
         with path.open("rb") as stream:
@@ -199,7 +199,8 @@ class _Reader:
     def placed(
         self, listed: list[tuple[str, tuple[int, ...], int, int]], start: int, step: int
     ) -> tuple[TensorEntry, ...]:
-        """The tensors with their bytes: each inside the file, aligned, with a name of its own, and no two overlap."""
+        """Returns the tensors with their bytes: each inside the file, aligned, with a name of its own, and no two
+        overlap."""
         found = []
         for name, shape, number, offset in listed:
             dtype, size = self.bytes_of(name, shape, number)

@@ -39,7 +39,7 @@ def path_problem(name: str) -> str:
 
 
 def safe_path(root: Path, name: str, named_by: str) -> Path:
-    """`root`/`name`, if the name is safe and leads to a place inside `root`; nothing is opened.
+    """Returns `root`/`name`, if the name is safe and leads to a place inside `root`; nothing is opened.
 
     `named_by` is the file that the name stands in, for the message. A link into the blob store that a hub cache
     keeps beside its snapshots counts as inside. Raises RecipeError C005.
@@ -60,12 +60,12 @@ def safe_path(root: Path, name: str, named_by: str) -> Path:
 
 
 def unsafe(name: str, problem: str, named_by: str) -> RecipeError:
-    """The refusal C005 of a name that stands in the file `named_by`."""
+    """Returns the refusal C005 of a name that stands in the file `named_by`."""
     return RecipeError("C005", f"the file name {name!r:.300} is refused: {problem}", Where(named_by))
 
 
 def _roots(root: Path) -> tuple[Path, ...]:
-    """The folder itself; for a snapshot in a hub cache (models--X/snapshots/REVISION) also models--X/blobs."""
+    """Returns the folder itself; for a snapshot in a hub cache (models--X/snapshots/REVISION) also models--X/blobs."""
     repository = root.parent.parent
     if root.parent.name == "snapshots" and repository.name.startswith("models--"):
         return (root, repository / "blobs")

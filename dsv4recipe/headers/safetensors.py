@@ -57,7 +57,7 @@ class Header:
 
 
 def read_header(path: Path, file: str | None = None) -> Header:
-    """The header of the file at `path`, called `file` in messages. Reads nothing behind the header.
+    """Returns the header of the file at `path`, called `file` in messages. Reads nothing behind the header.
 
     Raises RecipeError C040-C048 (docs/errors/C.md).
     """
@@ -74,7 +74,8 @@ def read_header(path: Path, file: str | None = None) -> Header:
 
 
 def parse_header(raw: bytes, size: int, file: str) -> Header:
-    """The header in `raw` (8 length bytes, header bytes, anything after them ignored) of a file of `size` bytes."""
+    """Returns the header in `raw` (8 length bytes, header bytes, anything after them ignored) of a file of `size`
+    bytes."""
     data_start = 8 + header_length(raw, size, file)
     if len(raw) < data_start:
         raise _refusal("C040", file, "the file ends inside its header", hint="download it again")
@@ -99,7 +100,7 @@ def parse_header(raw: bytes, size: int, file: str) -> Header:
 
 
 def header_length(raw: bytes, size: int, file: str) -> int:
-    """Bytes of the header behind the first 8, which promise them; `size` is that of the file.
+    """Returns bytes of the header behind the first 8, which promise them; `size` is that of the file.
 
     Checked against bound and file before a byte more is read. Raises RecipeError C040 or C041.
     """
@@ -118,7 +119,8 @@ def header_length(raw: bytes, size: int, file: str) -> int:
 def header_bytes(
     entries: Iterable[tuple[str, str, tuple[int, ...]]], metadata: Mapping[str, str] | Iterable[tuple[str, str]] = ()
 ) -> bytes:
-    """The 8 length bytes and the header of a file that holds `entries` (name, dtype, shape) back to back, in order.
+    """Returns the 8 length bytes and the header of a file that holds `entries` (name, dtype, shape) back to back, in
+    order.
 
     Compact JSON, padded with spaces to a multiple of 8 bytes, so that the data start aligned.
     """
@@ -155,7 +157,8 @@ def _refusal(code: str, file: str, message: str, tensor: str = "", hint: str = "
 
 
 def _tensor(entry: Entry, data_start: int, file: str, sizes: dict[tuple[str, tuple[int, ...]], int]) -> TensorEntry:
-    """One entry with its meaning checked and its offsets made absolute. `sizes` remembers bytes of (dtype, shape)."""
+    """Returns one entry with its meaning checked and its offsets made absolute. `sizes` remembers bytes of (dtype,
+    shape)."""
     name, dtype, shape, begin, end = entry
     problem = name_problem(name)
     if problem:
@@ -170,7 +173,8 @@ def _tensor(entry: Entry, data_start: int, file: str, sizes: dict[tuple[str, tup
 
 
 def _nbytes(dtype: str, shape: tuple[int, ...], name: str, file: str) -> int:
-    """Bytes of a tensor. The bound holds for the sizes beside a 0 too: safetensors multiplies from left to right."""
+    """Returns bytes of a tensor. The bound holds for the sizes beside a 0 too: safetensors multiplies from left to
+    right."""
     if dtype not in ITEM_SIZE:
         raise _refusal("C044", file, f"the dtype {dtype!r:.80} is unknown", name, "known: " + ", ".join(ITEM_SIZE))
     if prod(number for number in shape if number) > _MAX_ELEMENTS:

@@ -1,4 +1,4 @@
-"""Floor 1, headers. The JSON of a safetensors header, read entry by entry: syntax and types. Pure.
+"""Floor 1, headers. The JSON of a safetensors header, read entry by entry: syntax and types. This module is pure.
 
 Entry by entry because memory must stay bounded whatever the text holds: no entry is parsed before its length is
 known to be small, and the first bad one ends the reading. Strictness: docs/reference/checkpoint.md.
@@ -53,7 +53,7 @@ _COMPACT = re.compile(
 
 
 def header_entries(text: str, metadata: dict[str, str]) -> Iterator[Entry]:
-    """Each tensor's entry in the order of the text; `metadata` receives what `__metadata__` holds.
+    """Yields each tensor's entry in the order of the text; `metadata` receives what `__metadata__` holds.
 
     Raises EntryError: C042 not strict JSON, C045 a description of the wrong form, C048 bad metadata.
     """
@@ -88,7 +88,7 @@ def header_entries(text: str, metadata: dict[str, str]) -> Iterator[Entry]:
 
 
 def _any_entry(text: str, position: int, metadata: dict[str, str]) -> tuple[str, Entry | None, int, str]:
-    """An entry in any JSON writing: (name, entry or None for metadata, position behind it, "," or "}")."""
+    """Returns an entry in any JSON writing: (name, entry or None for metadata, position behind it, "," or "}")."""
     position = _skip_space(text, position)
     if not text.startswith('"', position):
         raise EntryError(f"the header is not JSON: a name is expected at character {position:,}")
@@ -122,7 +122,7 @@ def _any_entry(text: str, position: int, metadata: dict[str, str]) -> tuple[str,
 
 
 def _piece(text: str, position: int, name: str) -> str:
-    """The text of one value, its length bounded before anything parses it."""
+    """Returns the text of one value, its length bounded before anything parses it."""
     if name == METADATA:
         return text[position : position + MAX_METADATA]
     close = text.find("}", position, position + MAX_ENTRY)
@@ -149,7 +149,7 @@ def _description(value: Any, name: str) -> tuple[str, tuple[int, ...], int, int]
 
 
 def _metadata(value: Any) -> dict[str, str]:
-    """`__metadata__`: text to text, nothing else."""
+    """Returns `__metadata__`: text to text, nothing else."""
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
         raise EntryError("__metadata__ must map text to text", METADATA, "C048")
     try:

@@ -26,7 +26,7 @@ class StrictJSONError(ValueError):
 
 
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose keys are all different."""
+    """Returns an object whose keys are all different."""
     result = dict(pairs)
     if len(result) < len(pairs):
         seen: set[str] = set()
@@ -47,7 +47,8 @@ def no_constant(text: str) -> Any:
 
 
 def parse_json(raw: bytes) -> Any:
-    """The value of a JSON document. Raises StrictJSONError with one sentence for everything that is not strict."""
+    """Returns the value of a JSON document. Raises StrictJSONError with one sentence for everything that is not
+    strict."""
     if raw.count(b",") + raw.count(b"[") + raw.count(b"{") > MAX_VALUES:
         raise StrictJSONError(f"it holds more than {MAX_VALUES:,} values")
     try:
@@ -82,12 +83,13 @@ def regular_size(path: Path) -> int:
 
 
 def reason(error: OSError) -> str:
-    """The operating system's words without errno and path."""
+    """Returns the operating system's words without errno and path."""
     return (error.strerror or str(error)).lower()
 
 
 def read_object(path: Path, limit: int, file: str, code: str, hint: str = "") -> tuple[dict[str, Any], str]:
-    """The JSON object in `path` and the sha256 (hex) of its bytes. Raises RecipeError `code` with one sentence."""
+    """Returns the JSON object in `path` and the sha256 (hex) of its bytes. Raises RecipeError `code` with one
+    sentence."""
 
     def read() -> bytes:
         if regular_size(path) > limit:
@@ -99,7 +101,7 @@ def read_object(path: Path, limit: int, file: str, code: str, hint: str = "") ->
 
 
 def object_from(read: Callable[[], bytes], file: str, code: str, hint: str = "") -> tuple[dict[str, Any], str]:
-    """The JSON object in the bytes that `read` gives, and their sha256 (hex). Raises RecipeError `code`."""
+    """Returns the JSON object in the bytes that `read` gives, and their sha256 (hex). Raises RecipeError `code`."""
     where = Where(file)
     try:
         raw = read()

@@ -1,4 +1,4 @@
-"""Floor 1, hub. The address of a repository: hf://org/repo@revision, or a plain org/repo. Pure."""
+"""Floor 1, hub. The address of a repository: hf://org/repo@revision, or a plain org/repo. This module is pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class Address:
 
 
 def parse_address(text: str) -> Address | None:
-    """The repository that `text` names; None where it may only be a path. Raises RecipeError H001 for a broken hf://."""
+    """Returns the repository that `text` names; None where it may only be a path. Raises RecipeError H001 for a broken
+    hf://."""
     found = _PLAIN.fullmatch(text.removeprefix(SCHEME))
     if found is not None:
         return Address(found["repo"], found["revision"] or "")

@@ -1,4 +1,4 @@
-"""Floor 1, hub. The one error of the room. Pure."""
+"""Floor 1, hub. The one error of the room. This module is pure."""
 
 from __future__ import annotations
 

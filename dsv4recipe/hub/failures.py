@@ -37,7 +37,8 @@ def passes(error: Exception) -> bool:
 
 
 def _pause(failed: int, error: Exception) -> float:
-    """Seconds to wait after failure number `failed`: what the server asks for, else doubling from half a second."""
+    """Returns seconds to wait after failure number `failed`: what the server asks for, else doubling from half a
+    second."""
     headers = getattr(getattr(error, "response", None), "headers", {})
     limits = parse_ratelimit_headers(headers)
     asked = str(limits.reset_in_seconds) if limits and not limits.remaining else headers.get("Retry-After", "")
@@ -69,7 +70,7 @@ class Patience:
 
 
 def refusal(error: Exception, address: Address, doing: str) -> HubError:
-    """The HubError for a failure that stays."""
+    """Returns the HubError for a failure that stays."""
     where = Where(str(address))
     match error:
         case errors.OfflineModeIsEnabled():

@@ -13,12 +13,12 @@ OTHER = "other"
 
 @cache
 def known_licenses() -> frozenset[str]:
-    """The identifiers that a card may have, in lower case."""
+    """Returns the identifiers that a card may have, in lower case."""
     return frozenset(resources.files("dsv4recipe.hub").joinpath("licenses.txt").read_text(encoding="utf-8").split())
 
 
 def license_fields(name: str, link: str) -> dict[str, str]:
-    """What a card says of a licence: the hub's identifier where it has one, else `other` with name and link."""
+    """Returns what a card says of a licence: the hub's identifier where it has one, else `other` with name and link."""
     identifier = name.lower()
     if identifier in known_licenses() - {OTHER}:
         return {"license": identifier}

@@ -51,7 +51,7 @@ class RemoteFile:
 
     @property
     def etag(self) -> str:
-        """What the hub calls this content."""
+        """Returns what the hub calls this content."""
         return self.sha256 or self.blob
 
     def digest(self) -> hashlib._Hash:
@@ -72,15 +72,16 @@ class Repository:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Bytes of each file."""
+        """Returns bytes of each file."""
         return {name: file.size for name, file in self.files.items()}
 
     def read(self, name: str, start: int, end: int) -> bytes:
-        """Bytes [start, end) of a file. Raises HubError H002-H009."""
+        """Returns bytes [start, end) of a file. Raises HubError H002-H009."""
         return b"".join(self.stream(name, start, end))
 
     def whole(self, name: str) -> bytes:
-        """The content of a small file, its digest checked. Raises HubError H002-H009, H008 for other content."""
+        """Returns the content of a small file, its digest checked. Raises HubError H002-H009, H008 for other
+        content."""
         file = self.files[name]
         data = self.read(name, 0, file.size)
         digest = file.digest()
@@ -90,12 +91,12 @@ class Repository:
         return data
 
     def damaged(self, name: str, found: str) -> HubError:
-        """The refusal of a file whose content has another digest than the commit lists."""
+        """Returns the refusal of a file whose content has another digest than the commit lists."""
         message = f"{name} is not what the commit lists: digest {found[:16]}…, listed {self.files[name].etag[:16]}…"
         return HubError("H008", message, Where(str(self.address), subject=name), "run the same command again")
 
     def stream(self, name: str, start: int, end: int) -> Iterator[bytes]:
-        """Bytes [start, end) of a file in order, in pieces; broken connections are resumed at the next byte.
+        """Yields bytes [start, end) of a file in order, in pieces; broken connections are resumed at the next byte.
 
         Raises HubError: H007 if the file is not the one that the commit listed, H002-H009.
         """
@@ -113,7 +114,7 @@ class Repository:
                 patience.after(error)
 
     def _body(self, name: str, at: int, end: int) -> Iterator[bytes]:
-        """What one request gives of bytes [at, end)."""
+        """Yields what one request gives of bytes [at, end)."""
         file = self.files[name]
         place = self._place(file)
         headers = {"Accept-Encoding": "identity", "Range": f"bytes={at}-{end - 1}"}
@@ -173,7 +174,7 @@ class Repository:
 
 
 def cached_file(address: Address, name: str) -> Path:
-    """A small file of a commit in the hub's own cache, fetched if it is not there. Raises HubError H002-H009.
+    """Returns a small file of a commit in the hub's own cache, fetched if it is not there. Raises HubError H002-H009.
 
     The hub is asked here first, as the client's own downloads hide why they fail behind retries of half a minute.
     """
@@ -193,7 +194,7 @@ def cached_file(address: Address, name: str) -> Path:
 
 
 def open_repository(address: Address) -> Repository:
-    """The commit that the address means now, and its files. Raises HubError H002-H006, H009."""
+    """Returns the commit that the address means now, and its files. Raises HubError H002-H006, H009."""
     patience = Patience(address, "looking up the repository", FEW_TRIES, time.sleep)
     client = HfApi(library_name="dsv4recipe", library_version=VERSION)
     info = None
@@ -221,7 +222,7 @@ _NO_ANSWER = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 def _files_of(info: ModelInfo) -> dict[str, RemoteFile]:
-    """The files that the hub lists, each of them checked. Raises one of `_NO_ANSWER` for anything else."""
+    """Returns the files that the hub lists, each of them checked. Raises one of `_NO_ANSWER` for anything else."""
     files = {}
     for each in info.siblings or ():
         file = RemoteFile(each.rfilename, each.size, each.blob_id, each.lfs.sha256 if each.lfs else "")  # type: ignore[arg-type]

@@ -25,7 +25,7 @@ class Scratch:
 
 
 def scratch_for(bundle: Path, limit: int | None = None, folder: str | Path | None = None) -> Scratch:
-    """The scratch for a bundle: 20 GiB beside it, unless something else is asked for."""
+    """Returns the scratch for a bundle: 20 GiB beside it, unless something else is asked for."""
     return Scratch(as_path(folder) if folder else bundle.absolute().parent, DEFAULT_LIMIT if limit is None else limit)
 
 

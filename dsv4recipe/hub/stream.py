@@ -71,7 +71,7 @@ class Stream:
 
     @property
     def room(self) -> int:
-        """Bytes of disk that the scratch will take at most."""
+        """Returns bytes of disk that the scratch will take at most."""
         return min(self.scratch.limit, sum(unit.room for unit in self.units))
 
     def __enter__(self) -> Stream:
@@ -140,7 +140,8 @@ class Stream:
                 self._change.notify_all()
 
     def _next(self) -> tuple[_Held, int, int] | None:
-        """The next part to download; waits while the next unit has no room. None when everything is dispatched."""
+        """Returns the next part to download; waits while the next unit has no room. None when everything is
+        dispatched."""
         with self._change:
             while not self._parts and self._waiting and not self._stop.is_set() and self._failure is None:
                 unit = self._waiting[0]

@@ -1,5 +1,5 @@
 """Floor 1, hub. Which ranges to download at a time: reads in a known order, cut so that a scratch of bounded size is
-enough. Pure.
+enough. This module is pure.
 
 Every read lies in one unit. A unit is needed from the first step that reads from it to the last one; units are admitted
 in the order of their first steps, and nothing is downloaded twice. So a scratch is enough if, and only if, it holds the
@@ -37,7 +37,7 @@ class Unit:
 
     @property
     def room(self) -> int:
-        """Bytes of scratch that it takes."""
+        """Returns bytes of scratch that it takes."""
         return -(-(self.end - self.start) // BLOCK) * BLOCK
 
 
@@ -61,13 +61,13 @@ def cut(steps: Iterable[Sequence[Read]], sizes: Mapping[str, int], limit: int) -
 
 
 def room_for_files(steps: Iterable[Sequence[Read]], sizes: Mapping[str, int]) -> int:
-    """Bytes of scratch from which on whole files are downloaded, so that their digests can be checked; 0 where most of
-    their bytes are not read."""
+    """Returns bytes of scratch from which on whole files are downloaded, so that their digests can be checked; 0 where
+    most of their bytes are not read."""
     return peak(_files(_gather(steps), sizes))
 
 
 def _gather(steps: Iterable[Sequence[Read]]) -> dict[str, list[tuple[int, int, int]]]:
-    """(start, end, step) of the reads of each file, in the order of the file."""
+    """Returns (start, end, step) of the reads of each file, in the order of the file."""
     reads: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
     for number, step in enumerate(steps):
         for file, start, end in step:
@@ -78,7 +78,7 @@ def _gather(steps: Iterable[Sequence[Read]]) -> dict[str, list[tuple[int, int, i
 
 
 def _files(reads: Mapping[str, list[tuple[int, int, int]]], sizes: Mapping[str, int]) -> list[Unit]:
-    """Each file as one unit; none where most of their bytes are not read."""
+    """Returns each file as one unit; none where most of their bytes are not read."""
     wanted = sum(end - start for found in reads.values() for start, end, _ in found)
     if 2 * wanted < sum(sizes[file] for file in reads):
         return []
@@ -86,7 +86,7 @@ def _files(reads: Mapping[str, list[tuple[int, int, int]]], sizes: Mapping[str, 
 
 
 def peak(units: Iterable[Unit]) -> int:
-    """The most bytes of scratch that are needed at one step."""
+    """Returns the most bytes of scratch that are needed at one step."""
     change: dict[int, int] = defaultdict(int)
     for unit in units:
         change[unit.first] += unit.room

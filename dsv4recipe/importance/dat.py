@@ -1,4 +1,4 @@
-"""Floor 1, importance. llama.cpp's first imatrix format (`.dat`, also ds4's): bytes → entries. Pure.
+"""Floor 1, importance. llama.cpp's first imatrix format (`.dat`, also ds4's): bytes → entries. This module is pure.
 
 Little-endian: i32 entries; per entry i32 length, name, i32 calls, i32 numbers, f32 numbers; then, in newer files,
 i32 chunks, i32 length, data set. The numbers are divided by the calls.
@@ -38,7 +38,7 @@ class _Bytes:
 
 
 def read_dat(data: bytes) -> tuple[dict[str, Floats], tuple[str, ...], int]:
-    """(entries, data sets, chunks). Raises ValueError saying what is wrong and where."""
+    """Returns (entries, data sets, chunks). Raises ValueError saying what is wrong and where."""
     read = _Bytes(data)
     entries: dict[str, Floats] = {}
     for position in range(read.number("the number of entries", MAX_ENTRIES)):

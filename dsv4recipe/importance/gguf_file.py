@@ -15,8 +15,8 @@ SUMS, COUNTS = ".in_sum2", ".counts"
 
 
 def read_gguf(path: Path) -> tuple[dict[str, Floats], tuple[str, ...], int, int]:
-    """(entries, data sets, chunks, unseen matrices). Raises ImportError without the `gguf` package, ValueError where
-    the file is no imatrix, and whatever `gguf` raises for a broken file.
+    """Returns (entries, data sets, chunks, unseen matrices). Raises ImportError without the `gguf` package, ValueError
+    where the file is no imatrix, and whatever `gguf` raises for a broken file.
 
     A matrix with a count of 0 was never reached: as in llama.cpp its columns count alike.
     """

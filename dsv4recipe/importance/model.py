@@ -1,4 +1,5 @@
-"""Floor 1, importance. An importance file as data: one non-negative number per input column of a matrix. Pure.
+"""Floor 1, importance. An importance file as data: one non-negative number per input column of a matrix. This module is
+pure.
 
 The number is the mean square of what went into that column during calibration, so Σ_j w_j·(x_j − x̂_j)² is what a
 matrix's output errs by. Only the ratios of one matrix's numbers mean anything.
@@ -36,7 +37,7 @@ class Guide(Protocol):
         """Config and header digest of the checkpoint that it was made from; None where that is not known."""
 
     def columns(self, tensor: str, width: int) -> Floats:
-        """float32 [width]: what each column of a source tensor counts. Only where `problem` found none."""
+        """Returns float32 [width]: what each column of a source tensor counts. Only where `problem` found none."""
         ...
 
     def problem(self, tensors: Iterable[str], width: int, experts: int) -> str:
@@ -68,8 +69,8 @@ class Importance:
         return None
 
     def columns(self, tensor: str, width: int) -> Floats:
-        """float32 [width] for a source tensor such as "layers.3.ffn.experts.17.w1.weight", as the file has it. Only
-        where `problem` found none."""
+        """Returns float32 [width] for a source tensor such as "layers.3.ffn.experts.17.w1.weight", as the file has it.
+        Only where `problem` found none."""
         found = self._find(tensor)
         assert found is not None
         return _own(*found, width)

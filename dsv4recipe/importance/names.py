@@ -1,4 +1,4 @@
-"""Floor 1, importance. Source tensor names ↔ GGUF tensor names of the matrices of a DeepSeek-V4. Pure.
+"""Floor 1, importance. Source tensor names ↔ GGUF tensor names of the matrices of a DeepSeek-V4. This module is pure.
 
 See docs/gguf.md. Of a stack of experts the GGUF holds one tensor; w1 is gate, w3 up,
 w2 down. `indexer.` has a dot where `indexer_compressor_` has none.
@@ -36,8 +36,8 @@ MATRICES = {
 
 
 def gguf_name(tensor: str) -> tuple[str, int | None]:
-    """("blk.3.ffn_gate_exps.weight", 17) of "layers.3.ffn.experts.17.w1.weight"; no expert: None. ("", None) for
-    what is no matrix of the family."""
+    """Returns ("blk.3.ffn_gate_exps.weight", 17) of "layers.3.ffn.experts.17.w1.weight"; no expert: None. ("", None)
+    for what is no matrix of the family."""
     head, *rest = tensor.removesuffix(".weight").split(".")
     if not rest:
         found = GLOBALS.get(head, "")

@@ -1,4 +1,4 @@
-"""Floor 1, importance. What a plan keeps of an importance file. Pure."""
+"""Floor 1, importance. What a plan keeps of an importance file. This module is pure."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ _MAKE = "llama-imatrix and ds4 write such files"
 
 
 def load_importance(path: str | Path) -> Importance:
-    """The importance file at `path`. A whole V4-Flash has 0.45 GB of it, and it stays in memory.
+    """Returns the importance file at `path`. A whole V4-Flash has 0.45 GB of it, and it stays in memory.
 
     Raises RecipeError I001 (cannot be read), I002 (not an imatrix, or broken), I003 (GGUF without the gguf package).
     """

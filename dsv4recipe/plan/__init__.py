@@ -1,1 +1,1 @@
-"""Floor 3, plan. Recipe + checkpoint + target → a per-tensor plan, to the byte. Pure."""
+"""Floor 3, plan. Recipe + checkpoint + target → a per-tensor plan, to the byte. This module is pure."""

@@ -1,4 +1,5 @@
-"""Floor 3, plan. Which groups a rule can match at all, from indexes that are built once per checkpoint. Pure.
+"""Floor 3, plan. Which groups a rule can match at all, from indexes that are built once per checkpoint. This module is
+pure.
 
 With thousands of rules on thousands of groups, testing every rule on every group takes most of a plan's time. A set of
 groups is an integer with one bit per group. What comes out may hold groups too many, never too few.

@@ -1,4 +1,5 @@
-"""Floor 3, plan. The plan as canonical JSON and back: sorted, UTF-8, no time, host, user or path. Pure."""
+"""Floor 3, plan. The plan as canonical JSON and back: sorted, UTF-8, no time, host, user or path. This module is
+pure."""
 
 from __future__ import annotations
 
@@ -14,17 +15,18 @@ from dsv4recipe.plan.model import Plan, PlannedModule, PlannedShard, PlannedSour
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:
-    """The plan as plain data, digest included: what `plan --json` prints and `plan -o` writes."""
+    """Returns the plan as plain data, digest included: what `plan --json` prints and `plan -o` writes."""
     return content_of(plan) | {"digest": plan.digest}
 
 
 def dump_plan(plan: Plan) -> str:
-    """The plan file: canonical content, indented for reading."""
+    """Returns the plan file: canonical content, indented for reading."""
     return json.dumps(plan_data(plan), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def load_plan(text: str, file: str) -> Plan:
-    """A plan from its file. Raises RecipeError P020 if it is no plan, P021 if its digest does not match its content."""
+    """Returns a plan from its file. Raises RecipeError P020 if it is no plan, P021 if its digest does not match its
+    content."""
     try:
         data = parse_json(text.encode())
         version = data["format_version"]

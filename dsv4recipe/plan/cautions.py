@@ -1,4 +1,4 @@
-"""Floor 3, plan. What to know of a plan that nothing refuses: where its runtime is only slower. Pure."""
+"""Floor 3, plan. What to know of a plan that nothing refuses: where its runtime is only slower. This module is pure."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from dsv4recipe.plan.model import Plan
 
 
 def cautions(plan: Plan) -> Iterator[Diagnostic]:
-    """The warnings that the plan's container has for it, T038; and I013 where calibration never reached much of what
-    is weighed."""
+    """Yields the warnings that the plan's container has for it, T038; and I013 where calibration never reached much of
+    what is weighed."""
     yield from container_of(plan).cautions(plan)
     unseen, weighed = never_seen(plan)
     if unseen > weighed / 100:
@@ -24,15 +24,16 @@ def cautions(plan: Plan) -> Iterator[Diagnostic]:
 
 
 def never_seen(plan: Plan) -> tuple[int, int]:
-    """How many matrices (of a stack, each expert) the importance file was never reached by, and how many the plan
-    weighs by that file; (0, 0) without one."""
+    """Returns how many matrices (of a stack, each expert) the importance file was never reached by, and how many the
+    plan weighs by that file; (0, 0) without one."""
     if plan.importance is None:
         return 0, 0
     return plan.importance.unseen, sum(max(1, m.experts) for m in plan.modules if wants_importance(m.format))
 
 
 def rounded(plan: Plan) -> Iterator[tuple[str, int, str]]:
-    """(dtype, source tensors, their dtype) of what is kept as numbers of another type that does not hold them all."""
+    """Yields (dtype, source tensors, their dtype) of what is kept as numbers of another type that does not hold them
+    all."""
     found: Counter[tuple[str, str]] = Counter()
     for module in plan.modules:
         if isinstance(module.format, Keep) and not module.lossless:

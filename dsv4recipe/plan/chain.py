@@ -1,4 +1,4 @@
-"""Floor 3, plan. The whole graph: file → group → module → shard. Pure.
+"""Floor 3, plan. The whole graph: file → group → module → shard. This module is pure.
 
 `Checkpoint.graph` ends at groups; a plan says what they become. An edge reads "is made from", against its direction.
 """

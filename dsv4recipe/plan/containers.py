@@ -1,4 +1,5 @@
-"""Floor 3, plan. How modules lie in files, as one strategy per container: the rest of the house asks only this. Pure.
+"""Floor 3, plan. How modules lie in files, as one strategy per container: the rest of the house asks only this. This
+module is pure.
 
 "safetensors": shards in a folder, each header following from the modules alone. "gguf": one file, whose header also
 says what config.json and tokenizer.json say elsewhere.
@@ -49,8 +50,8 @@ class Container:
 
 
 def _shard_size(plan: Plan) -> int:
-    """What the plan says; of a stranger's bundle the first usual size that cuts the modules as it is cut, or else into
-    as many shards; 5GiB otherwise."""
+    """Returns what the plan says; of a stranger's bundle the first usual size that cuts the modules as it is cut, or
+    else into as many shards; 5GiB otherwise."""
     if plan.target.get("shard_size"):
         return int(plan.target["shard_size"])
     wanted = [shard.tensor_bytes for shard in plan.shards]
@@ -85,15 +86,15 @@ CONTAINERS = {container.name: container for container in (SAFETENSORS, GGUF)}
 
 
 def container_of(plan: Plan) -> Container:
-    """The container of the runtime that a plan is for."""
+    """Returns the container of the runtime that a plan is for."""
     return CONTAINERS[get(plan.target["runtime"], plan.source.family).container]
 
 
 def header_of(plan: Plan, shard: PlannedShard, checkpoint: Checkpoint) -> bytes:
-    """The bytes at the front of a file of the plan."""
+    """Returns the bytes at the front of a file of the plan."""
     return container_of(plan).header(plan.recipe, claimed(plan.source), shard_modules(shard, plan.by_disk), checkpoint)
 
 
 def placed(plan: Plan, shard: PlannedShard) -> tuple[PlacedTensor, ...]:
-    """The tensors of a file of the plan, each at its place, in the file's order."""
+    """Returns the tensors of a file of the plan, each at its place, in the file's order."""
     return tuple(container_of(plan).place(shard_modules(shard, plan.by_disk), shard))

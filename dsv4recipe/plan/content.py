@@ -1,4 +1,4 @@
-"""Floor 3, plan. What a plan says as plain data, and the digest of that. Pure.
+"""Floor 3, plan. What a plan says as plain data, and the digest of that. This module is pure.
 
 A plan knows its digest, so it imports this module, and is `Any` here.
 """
@@ -20,12 +20,12 @@ def canonical_json(data: Any) -> str:
 
 
 def digest_of(plan: Any) -> str:
-    """sha256 (hex) of the canonical JSON of a plan, without the digest itself."""
+    """Returns sha256 (hex) of the canonical JSON of a plan, without the digest itself."""
     return hashlib.sha256(canonical_json(content_of(plan)).encode()).hexdigest()
 
 
 def content_of(plan: Any) -> dict[str, Any]:
-    """Everything that a plan file says, but for the digest of this."""
+    """Returns everything that a plan file says, but for the digest of this."""
     weighed = {} if plan.importance is None else {"importance": plan.importance.data()}
     return weighed | {
         "format_version": FORMAT_VERSION,

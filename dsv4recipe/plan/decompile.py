@@ -1,4 +1,5 @@
-"""Floor 3, plan. The way back: a plan, or what a bundle shows, → a readable recipe that plans to the same. Pure."""
+"""Floor 3, plan. The way back: a plan, or what a bundle shows, → a readable recipe that plans to the same. This module
+is pure."""
 
 from __future__ import annotations
 
@@ -38,8 +39,8 @@ class Decompiled:
 
 
 def decompile(plan: Plan, checkpoint: Checkpoint, about: About, file: str) -> Decompiled:
-    """The recipe of a plan. `checkpoint` is what its config calls for (`expected_checkpoint`); `file` names the bundle
-    in messages. The recipe is planned again and compared before it is returned.
+    """Returns the recipe of a plan. `checkpoint` is what its config calls for (`expected_checkpoint`); `file` names the
+    bundle in messages. The recipe is planned again and compared before it is returned.
 
     Raises RecipeError P030 (tensors that no format describes), P031 (no model named), P032 (no rule of the language, or
     no target, makes this bundle; the reasons follow).

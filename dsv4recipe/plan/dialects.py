@@ -1,4 +1,5 @@
-"""Floor 3, plan. What a tensor is called in every dialect: source, module paths and disk names of all targets. Pure."""
+"""Floor 3, plan. What a tensor is called in every dialect: source, module paths and disk names of all targets. This
+module is pure."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ class Names:
 
 
 def names_everywhere(slot: Slot, family: str) -> dict[str, Names]:
-    """The names of a slot in every target that runs its family."""
+    """Returns the names of a slot in every target that runs its family."""
     return {
         name: Names(target.path(slot), tuple((each, target.disk_stem(slot, each)) for each in target.expert_layouts))
         for name, target in running(family).items()
@@ -31,7 +32,8 @@ def names_everywhere(slot: Slot, family: str) -> dict[str, Names]:
 
 
 def aliases(slot: Slot, family: str) -> tuple[str, ...]:
-    """Every stem under which a bundle or a config of any dialect may name the slot; `{E}` stands for an expert."""
+    """Returns every stem under which a bundle or a config of any dialect may name the slot; `{E}` stands for an
+    expert."""
     found = [slot.stem]
     for target in running(family).values():
         found += [target.disk_stem(slot, layout) for layout in target.expert_layouts]
@@ -50,7 +52,8 @@ class Index:
                 self.groups.setdefault(alias, group)
 
     def stem(self, stem: str) -> tuple[Group, int | None] | None:
-        """The group of a stem without part suffix, and the expert where it names one; None if no dialect has it."""
+        """Returns the group of a stem without part suffix, and the expert where it names one; None if no dialect has
+        it."""
         if stem in self.groups:
             return self.groups[stem], None
         found = _EXPERT.search(stem)
@@ -65,7 +68,7 @@ class Index:
         return group, int(number)
 
     def find(self, name: str) -> tuple[Group, int | None] | None:
-        """The group of a tensor, module or stem."""
+        """Returns the group of a tensor, module or stem."""
         return next((hit for stem in _stems(name) if (hit := self.stem(stem)) is not None), None)
 
 

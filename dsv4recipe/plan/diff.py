@@ -1,4 +1,4 @@
-"""Floor 3, plan. What differs between two plans, grouped by module pattern, with byte deltas. Pure.
+"""Floor 3, plan. What differs between two plans, grouped by module pattern, with byte deltas. This module is pure.
 
 Identity holds no time, host, path or name of a recipe: same inputs, empty diff. What one side does not know (a bundle
 shows no source digest) is no difference. Between two runtimes every name differs, which is one fact and not a thousand
@@ -60,7 +60,7 @@ class PlanDiff:
         return self.bytes_after - self.bytes_before
 
     def data(self) -> dict[str, Any]:
-        """The document `diff --json` prints."""
+        """Returns the document `diff --json` prints."""
 
         def rows(changes: Iterable[Change]) -> list[dict[str, Any]]:
             return [{n: getattr(c, n) for n in Change.__slots__} | {"bytes_delta": c.bytes_delta} for c in changes]
@@ -79,7 +79,7 @@ class PlanDiff:
 
 
 def diff(before: Plan, after: Plan) -> PlanDiff:
-    """What `after` changes against `before`, module by module and grouped."""
+    """Returns what `after` changes against `before`, module by module and grouped."""
     names = before.target.get("runtime") == after.target.get("runtime")
     loose = not (before.source.header_digest and after.source.header_digest)
     old, new = _by_key(before), _by_key(after)
@@ -98,7 +98,7 @@ def diff(before: Plan, after: Plan) -> PlanDiff:
 
 
 def _by_key(plan: Plan) -> dict[str, PlannedModule]:
-    """Modules by what they are made of: the one name that no runtime or layout changes."""
+    """Returns modules by what they are made of: the one name that no runtime or layout changes."""
     return {module.sources: module for module in plan.modules}
 
 
@@ -108,12 +108,13 @@ def _seen(module: PlannedModule, names: bool, loose: bool) -> tuple[Any, ...]:
 
 
 def _visible(fmt: Format, loose: bool) -> Format:
-    """The format as far as headers show it: not how scales were fitted, nor by what importance."""
+    """Returns the format as far as headers show it: not how scales were fitted, nor by what importance."""
     return fmt.as_seen() if loose else fmt
 
 
 def _words(module: PlannedModule | None, other: PlannedModule | None, names: bool) -> str:
-    """What one side says, as far as the other says something else; everything that matters where there is no other."""
+    """Returns what one side says, as far as the other says something else; everything that matters where there is no
+    other."""
     if module is None:
         return ""
     if other is None:
@@ -169,7 +170,7 @@ _LAYER = re.compile(rf"\b({_HEADS})\.\d+\.")
 
 
 def _name(old: PlannedModule | None, new: PlannedModule | None) -> str:
-    """What both sides call the module: its path where they agree, else what it is made of."""
+    """Returns what both sides call the module: its path where they agree, else what it is made of."""
     if old is None or new is None:
         one = old or new
         return "" if one is None else one.path or one.sources.removesuffix(".weight")

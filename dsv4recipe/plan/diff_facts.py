@@ -1,4 +1,5 @@
-"""Floor 3, plan. What differs between two plans outside their modules: target, source, shards, overrides. Pure."""
+"""Floor 3, plan. What differs between two plans outside their modules: target, source, shards, overrides. This module
+is pure."""
 
 from __future__ import annotations
 
@@ -10,8 +11,8 @@ Fact = tuple[str, str, str]
 
 
 def facts(before: Plan, after: Plan, renamed: int, loose: bool) -> Iterator[Fact]:
-    """(what, before, after) of everything that differs and is no module. `renamed` counts modules that two runtimes
-    call differently; `loose` says that one side is a bundle, whose headers show no order of modules."""
+    """Yields (what, before, after) of everything that differs and is no module. `renamed` counts modules that two
+    runtimes call differently; `loose` says that one side is a bundle, whose headers show no order of modules."""
     for name in sorted({*before.target, *after.target}):
         old, new = before.target.get(name), after.target.get(name)
         if old != new and old is not None and new is not None:
@@ -36,7 +37,7 @@ def facts(before: Plan, after: Plan, renamed: int, loose: bool) -> Iterator[Fact
 
 
 def _layout_fact(before: Plan, after: Plan, loose: bool) -> Fact | None:
-    """How shards differ, where that does not follow from the modules alone."""
+    """Returns how shards differ, where that does not follow from the modules alone."""
     old, new = _places(before), _places(after)
     elsewhere = sum(old[key] != new[key] for key in old if key in new)
     if len(before.shards) == len(after.shards) and not elsewhere:
@@ -55,7 +56,7 @@ def _places(plan: Plan) -> dict[str, int]:
 
 
 def _order(plan: Plan, common: dict[str, int]) -> list[str]:
-    """The modules that the other side has too, in the order of the shards."""
+    """Returns the modules that the other side has too, in the order of the shards."""
     names = [plan.by_disk[disk].sources for shard in plan.shards for disk in shard.modules]
     return [name for name in names if name in common]
 

@@ -1,4 +1,5 @@
-"""Floor 3, plan. The changes of a diff in few lines: like groups are merged, long lists of layers cut. Pure."""
+"""Floor 3, plan. The changes of a diff in few lines: like groups are merged, long lists of layers cut. This module is
+pure."""
 
 from __future__ import annotations
 
@@ -42,5 +43,5 @@ def _short(match: re.Match[str]) -> str:
 
 
 def named(change: Change) -> str:
-    """The pattern with its count: `model.layers.{0-42}.mlp.switch_mlp.gate_proj ×43`; long lists are cut."""
+    """Returns the pattern with its count: `model.layers.{0-42}.mlp.switch_mlp.gate_proj ×43`; long lists are cut."""
     return _LISTS.sub(_short, change.pattern) + (f" ×{change.count}" if change.count > 1 else "")

@@ -1,4 +1,5 @@
-"""Floor 3, plan. Why a tensor becomes what it becomes: the winning rule, the losing ones, names everywhere. Pure."""
+"""Floor 3, plan. Why a tensor becomes what it becomes: the winning rule, the losing ones, names everywhere. This module
+is pure."""
 
 from __future__ import annotations
 
@@ -55,7 +56,7 @@ class Explanation:
     chain: tuple[Node, ...]
 
     def data(self) -> dict[str, Any]:
-        """The document `explain --json` prints."""
+        """Returns the document `explain --json` prints."""
         slot, row, module = self.group.slot, self.group.slot.row, self.module
         return {
             "format_version": 1,
@@ -79,7 +80,7 @@ class Explanation:
 
 
 def explain(recipe: Recipe, checkpoint: Checkpoint, name: str, importance: Guide | None = None) -> Explanation:
-    """Everything about the tensor, module or disk name `name`, in any dialect. `importance` as for `make_plan`.
+    """Returns everything about the tensor, module or disk name `name`, in any dialect. `importance` as for `make_plan`.
 
     Raises RecipeError P040 (no dialect has the name; the nearest are named), and what `make_plan` raises.
     """
@@ -140,7 +141,7 @@ def _verdicts(recipe: Recipe, checkpoint: Checkpoint, group: Group) -> tuple[Ver
 
 
 def _reason(rule: Rule, test: str, group: Group, path: str | None, sets: Mapping[str, frozenset[int]]) -> str:
-    """Which condition failed: what the tensor is, and what the rule asks for."""
+    """Returns which condition failed: what the tensor is, and what the rule asks for."""
     slot, row = group.slot, group.slot.row
     is_ = {
         "role": row.role,

@@ -1,4 +1,5 @@
-"""Floor 3, plan. One GGUF file: its key/values, and where in the file each tensor lies, to the byte. Pure.
+"""Floor 3, plan. One GGUF file: its key/values, and where in the file each tensor lies, to the byte. This module is
+pure.
 
 Tensors stand in the order of the modules, each at a multiple of 32 bytes. The header's length follows from the plan and
 from the source's config.json and tokenizer.json; its sha256 is part of the plan, so that a moved word is noticed.
@@ -26,8 +27,8 @@ SUFFIX = ".gguf"
 def gguf_pairs(
     recipe: Mapping[str, Any], origin: tuple[str, str], modules: Sequence[PlannedModule], checkpoint: Checkpoint
 ) -> tuple[Pair, ...]:
-    """The key/values of the file. One of prediction stages has no tokenizer: it stands beside a main file. `origin` is
-    the repository and commit that the source is known to be.
+    """Returns the key/values of the file. One of prediction stages has no tokenizer: it stands beside a main file.
+    `origin` is the repository and commit that the source is known to be.
 
     Raises RecipeError T030 and T031 for a config.json or tokenizer.json that lacks what a GGUF must say.
     """
@@ -44,7 +45,7 @@ def gguf_pairs(
 def gguf_header(
     recipe: Mapping[str, Any], origin: tuple[str, str], modules: Sequence[PlannedModule], checkpoint: Checkpoint
 ) -> bytes:
-    """The file's header, padded."""
+    """Returns the file's header, padded."""
     return _header(gguf_pairs(recipe, origin, modules, checkpoint), modules)
 
 
@@ -55,7 +56,7 @@ def pack_file(
     checkpoint: Checkpoint,
     target: Target,
 ) -> tuple[PlannedShard, ...]:
-    """The one file of all modules. Raises RecipeError T037 for a model that the engine would refuse."""
+    """Returns the one file of all modules. Raises RecipeError T037 for a model that the engine would refuse."""
     pairs = gguf_pairs(recipe, origin, modules, checkpoint)
     problems = Problems()
     if target.engine is not None:
@@ -71,7 +72,7 @@ def pack_file(
 
 
 def place_in_file(modules: Sequence[PlannedModule], shard: PlannedShard) -> Iterator[PlacedTensor]:
-    """Every tensor with its absolute offset."""
+    """Yields every tensor with its absolute offset."""
     offset = shard.file_bytes - sum(padded(module.bytes) for module in modules)
     for module in modules:
         (part,) = module.parts

@@ -1,4 +1,5 @@
-"""Floor 3, plan. What a plan for a GGUF file says of the engine that it was judged by, and its warnings. Pure."""
+"""Floor 3, plan. What a plan for a GGUF file says of the engine that it was judged by, and its warnings. This module is
+pure."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from dsv4recipe.runtimes.common.gguf_engine import verdicts
 
 
 def engine_facts(target: Target, recipe: Recipe) -> dict[str, Any]:
-    """The engine's version and the backends asked for; nothing where legality depends on no engine."""
+    """Returns the engine's version and the backends asked for; nothing where legality depends on no engine."""
     if target.engine is None:
         return {}
     return {"engine": target.engine.version, "backends": list(recipe.target.backends)}
@@ -30,7 +31,7 @@ def slower_backends(plan: Plan) -> Iterator[Diagnostic]:
 
 
 def backends(plan: Plan) -> tuple[str, ...]:
-    """The backends that the plan names; of a stranger's file, those that run all of its types."""
+    """Returns the backends that the plan names; of a stranger's file, those that run all of its types."""
     engine = get(plan.target["runtime"], plan.source.family).engine
     if engine is None or "backends" in plan.target:
         return tuple(plan.target.get("backends", ()))

@@ -1,4 +1,4 @@
-"""Floor 3, plan. The size ledger: bytes by role × format. Pure."""
+"""Floor 3, plan. The size ledger: bytes by role × format. This module is pure."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class LedgerRow:
 
 
 def ledger(modules: Iterable[Counted]) -> tuple[LedgerRow, ...]:
-    """One row per role × format, largest first."""
+    """Returns one row per role × format, largest first."""
     rows: dict[tuple[str, str], LedgerRow] = {}
     for module in modules:
         key = (module.role, module.format.label)
@@ -65,7 +65,7 @@ def ledger(modules: Iterable[Counted]) -> tuple[LedgerRow, ...]:
 
 
 def ledger_html(rows: Iterable[LedgerRow]) -> str:
-    """The ledger as an HTML table, for notebooks. Everything that comes from a recipe is escaped."""
+    """Returns the ledger as an HTML table, for notebooks. Everything that comes from a recipe is escaped."""
     heads = ("role", "format", "modules", "weights", "bytes", "bits per weight")
     body = (
         (row.role, row.format, f"{row.modules:,}", f"{row.weights:,}", f"{row.bytes:,}", f"{row.bits_per_weight:.3f}")

@@ -1,4 +1,4 @@
-"""Floor 3, plan. The lock: everything a build depends on, as canonical JSON; and what moved since. Pure.
+"""Floor 3, plan. The lock: everything a build depends on, as canonical JSON; and what moved since. This module is pure.
 
 It holds no time, host, user or path: the same recipe and source give the same bytes on any machine. A lock is stale if,
 and only if, locking again would write other bytes.
@@ -51,12 +51,12 @@ def lock_text(plan: Plan, checkpoint: Checkpoint, parents: Sequence[tuple[str, s
 
 
 def content_digest(data: Any) -> str:
-    """sha256 of plain data: what a recipe says, without comments and layout."""
+    """Returns sha256 of plain data: what a recipe says, without comments and layout."""
     return hashlib.sha256(canonical_json(data).encode()).hexdigest()
 
 
 def read_lock(text: str, file: str) -> dict[str, Any]:
-    """The lock in `text`. Raises RecipeError P051 if it is none, or of another version."""
+    """Returns the lock in `text`. Raises RecipeError P051 if it is none, or of another version."""
     try:
         data = parse_json(text.encode())
         version = data["lock"]
@@ -71,7 +71,8 @@ def read_lock(text: str, file: str) -> dict[str, Any]:
 
 
 def moved(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Moved, ...]:
-    """(what, before, after) of every value that differs between two locks, causes before the plan that follows."""
+    """Returns (what, before, after) of every value that differs between two locks, causes before the plan that
+    follows."""
     found = list(_walk("", old, new))
     return tuple(sorted(found, key=lambda each: (each[0] == "plan", each[0])))
 
@@ -117,7 +118,7 @@ class _Absent:
 
 
 def _table(value: Any) -> Mapping[str, Any] | None:
-    """A mapping as it is; a list of rules or parents by what names each."""
+    """Returns a mapping as it is; a list of rules or parents by what names each."""
     if isinstance(value, Mapping):
         return value
     if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):

@@ -29,8 +29,8 @@ if TYPE_CHECKING:  # numpy, which no plan without a file needs
 
 
 def make_plan(recipe: Recipe, checkpoint: Checkpoint, importance: Guide | PlannedImportance | None = None) -> Plan:
-    """What the recipe means for every tensor of the checkpoint, to the byte; no weight is read. `importance` is the
-    file for formats that ask for one, or what an earlier plan kept of it.
+    """Returns what the recipe means for every tensor of the checkpoint, to the byte; no weight is read. `importance` is
+    the file for formats that ask for one, or what an earlier plan kept of it.
 
     Raises RecipeError with every problem at once: unknown runtime (T001), a target that cannot take the recipe (T0xx),
     side files that the bundle needs and the source lacks (T02x), tensors claimed by no rule, rules that match nothing,
@@ -104,7 +104,7 @@ def order_of(slot: Slot, globals_first: bool = False) -> tuple[int, int]:
 
 
 def led(modules: tuple[PlannedModule, ...], target: Target) -> tuple[PlannedModule, ...]:
-    """The modules with the first stack of `target.first` in front, whatever the layers before it became."""
+    """Returns the modules with the first stack of `target.first` in front, whatever the layers before it became."""
     for module in modules:
         if module.experts and not module.per_expert and module.format.kind == target.first:
             return (module, *(other for other in modules if other is not module))

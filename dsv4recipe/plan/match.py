@@ -1,4 +1,4 @@
-"""Floor 3, plan. Which groups a rule matches, and what came nearest where it matches none. Pure."""
+"""Floor 3, plan. Which groups a rule matches, and what came nearest where it matches none. This module is pure."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _all_or_none(test: Callable[[Group], bool]) -> Test:
 
 
 def matched_members(tests: Mapping[str, Test], group: Group) -> int:
-    """How many members of the group all conditions accept (cheap conditions first)."""
+    """Returns how many members of the group all conditions accept (cheap conditions first)."""
     accepted = len(group.members)
     for test in tests.values():
         accepted = min(accepted, test(group))

@@ -1,4 +1,4 @@
-"""Floor 3, plan. The plan as frozen data. Pure."""
+"""Floor 3, plan. The plan as frozen data. This module is pure."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class PlannedModule:
 
     @property
     def stems(self) -> tuple[str, ...]:
-        """Every disk stem of the module."""
+        """Returns every disk stem of the module."""
         if not self.per_expert:
             return (self.disk,)
         return tuple(self.disk.replace("{E}", str(expert)) for expert in range(self.experts))
@@ -59,7 +59,7 @@ class PlannedModule:
 
     @property
     def weights(self) -> int:
-        """Logical elements."""
+        """Returns logical elements."""
         return prod(self.shape)
 
 
@@ -118,17 +118,18 @@ class Plan:
         return round(self.tensor_bytes * 8 / self.weights, 4) if self.weights else 0.0
 
     def __repr__(self) -> str:
-        """One line: what it is for, how large it is, and the start of its digest."""
+        """Returns one line: what it is for, how large it is, and the start of its digest."""
         size = f"{self.tensor_bytes:,} bytes, {self.bits_per_weight} bits per weight"
         parts = f"{len(self.modules):,} modules in {counted(len(self.shards), 'shard')}"
         return f"<Plan {self.recipe['name']} for {self.target['runtime']}: {parts}, {size}, {self.digest[:12]}>"
 
     def _repr_html_(self) -> str:
-        """The ledger, as notebooks show it."""
+        """Returns the ledger, as notebooks show it."""
         return f"<p>{escape(repr(self)[1:-1])}</p>{ledger_html(ledger(self.modules))}"
 
     def rows(self) -> list[dict[str, Any]]:
-        """One record per module, for a data frame: names, role, format, bytes, bits per weight, rule and shard."""
+        """Returns one record per module, for a data frame: names, role, format, bytes, bits per weight, rule and
+        shard."""
         shards = {disk: shard.file for shard in self.shards for disk in shard.modules}
         return [
             {
@@ -159,5 +160,5 @@ class Plan:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of the canonical JSON without the digest itself."""
+        """Returns sha256 of the canonical JSON without the digest itself."""
         return digest_of(self)

@@ -1,4 +1,5 @@
-"""Floor 3, plan. The `quantization` section of config.json: globals, and one entry per module that needs it. Pure.
+"""Floor 3, plan. The `quantization` section of config.json: globals, and one entry per module that needs it. This
+module is pure.
 
 How loaders read the entries: docs/reference/runtimes.md.
 """

@@ -1,4 +1,5 @@
-"""Floor 3, plan. A shard as pieces of work: read these rows, encode them, write them at these offsets. Pure.
+"""Floor 3, plan. A shard as pieces of work: read these rows, encode them, write them at these offsets. This module is
+pure.
 
 A piece is at most one expert, or as many rows of a large matrix as one V4-Flash expert has weights, so memory does not
 grow with layers, experts or the vocabulary.
@@ -65,7 +66,7 @@ class Piece:
 
     @property
     def reads(self) -> tuple[tuple[str, int, int], ...]:
-        """(file, start, end) of everything that the piece is made of."""
+        """Returns (file, start, end) of everything that the piece is made of."""
         spans = (self.weight,) if self.scale is None else (self.weight, self.scale)
         return tuple((span.file, span.start, span.end) for span in spans)
 
@@ -73,8 +74,8 @@ class Piece:
 def shard_pieces(
     tensors: Iterable[PlacedTensor], groups: Mapping[str, Group]
 ) -> tuple[list[Piece], list[tuple[int, bytes]]]:
-    """The pieces of the modules whose tensors are placed, in the order of the file, so that its start is whole early;
-    and their constants as (offset, bytes). `groups` maps `PlannedModule.sources` to groups."""
+    """Returns the pieces of the modules whose tensors are placed, in the order of the file, so that its start is whole
+    early; and their constants as (offset, bytes). `groups` maps `PlannedModule.sources` to groups."""
     pieces: list[Piece] = []
     constants: list[tuple[int, bytes]] = []
     placed: dict[tuple[str, int | None], list[PlacedTensor]] = {}
@@ -96,7 +97,7 @@ def shard_pieces(
 
 
 def piece_rows(module: PlannedModule) -> int:
-    """Rows of a piece: whole FP8 tiles; all rows where the format must see a matrix whole."""
+    """Returns rows of a piece: whole FP8 tiles; all rows where the format must see a matrix whole."""
     source = module.source
     rows, width = source.shape[0] if source.shape else 1, max(1, prod(source.shape[1:]))
     if module.format.whole:
@@ -114,7 +115,8 @@ def member_pieces(
     number: int,
     beside: tuple[Beside, ...] = (),
 ) -> Iterator[Piece]:
-    """The pieces of one source tensor, expert `number` of its module; `tensors` are its parts in the module's order."""
+    """Yields the pieces of one source tensor, expert `number` of its module; `tensors` are its parts in the module's
+    order."""
     source = member.source
     rows = source.shape[0] if source.shape else 1
     step = piece_rows(module)
@@ -142,8 +144,8 @@ def beside(module: PlannedModule, number: int, groups: Mapping[str, Group]) -> t
 
 
 def row_spans(member: Tensor, first: int, last: int) -> tuple[SourceTensor, Span, Span | None]:
-    """Rows [first, last) of a tensor: what they are as a tensor of their own, and where weight and scale lie. FP8 rows
-    begin at a tile."""
+    """Returns rows [first, last) of a tensor: what they are as a tensor of their own, and where weight and scale lie.
+    FP8 rows begin at a tile."""
     source, entry = member.source, member.weight
     row_bytes = (entry.end - entry.start) // (source.shape[0] if source.shape else 1)
     weight = Span(member.file, entry.start + first * row_bytes, entry.start + last * row_bytes)
@@ -152,7 +154,7 @@ def row_spans(member: Tensor, first: int, last: int) -> tuple[SourceTensor, Span
 
 
 def _scale_span(member: Tensor, first: int, last: int) -> Span | None:
-    """Scale rows of weight rows [first, last): one per row (FP4), one per tile (FP8)."""
+    """Returns scale rows of weight rows [first, last): one per row (FP4), one per tile (FP8)."""
     scale = member.scale
     if scale is None:
         return None
@@ -164,7 +166,7 @@ def _scale_span(member: Tensor, first: int, last: int) -> Span | None:
 
 
 def columns_of(piece: Piece, importance: Guide | None) -> NDArray[np.float32] | None:
-    """What the piece's encoder weighs errors with: float32 [columns], None where it does not."""
+    """Returns what the piece's encoder weighs errors with: float32 [columns], None where it does not."""
     if importance is None or not wants_importance(piece.format):
         return None
     return importance.columns(piece.tensor, piece.source.shape[-1])

@@ -54,7 +54,7 @@ def claimed(source: PlannedSource) -> tuple[str, str]:
 
 
 def in_words(plan: Plan) -> str:
-    """One sentence for people, in Markdown."""
+    """Returns one sentence for people, in Markdown."""
     model, revision = claimed(plan.source)
     written = plan.recipe["source"]["model"]
     if model:
@@ -67,7 +67,7 @@ def in_words(plan: Plan) -> str:
 
 
 def own_card(checkpoint: Checkpoint) -> Mapping[str, Any]:
-    """The front matter of the source's own card; {} where there is none that can be read."""
+    """Returns the front matter of the source's own card; {} where there is none that can be read."""
     source = checkpoint.folder.source
     try:
         if not source.real or not checkpoint.folder.files or CARD not in source.names():

@@ -1,4 +1,4 @@
-"""Floor 3, plan. The exactly-once proof: every logical tensor is claimed by exactly one rule. Pure.
+"""Floor 3, plan. The exactly-once proof: every logical tensor is claimed by exactly one rule. This module is pure.
 
 First match wins. Left over, shadowed and empty-handed are errors that name the rule, its line and the nearest miss.
 """
@@ -26,7 +26,8 @@ _SHOWN = 8
 def resolve(
     recipe: Recipe, checkpoint: Checkpoint, target: Target, problems: Problems
 ) -> tuple[list[Claim], dict[str, int]]:
-    """The claims in the checkpoint's order, and the number of tensors dropped by each rule (or by `target.mtp`).
+    """Returns the claims in the checkpoint's order, and the number of tensors dropped by each rule (or by
+    `target.mtp`).
 
     Findings go to `problems`: P001 unclaimed, P002 shadowed, P003 matches nothing, P004 splits a stack, P005 layers
     beyond the model's.
@@ -73,7 +74,7 @@ def resolve(
 
 
 def _format(rule: Rule, group: Group, target: Target, half: str) -> Format:
-    """The format a rule's action means for a group."""
+    """Returns the format a rule's action means for a group."""
     action = rule.action
     if not isinstance(action, str):
         return action

@@ -1,4 +1,5 @@
-"""Floor 3, plan. What to do with every group → few readable rules: exceptions of each role, then the roles. Pure."""
+"""Floor 3, plan. What to do with every group → few readable rules: exceptions of each role, then the roles. This module
+is pure."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ _CONTROL = {"norm", "router", "router-bias", "hyper-connection", "attention-sink
 
 
 def rules_for(by_role: Mapping[str, Sequence[tuple[Group, Any]]], sets: Mapping[str, frozenset[int]]) -> list[Rule]:
-    """Rules that do with every group what is asked for it. `sets` are the family's layer sets, resolved.
+    """Returns rules that do with every group what is asked for it. `sets` are the family's layer sets, resolved.
 
     Exceptions of each role come first, then one rule per action for the roles as a whole.
     """
@@ -29,7 +30,7 @@ def rules_for(by_role: Mapping[str, Sequence[tuple[Group, Any]]], sets: Mapping[
 
 
 def _joined(selections: Sequence[Selection]) -> list[tuple[Match, Any]]:
-    """Selections that differ in their role alone as one rule; general ones last, as they came."""
+    """Returns selections that differ in their role alone as one rule; general ones last, as they came."""
     found: dict[tuple[Match, object], list[str]] = {}
     for each in selections:
         found.setdefault((each.match, each.action), []).append(each.role)
@@ -47,7 +48,8 @@ def _named(rules: Sequence[tuple[Match, Any]]) -> list[Rule]:
 
 
 def _name(match: Match, action: Any) -> str:
-    """An id that says what the rule is about: "routed-expert-down-6-bit", "control", "embedding-and-lm-head"."""
+    """Returns an id that says what the rule is about: "routed-expert-down-6-bit", "control",
+    "embedding-and-lm-head"."""
     roles = set(match.role)
     if len(roles) > 2:
         head = "control" if roles <= _CONTROL else "as-stored" if action == "source" else "everything-else"

@@ -1,4 +1,4 @@
-"""Floor 3, plan. The shortest words of the recipe language for a set of modules of one role. Pure."""
+"""Floor 3, plan. The shortest words of the recipe language for a set of modules of one role. This module is pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Selection:
 def exceptions(
     role: str, actions: Sequence[tuple[Group, Action]], default: Action, sets: Mapping[str, frozenset[int]]
 ) -> Iterator[Selection]:
-    """Selections of the groups whose action is not `default`, in the checkpoint's order of their first groups.
+    """Yields selections of the groups whose action is not `default`, in the checkpoint's order of their first groups.
 
     Projections (where a role has none: source patterns) that are taken on the same layers are taken together.
     """
@@ -50,7 +50,7 @@ def exceptions(
 def _simple(
     picked: Sequence[Group], groups: Sequence[Group], sets: Mapping[str, frozenset[int]]
 ) -> tuple[tuple[str, object], ...] | None:
-    """A condition on block or layers alone that picks just these of a role's groups; None if there is none."""
+    """Returns a condition on block or layers alone that picks just these of a role's groups; None if there is none."""
     layers = {group.slot.layer for group in picked}
     if not picked or {g.stem for g in groups if g.slot.layer in layers} != {g.stem for g in picked}:
         return None
@@ -96,7 +96,7 @@ def _numbered(picked: Sequence[Group], groups: Sequence[Group]) -> tuple[str, ..
 
 
 def commonest(actions: Sequence[tuple[Group, Action]]) -> Action:
-    """The action of most groups; the earlier one where two are alike."""
+    """Returns the action of most groups; the earlier one where two are alike."""
     return Counter(action for _, action in actions).most_common(1)[0][0]
 
 
@@ -108,7 +108,7 @@ def _unit(group: Group) -> str:
 def _where(
     groups: Sequence[Group], whole: Sequence[Group], sets: Mapping[str, frozenset[int]]
 ) -> tuple[tuple[str, object], ...]:
-    """The layer and block conditions that pick `groups` out of `whole`; () for all of them."""
+    """Returns the layer and block conditions that pick `groups` out of `whole`; () for all of them."""
     if len(groups) == len(whole):
         return ()
     picked = {group.stem for group in groups}
@@ -126,8 +126,8 @@ def _where(
 def _named(
     names: Sequence[str], units: Mapping[str, Sequence[Group]], all_: Sequence[Group]
 ) -> dict[str, tuple[str, ...]]:
-    """The condition on projections, or globs on source names where the role has no projections. A glob that would take
-    a tensor of another pattern gives way to the names themselves."""
+    """Returns the condition on projections, or globs on source names where the role has no projections. A glob that
+    would take a tensor of another pattern gives way to the names themselves."""
     first = units[names[0]][0].slot.row
     if first.projection:
         return {"projection": tuple(names)}

@@ -1,4 +1,5 @@
-"""Floor 3, plan. Which shard holds which module, and where in the file each tensor lies, to the byte. Pure.
+"""Floor 3, plan. Which shard holds which module, and where in the file each tensor lies, to the byte. This module is
+pure.
 
 A module is never torn: a stack, or the experts of one projection, lies in one shard. Inside a shard tensors are
 sorted by falling item size, so every tensor is aligned to its item size.
@@ -49,7 +50,7 @@ def _shard(pack: Sequence[PlannedModule], file: str) -> PlannedShard:
 
 
 def stored_tensors(pack: Sequence[PlannedModule]) -> Iterator[tuple[str, PlannedModule, Part, int | None]]:
-    """(name, module, part, expert) of every stored tensor of a shard, in file order."""
+    """Returns (name, module, part, expert) of every stored tensor of a shard, in file order."""
     rows = [
         (name + part.suffix, module, part, expert if module.per_expert else None)
         for module in pack
@@ -60,12 +61,12 @@ def stored_tensors(pack: Sequence[PlannedModule]) -> Iterator[tuple[str, Planned
 
 
 def shard_header(pack: Sequence[PlannedModule]) -> bytes:
-    """The bytes of the shard's safetensors header."""
+    """Returns the bytes of the shard's safetensors header."""
     return header_bytes(((name, part.dtype, part.shape) for name, _, part, _ in stored_tensors(pack)), METADATA)
 
 
 def place(pack: Sequence[PlannedModule], header_size: int) -> Iterator[PlacedTensor]:
-    """Every stored tensor of a shard with its absolute offset."""
+    """Yields every stored tensor of a shard with its absolute offset."""
     offset = header_size
     for name, module, part, expert in stored_tensors(pack):
         yield PlacedTensor(name, module, part, expert, offset)

@@ -1,4 +1,5 @@
-"""Floor 3, plan. Where formats weigh errors by an importance file: one is given, and serves all of them. Pure."""
+"""Floor 3, plan. Where formats weigh errors by an importance file: one is given, and serves all of them. This module is
+pure."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ _SHOWN = 8
 
 
 def uses_importance(recipe: Recipe) -> bool:
-    """Whether a rule of the recipe asks for an importance file or an activation record."""
+    """Returns whether a rule of the recipe asks for an importance file or an activation record."""
     return any(not isinstance(rule.action, str) and guided(rule.action) for rule in recipe.rules)
 
 
@@ -30,7 +31,7 @@ def guided(fmt: Format) -> bool:
 
 
 def guide_words(planned: PlannedImportance) -> tuple[str, str]:
-    """What guides a plan, and the option that names it."""
+    """Returns what guides a plan, and the option that names it."""
     if planned.format == "record":
         return "an activation record", "--calibration RECORD"
     return "an importance file", "--importance FILE"

@@ -42,7 +42,7 @@ class LocalFile:
 
 
 def files_of(bundle: Path, manifest: Mapping[str, Any]) -> tuple[LocalFile, ...]:
-    """Every file that the manifest lists and that is there, weights first, and the manifest itself last.
+    """Returns every file that the manifest lists and that is there, weights first, and the manifest itself last.
 
     What people may edit is taken as it is now; the others have the digest of the manifest, which a proof has held them
     against.
@@ -59,7 +59,7 @@ def files_of(bundle: Path, manifest: Mapping[str, Any]) -> tuple[LocalFile, ...]
 
 
 def card_findings(bundle: Path) -> list[Diagnostic]:
-    """What the hub would miss in the card's front matter: W003. A bundle that is one file has no card."""
+    """Returns what the hub would miss in the card's front matter: W003. A bundle that is one file has no card."""
     if bundle.is_file():
         return []
     path = bundle / CARD

@@ -39,7 +39,7 @@ class Mirror:
         return {name: (file.size, file.sha256) for name, file in self.repository.files.items() if file.sha256}
 
     def named(self, findings: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-        """The findings with the hub's address in place of the folder."""
+        """Returns the findings with the hub's address in place of the folder."""
         here, there = str(self.root), str(self.repository.address)
         return tuple(
             replace(each, where=replace(each.where, file=each.where.file.replace(here, there))) for each in findings
@@ -47,7 +47,7 @@ class Mirror:
 
 
 def address_of(name: object) -> Address | None:
-    """The address that `name` is, also as a Path, which makes hf:/ of hf://; None where it is none.
+    """Returns the address that `name` is, also as a Path, which makes hf:/ of hf://; None where it is none.
 
     Raises RecipeError H001 for a broken one.
     """
@@ -58,8 +58,8 @@ def address_of(name: object) -> Address | None:
 
 
 def mirror(address: Address) -> Mirror:
-    """The bundle at `address`, at the commit that it means now; each is opened once. Raises HubError H002 to H009,
-    RecipeError V020 where it holds no bundle, and C0xx for an unsafe name or a shard without a header."""
+    """Returns the bundle at `address`, at the commit that it means now; each is opened once. Raises HubError H002 to
+    H009, RecipeError V020 where it holds no bundle, and C0xx for an unsafe name or a shard without a header."""
     if str(address) not in _open:
         repository = open_repository(address)
         if not _holds_bundle(repository):
@@ -101,5 +101,5 @@ def _holds_bundle(repository: Repository) -> bool:
 
 
 def holds_bundle(address: Address) -> bool:
-    """Whether the repository holds a bundle and no source checkpoint. Raises HubError H002 to H009."""
+    """Returns whether the repository holds a bundle and no source checkpoint. Raises HubError H002 to H009."""
     return str(address) in _open or _holds_bundle(open_repository(address))

@@ -43,7 +43,7 @@ class Pushed:
 
 
 def upload(files: Sequence[LocalFile], address: Address, private: bool, replace: bool, tell: Tell) -> Pushed:
-    """The repository holds exactly `files` afterwards, by one commit; none is made where it holds them already.
+    """Returns the repository holds exactly `files` afterwards, by one commit; none is made where it holds them already.
 
     The address's revision is a branch, made where it is missing. Files of the repository that the bundle does not have
     are removed in the same commit where `replace`. Raises RecipeError W004 where there are such files and `replace` was
@@ -132,7 +132,7 @@ class _Hub:
     address: Address
 
     def ask(self, doing: str, call: Callable[[], T], otherwise: Callable[[], T | None] = lambda: None) -> T:
-        """What `call` gives; or, where it fails, what `otherwise` gives, which knows better."""
+        """Returns what `call` gives; or, where it fails, what `otherwise` gives, which knows better."""
         patience = Patience(self.address, doing, FEW_TRIES, time.sleep)
         while True:
             try:
@@ -146,7 +146,7 @@ class _Hub:
                 patience.after(inner if isinstance(inner, (HTTPError, OSError)) else error)
 
     def landed(self, branch: str, before: str, files: Sequence[LocalFile]) -> str | None:
-        """The commit that the branch is at, where it is ours after all: only the answer to it was lost."""
+        """Returns the commit that the branch is at, where it is ours after all: only the answer to it was lost."""
         try:
             now = open_repository(Address(self.address.repo, branch))
         except HubError:

@@ -1,4 +1,4 @@
-"""Floor 1, recipe. What a JSON schema cannot say: globs, ranges, sizes, ids. Pure.
+"""Floor 1, recipe. What a JSON schema cannot say: globs, ranges, sizes, ids. This module is pure.
 
 Runs on nodes that may have broken the schema, so that all errors of a file show at once: it skips what it cannot read.
 """

@@ -1,4 +1,5 @@
-"""Floor 1, recipe. YAML events → nodes: duplicate keys, tags, depth, and scalars that are not what they seem. Pure."""
+"""Floor 1, recipe. YAML events → nodes: duplicate keys, tags, depth, and scalars that are not what they seem. This
+module is pure."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ _COMMENT = re.compile(r" +#([^\n]*)")
 
 
 def compose(page: Page, problems: Problems) -> Node | None:
-    """The one document of a page, None if it is empty. Raises and collects what `parse_text` says."""
+    """Returns the one document of a page, None if it is empty. Raises and collects what `parse_text` says."""
     events: Any = Events(page.text)
     try:
         events.get_event()
@@ -60,7 +61,7 @@ class _Builder:
         self.count = 0
 
     def node(self, event: Any, key: str, depth: int) -> Node:
-        """The node that begins with an event; `key` is the field it is the value of."""
+        """Returns the node that begins with an event; `key` is the field it is the value of."""
         self.count += 1
         if self.count > MAX_NODES:
             fail("R006", f"a recipe has at most {MAX_NODES:,} values", self.page.of(event.start_mark, event.end_mark))
@@ -101,7 +102,8 @@ class _Builder:
         return Entry(key.raw, key.where, self.node(self.next(), key.raw, depth + 1))
 
     def whole(self, event: Any, end: Any, head: int) -> Where:
-        """A flow collection from bracket to bracket; a block collection by the `head` characters it begins with."""
+        """Returns a flow collection from bracket to bracket; a block collection by the `head` characters it begins
+        with."""
         if event.flow_style or not head:
             return self.page.of(event.start_mark, end.end_mark)
         return self.page.span(event.start_mark.line, event.start_mark.column, head)

@@ -33,7 +33,8 @@ class Draft:
 def read_draft(
     text: str, file: str, parents: Parents | None, lineage: tuple[str, ...] = (), chain: tuple[str, ...] = ()
 ) -> Draft:
-    """One file and its ancestors. `lineage` holds the files that led here, `chain` the same as notes for errors.
+    """Returns one file and its ancestors. `lineage` holds the files that led here, `chain` the same as notes for
+    errors.
 
     Raises RecipeError: all errors of a file at once, a parent's before the child's placing of rules.
     """
@@ -131,7 +132,7 @@ class _Merge:
         return tuple(flat)
 
     def anchor(self, rule: Table) -> tuple[str, str]:
-        """("before" or "after", the parent's rule), ("", "") where a rule names no place."""
+        """Returns ("before" or "after", the parent's rule), ("", "") where a rule names no place."""
         entry = rule.entry("before") or rule.entry("after")
         if entry is None or not isinstance(entry.node, Scalar):
             return "", ""

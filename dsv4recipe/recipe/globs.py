@@ -1,4 +1,4 @@
-"""Floor 1, recipe. Globs over names, in linear time. Pure.
+"""Floor 1, recipe. Globs over names, in linear time. This module is pure.
 
 `*` is any run of characters (dots too), `?` one character, `[0-9]` one of a class, `[!0-9]` one outside of it. Users
 never write regular expressions; the one made here gives up on a stretch between two stars once it is placed (atomic
@@ -17,7 +17,8 @@ MAX_GLOB = 512
 
 
 def compile_glob(pattern: str) -> Callable[[str], bool]:
-    """Whether a whole name matches. Raises RecipeError R032: an unfinished or empty class, over 512 characters."""
+    """Returns whether a whole name matches. Raises RecipeError R032: an unfinished or empty class, over 512
+    characters."""
     problem, hint = glob_problem(pattern)
     if problem:
         raise RecipeError("R032", problem, hint=hint)

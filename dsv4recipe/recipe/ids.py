@@ -15,7 +15,7 @@ _DEPTH = 8
 
 
 def rule_ids(reference: str | Path) -> tuple[str, ...]:
-    """The rule ids written in a recipe and then in its parents, as far as these can be read; each once."""
+    """Returns the rule ids written in a recipe and then in its parents, as far as these can be read; each once."""
     found: list[str] = []
     try:
         if isinstance(reference, Path) or is_file_reference(reference):

@@ -1,4 +1,4 @@
-"""Floor 1, recipe. Layer lists: `[0-2, 7, hash]` ↔ layer numbers and set names. Pure."""
+"""Floor 1, recipe. Layer lists: `[0-2, 7, hash]` ↔ layer numbers and set names. This module is pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_LAYER = 1023
 
 
 def parse_layer(value: object) -> tuple[tuple[int, ...], str]:
-    """(numbers, "") of a number or range, ((), name) of a named set. Raises ValueError(message, hint)."""
+    """Returns (numbers, "") of a number or range, ((), name) of a named set. Raises ValueError(message, hint)."""
     if isinstance(value, str) and value in LAYER_SETS:
         return (), value
     if isinstance(value, int) and not isinstance(value, bool):
@@ -40,7 +40,7 @@ def _range(first: str, last: str) -> tuple[int, ...]:
 
 
 def compact(numbers: Iterable[int]) -> list[int | str]:
-    """[0, 1, 2, 7] → ["0-2", 7]."""
+    """Returns [0, 1, 2, 7] → ["0-2", 7]."""
     runs: list[list[int]] = []
     for number in sorted(set(numbers)):
         if runs and runs[-1][1] == number - 1:

@@ -19,8 +19,8 @@ from dsv4recipe.recipe.text import parse_text
 def load_with_parents(
     reference: str | Path, digest: Callable[[Any], str]
 ) -> tuple[Recipe, tuple[tuple[str, str], ...]]:
-    """The flattened recipe, and per parent (the reference as it is written, `digest` of what the file says), nearest
-    first. Comments and layout of a parent do not count. Raises what `load_recipe` raises."""
+    """Returns the flattened recipe, and per parent (the reference as it is written, `digest` of what the file says),
+    nearest first. Comments and layout of a parent do not count. Raises what `load_recipe` raises."""
     parents: list[tuple[str, str]] = []
 
     def remember(parent: str, child: str, where: Where) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from dsv4recipe.recipe.parents import is_file_reference, read_parent, read_shipp
 
 
 def parse_recipe(text: str, file: str, parents: Parents | None = None) -> Recipe:
-    """The flattened recipe of a text; `file` names it in messages, `parents` reads what it extends.
+    """Returns the flattened recipe of a text; `file` names it in messages, `parents` reads what it extends.
 
     Pure if `parents` is. Raises RecipeError (R002 to R044) with all errors of a file at once, and nothing else.
     """
@@ -22,8 +22,8 @@ def parse_recipe(text: str, file: str, parents: Parents | None = None) -> Recipe
 
 
 def load_recipe(reference: str | Path) -> Recipe:
-    """A recipe by path (ends with .yaml or .yml, or holds a separator), by the name of a shipped one, or on the hub:
-    hf://org/repo/path.yaml@COMMIT.
+    """Returns a recipe by path (ends with .yaml or .yml, or holds a separator), by the name of a shipped one, or on the
+    hub: hf://org/repo/path.yaml@COMMIT.
 
     Raises RecipeError: R001 (unreadable), R050 (no such name), and what `parse_recipe` raises.
     """

@@ -1,4 +1,4 @@
-"""Floor 1, recipe. The recipe as frozen data. Pure: no text, no schema, no files."""
+"""Floor 1, recipe. The recipe as frozen data. This module is pure: no text, no schema, no files."""
 
 from __future__ import annotations
 

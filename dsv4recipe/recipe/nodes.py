@@ -1,4 +1,4 @@
-"""Floor 1, recipe. A YAML document as frozen nodes, each with its place in the text. Pure."""
+"""Floor 1, recipe. A YAML document as frozen nodes, each with its place in the text. This module is pure."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ Node = Scalar | Items | Table
 
 
 def plain(node: Node) -> Any:
-    """The node as JSON-like data: dict, list, str, int, float, bool, None."""
+    """Returns the node as JSON-like data: dict, list, str, int, float, bool, None."""
     if isinstance(node, Table):
         return {entry.key: plain(entry.node) for entry in node.entries}
     if isinstance(node, Items):
@@ -66,14 +66,14 @@ def plain(node: Node) -> Any:
 
 
 def as_list(node: Node | None) -> tuple[Node, ...]:
-    """The values of a field that takes one value or a list; () where it is absent."""
+    """Returns the values of a field that takes one value or a list; () where it is absent."""
     if node is None:
         return ()
     return node.items if isinstance(node, Items) else (node,)
 
 
 def find(node: Node, path: Iterable[str | int]) -> tuple[Node, Where | None]:
-    """The node at a path of keys and indices, and the place of the last key on the way to it."""
+    """Returns the node at a path of keys and indices, and the place of the last key on the way to it."""
     key: Where | None = None
     for step in path:
         if isinstance(node, Table):
@@ -87,7 +87,7 @@ def find(node: Node, path: Iterable[str | int]) -> tuple[Node, Where | None]:
 
 
 def places(node: Node, prefix: str = "") -> Iterator[tuple[str, Where]]:
-    """(dotted name, place) of every value below a node: "match.role", "match.role.0", "format.affine.bits"."""
+    """Yields (dotted name, place) of every value below a node: "match.role", "match.role.0", "format.affine.bits"."""
     if isinstance(node, Table):
         for entry in node.entries:
             name = prefix + entry.key

@@ -1,4 +1,5 @@
-"""Floor 1, recipe. One text of a recipe with its lines: places for messages, and characters it must not hold. Pure."""
+"""Floor 1, recipe. One text of a recipe with its lines: places for messages, and characters it must not hold. This
+module is pure."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ class Page:
         self.lines = text.split("\n")
 
     def at(self, index: int, end: int) -> Where:
-        """The place of text[index:end], cut at the end of its first line."""
+        """Returns the place of text[index:end], cut at the end of its first line."""
         line = self.text.count("\n", 0, index)
         return self.span(line, index - (self.text.rfind("\n", 0, index) + 1), end - index)
 

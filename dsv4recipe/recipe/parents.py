@@ -20,18 +20,18 @@ _HUB = re.compile(r"hf://(?P<org>[\w.-]+)/(?P<repo>[\w.-]+)/(?P<path>[^@]+)@(?P<
 
 
 def is_file_reference(reference: str) -> bool:
-    """A path ends with .yaml or .yml or holds a separator; anything else is a shipped name."""
+    """Returns a path ends with .yaml or .yml or holds a separator; anything else is a shipped name."""
     return reference.endswith((".yaml", ".yml")) or "/" in reference or os.sep in reference
 
 
 def read_shipped(name: str, where: Where = NOWHERE) -> tuple[str, str]:
-    """(file, text) of a shipped recipe. Raises RecipeError R050."""
+    """Returns (file, text) of a shipped recipe. Raises RecipeError R050."""
     path = recipe_path(name, where)
     return f"{SHIPPED}{path.name}", read_text(path, str(path), "R001", where)
 
 
 def read_text(path: str | Path, file: str, code: str, where: Where = NOWHERE) -> str:
-    """The text of a file. Raises RecipeError `code` (unreadable), R001 (not UTF-8), R006 (over 1 MB)."""
+    """Returns the text of a file. Raises RecipeError `code` (unreadable), R001 (not UTF-8), R006 (over 1 MB)."""
     place = where if where.file else Where(file)
     try:
         with open(path, "rb") as stream:
@@ -52,7 +52,7 @@ def read_text(path: str | Path, file: str, code: str, where: Where = NOWHERE) ->
 
 
 def read_parent(reference: str, child: str, where: Where) -> tuple[str, str]:
-    """(file, text) of the parent that `child` names. Raises RecipeError R001, R006, R040, R042 or R050."""
+    """Returns (file, text) of the parent that `child` names. Raises RecipeError R001, R006, R040, R042 or R050."""
     if reference.startswith("hf://"):
         return _hub(reference, where)
     if not is_file_reference(reference):
@@ -68,7 +68,7 @@ def read_parent(reference: str, child: str, where: Where) -> tuple[str, str]:
 
 
 def _at_home(reference: str, where: Where) -> str:
-    """The reference with `~` expanded. Raises RecipeError R040 where there is no such home folder."""
+    """Returns the reference with `~` expanded. Raises RecipeError R040 where there is no such home folder."""
     try:
         return expanded(reference)
     except RecipeError as error:
@@ -77,7 +77,7 @@ def _at_home(reference: str, where: Where) -> str:
 
 
 def _beside(reference: str, child: str, where: Where) -> str:
-    """The hub address of a file beside a file on the hub: same repository, same revision."""
+    """Returns the hub address of a file beside a file on the hub: same repository, same revision."""
     found = _HUB.fullmatch(child)
     path = posixpath.normpath(posixpath.join(posixpath.dirname(found["path"]), reference)) if found else ".."
     if found is None or path.startswith(("..", "/")):

@@ -14,14 +14,14 @@ GROUP = "dsv4recipe.runtimes"
 
 @cache
 def added_runtimes() -> tuple[str, ...]:
-    """The runtimes that installed packages add, by name."""
+    """Returns the runtimes that installed packages add, by name."""
     from importlib.metadata import entry_points  # 20 ms, which shell completion does without
 
     return tuple(sorted({entry.name for entry in entry_points(group=GROUP)}))
 
 
 def with_added(document: dict[str, Any]) -> dict[str, Any]:
-    """The schema of recipes, its list of runtimes extended by those. The document is changed."""
+    """Returns the schema of recipes, its list of runtimes extended by those. The document is changed."""
     listed = document["definitions"]["target"]["properties"]["runtime"]["enum"]
     listed += [name for name in added_runtimes() if name not in listed]
     return document

@@ -1,4 +1,5 @@
-"""Floor 1, recipe. Plain scalars by the YAML 1.2 core schema, and what is refused because it reads otherwise. Pure.
+"""Floor 1, recipe. Plain scalars by the YAML 1.2 core schema, and what is refused because it reads otherwise. This
+module is pure.
 
 Core schema: YAML 1.2.2 section 10.3.2. `3_6`, `no`, `2:30` and dates are text there, `1e-3` is a number.
 """
@@ -21,7 +22,7 @@ _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 
 def resolve(text: str) -> Value:
-    """The value of a plain scalar. Raises ValueError(message, hint) where a number is not what it seems."""
+    """Returns the value of a plain scalar. Raises ValueError(message, hint) where a number is not what it seems."""
     if text in _WORDS:
         return _WORDS[text]
     if text[0] not in "+-.0123456789":

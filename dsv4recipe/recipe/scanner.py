@@ -1,4 +1,4 @@
-"""Floor 1, recipe. PyYAML's pure-Python scanner and parser, made strict. Pure.
+"""Floor 1, recipe. PyYAML's pure-Python scanner and parser, made strict. This module is pure.
 
 Never the C loader: the two disagree (tabs), and libyaml's dies on deep input. What a recipe has no use for (anchors,
 aliases, tags, directives, deep nesting) is refused at its first character, where the position is still known.
@@ -41,7 +41,7 @@ class Events(Reader, Scanner, Parser):
         self._closed: list[tuple[int, int]] = []
 
     def opened(self, index: int) -> tuple[int, int] | None:
-        """The span of the flow collection that closes last before an index."""
+        """Returns the span of the flow collection that closes last before an index."""
         return next((span for span in reversed(self._closed) if span[1] <= index), None)
 
     def scan_plain(self) -> Any:

@@ -117,7 +117,7 @@ class _Finding:
         self.add("R022", f"{name} must be {_TYPES[wanted]}, not {_kind(self.node)}", self.type_hint(wanted))
 
     def type_hint(self, wanted: str) -> str:
-        """How to write a value of the wanted type, where what was meant can be seen."""
+        """Returns how to write a value of the wanted type, where what was meant can be seen."""
         value = self.node.value if isinstance(self.node, Scalar) else None
         raw = short(self.node.raw) if isinstance(self.node, Scalar) else ""
         hint = ""
@@ -258,7 +258,8 @@ def _or(words: list[str]) -> str:
 
 
 def _inlined(schema: Any) -> Any:
-    """The schema with its definitions in place of the references to them, which are not recursive: a third faster."""
+    """Returns the schema with its definitions in place of the references to them, which are not recursive: a third
+    faster."""
     if isinstance(schema, dict):
         if "$ref" in schema:
             return _inlined(_document()["definitions"][schema["$ref"].rsplit("/", 1)[-1]])
@@ -267,7 +268,7 @@ def _inlined(schema: Any) -> Any:
 
 
 def _properties(schema: Any) -> dict[str, Any]:
-    """The properties a schema knows; for `then` of the whole recipe, the recipe's."""
+    """Returns the properties a schema knows; for `then` of the whole recipe, the recipe's."""
     own: dict[str, Any] = schema if {"properties", "additionalProperties"} & set(schema) else _inlined(_document())
     found: dict[str, Any] = own.get("properties", {})
     return found
@@ -275,7 +276,7 @@ def _properties(schema: Any) -> dict[str, Any]:
 
 @cache
 def _document() -> dict[str, Any]:
-    """The published schema; the parameters of `format` are those of the registered formats, and
+    """Returns the published schema; the parameters of `format` are those of the registered formats, and
     `runtime` takes the runtimes that other packages add."""
     document: dict[str, Any] = json.loads(schema_text("recipe"))
     document["definitions"]["format"]["properties"] = recipe_schema()
@@ -283,13 +284,13 @@ def _document() -> dict[str, Any]:
 
 
 def _example(schema: Any, key: str) -> str:
-    """`key: example` from the schema's own examples."""
+    """Returns `key: example` from the schema's own examples."""
     found = _properties(schema).get(key, {})
     return f"for example {key}: {_flow(found['examples'][0])}" if found.get("examples") else ""
 
 
 def _flow(value: Any) -> str:
-    """An example of the schema as a recipe writes it."""
+    """Returns an example of the schema as a recipe writes it."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_flow(each)}" for key, each in value.items()) + "}"
     if isinstance(value, list):

@@ -1,4 +1,5 @@
-"""Floor 1, recipe. `target.shard-size` as text and as bytes; 0 bytes stand for one file, however large. Pure."""
+"""Floor 1, recipe. `target.shard-size` as text and as bytes; 0 bytes stand for one file, however large. This module is
+pure."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ ONE_FILE = "none"
 
 
 def parse_shard_size(text: str) -> int:
-    """Bytes of a size with its unit; 0 for "none". Raises ValueError as `parse_size` does."""
+    """Returns bytes of a size with its unit; 0 for "none". Raises ValueError as `parse_size` does."""
     return 0 if text == ONE_FILE else parse_size(text)
 
 

@@ -15,18 +15,18 @@ _SUFFIX = ".schema.json"
 
 
 def _folder(kind: str) -> Path:
-    """`share/recipes` of an installed package, else `recipes` of the checkout."""
+    """Returns `share/recipes` of an installed package, else `recipes` of the checkout."""
     installed = _PACKAGE / "share" / kind
     return installed if installed.is_dir() else _PACKAGE.parent / kind
 
 
 def shipped_recipes() -> tuple[str, ...]:
-    """Names of the shipped recipes, sorted."""
+    """Returns names of the shipped recipes, sorted."""
     return tuple(sorted(path.stem for path in _folder("recipes").glob("*.yaml")))
 
 
 def recipe_path(name: str, where: Where = NOWHERE) -> Path:
-    """The file of a shipped recipe. Raises RecipeError R050 for an unknown name."""
+    """Returns the file of a shipped recipe. Raises RecipeError R050 for an unknown name."""
     names = shipped_recipes()
     if name not in names:
         hint = did_you_mean(name, names)
@@ -37,13 +37,13 @@ def recipe_path(name: str, where: Where = NOWHERE) -> Path:
 
 
 def schema_names() -> tuple[str, ...]:
-    """Names of the shipped JSON schemas, sorted."""
+    """Returns names of the shipped JSON schemas, sorted."""
     return tuple(sorted(path.name.removesuffix(_SUFFIX) for path in _folder("schemas").glob(f"*{_SUFFIX}")))
 
 
 @cache
 def schema_text(name: str) -> str:
-    """A shipped JSON schema as text. Raises RecipeError R051 for an unknown name."""
+    """Returns a shipped JSON schema as text. Raises RecipeError R051 for an unknown name."""
     names = schema_names()
     if name not in names:
         raise RecipeError("R051", f'no shipped schema is called "{name[:80]}"', hint=did_you_mean(name, names))

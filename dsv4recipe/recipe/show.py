@@ -1,4 +1,5 @@
-"""Floor 1, recipe. A recipe as plain data and as YAML text: canonical, every default spelled out. Pure."""
+"""Floor 1, recipe. A recipe as plain data and as YAML text: canonical, every default spelled out. This module is
+pure."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ _BARE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]*(?: [A-Za-z0-9._/+()-][A-Za-z0-
 
 
 def recipe_data(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as JSON-like data that is itself a valid recipe: no positions, no `extends`, defaults spelled out."""
+    """Returns the recipe as JSON-like data that is itself a valid recipe: no positions, no `extends`, defaults spelled
+    out."""
     families = list(recipe.source.family)
     family = families if len(families) > 1 else families[0]
     source = {"model": recipe.source.model, "revision": recipe.source.revision, "family": family}
@@ -53,7 +55,7 @@ def recipe_data(recipe: Recipe) -> dict[str, Any]:
 
 
 def recipe_text_data(recipe: Recipe) -> dict[str, Any]:
-    """`recipe_data` without the defaults, for reading."""
+    """Returns `recipe_data` without the defaults, for reading."""
     data = recipe_data(recipe)
     for rule, meant in zip(data["rules"], recipe.rules, strict=True):
         if not rule["optional"]:
@@ -94,7 +96,7 @@ def _match_data(match: Match) -> dict[str, Any]:
 
 
 def show_recipe(recipe: Recipe) -> str:
-    """The flattened recipe as YAML; each line says where it came from. Loads again to an equal recipe."""
+    """Returns the flattened recipe as YAML; each line says where it came from. Loads again to an equal recipe."""
     known = dict(recipe.fields)
     rules = {f"rules.{n}": rule for n, rule in enumerate(recipe.rules)}
 
@@ -117,8 +119,8 @@ def _origin(where: Where | None) -> str:
 
 
 def data_text(data: Mapping[str, Any], comment: Comment | None = None, one_line: Collection[str] = ()) -> str:
-    """`recipe_data` as YAML text. `comment` gives the comment of a line from its dotted path; mappings under the keys
-    in `one_line` are written in braces."""
+    """Returns `recipe_data` as YAML text. `comment` gives the comment of a line from its dotted path; mappings under
+    the keys in `one_line` are written in braces."""
     lines = [(text, comment(path) if comment else "") for path, text in _lines(data, "", 0, one_line)]
     width = min(64, max((len(text) for text, note in lines if note), default=0))
     return "".join(f"{text:<{width}}  {note}".rstrip() + "\n" if note else f"{text}\n" for text, note in lines)
@@ -157,7 +159,7 @@ def _flow(value: Any) -> str:
 
 
 def scalar_text(value: str) -> str:
-    """Plain where YAML reads it back as this text, else in double quotes."""
+    """Returns plain where YAML reads it back as this text, else in double quotes."""
     try:
         if _BARE.fullmatch(value) and resolve(value) == value:
             return value

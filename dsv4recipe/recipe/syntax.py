@@ -1,4 +1,4 @@
-"""Floor 1, recipe. PyYAML's complaints → diagnostics that say what to write instead. Pure."""
+"""Floor 1, recipe. PyYAML's complaints → diagnostics that say what to write instead. This module is pure."""
 
 from __future__ import annotations
 

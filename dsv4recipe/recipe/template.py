@@ -1,4 +1,4 @@
-"""Floor 1, recipe. The recipe that `init` writes: complete, loadable, and commented. Pure."""
+"""Floor 1, recipe. The recipe that `init` writes: complete, loadable, and commented. This module is pure."""
 
 from __future__ import annotations
 
@@ -69,13 +69,14 @@ def init_text(
     runtimes: str = "vmlx and others",
     schema: str = "recipe.schema.json",
 ) -> str:
-    """A starter recipe, called as near to `name` as a recipe can be, for a runtime. `runtimes` lists what could stand
-    there; `schema` is the path or URL of the JSON schema, for the editor's modeline."""
+    """Returns a starter recipe, called as near to `name` as a recipe can be, for a runtime. `runtimes` lists what could
+    stand there; `schema` is the path or URL of the JSON schema, for the editor's modeline."""
     called = scalar_text(recipe_name(name, "mine"))
     return TEMPLATE.format(name=called, runtime=runtime, mtp=mtp, half=half, runtimes=runtimes, schema=schema)
 
 
 def child_text(name: str, parent: str, target: str, runtimes: str, schema: str = "recipe.schema.json") -> str:
-    """A starter recipe that extends another; `target` holds the lines of the target that differ from the parent's."""
+    """Returns a starter recipe that extends another; `target` holds the lines of the target that differ from the
+    parent's."""
     called, roles = scalar_text(recipe_name(name, "mine")), ", ".join(ROLES)
     return CHILD.format(name=called, parent=parent, target=target, roles=roles, runtimes=runtimes, schema=schema)

@@ -1,4 +1,4 @@
-"""Floor 1, recipe. Strict YAML 1.2 text → nodes with positions. Pure: a function of one string.
+"""Floor 1, recipe. Strict YAML 1.2 text → nodes with positions. This module is pure: a function of one string.
 
 Order: size, characters, events (depth, tags, anchors), nodes (duplicate keys, scalars that are not what they seem).
 The traps and limits are explained in docs/recipe-language.md.
@@ -16,7 +16,7 @@ MAX_LINES = 50_000
 
 
 def parse_text(text: str, file: str, problems: Problems) -> Table:
-    """The document's top mapping.
+    """Returns the document's top mapping.
 
     Raises RecipeError R002, R003, R005, R006 or R008 where reading cannot go on; what does not stop it (R004 duplicate
     keys, R007 scalars that are not what they seem) is added to `problems`.
@@ -32,7 +32,8 @@ def parse_text(text: str, file: str, problems: Problems) -> Table:
 
 
 def _checked(text: str, file: str) -> str:
-    """The text with one kind of line break, or a refusal: too large, or characters that hide what is written."""
+    """Returns the text with one kind of line break, or a refusal: too large, or characters that hide what is
+    written."""
     if len(text) > MAX_BYTES or len(text.encode(errors="surrogatepass")) > MAX_BYTES:
         fail("R006", f"a recipe has at most {MAX_BYTES:,} bytes", Where(file), "split it with `extends`")
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
@@ -51,5 +52,5 @@ def _checked(text: str, file: str) -> str:
 
 
 def _readable(where: Where) -> Where:
-    """The place with the invisible characters of its line shown as U+FFFD, one for one."""
+    """Returns the place with the invisible characters of its line shown as U+FFFD, one for one."""
     return Where(where.file, where.line, where.column, where.length, FORBIDDEN.sub("\ufffd", where.text))

@@ -61,7 +61,7 @@ class Layer:
         return order, np.searchsorted(flat[order], np.arange(experts + 1)).astype(np.int64)
 
     def tokens(self, expert: int) -> tuple[NDArray[np.int64], Floats]:
-        """The tokens int64 [n] that reached an expert, rising, and their routing weights float32 [n]."""
+        """Returns the tokens int64 [n] that reached an expert, rising, and their routing weights float32 [n]."""
         order, bounds = self.reached
         chosen = order[bounds[expert] : bounds[expert + 1]]
         weights = np.asarray(self.arrays[f"{EXPERTS}.weights"], np.float32).ravel()[chosen]
@@ -94,7 +94,7 @@ class Record:
         return int(self.manifest["tokens"])
 
     def layer(self, inputs: Inputs) -> Layer | None:
-        """The file that has the inputs, if the record holds them."""
+        """Returns the file that has the inputs, if the record holds them."""
         found = self.layers.get(inputs.layer)
         return found if found is not None and f"{inputs.entry}.energy" in found.arrays else None
 
@@ -122,7 +122,7 @@ class Record:
         return ""
 
     def coverage(self) -> Iterator[tuple[int, NDArray[np.int64]]]:
-        """(layer, tokens that reached each expert) for every layer with routed experts."""
+        """Yields (layer, tokens that reached each expert) for every layer with routed experts."""
         for number, layer in self.layers.items():
             if number is not None and f"{EXPERTS}.ids" in layer.arrays:
                 yield number, np.diff(layer.reached[1])

@@ -1,4 +1,4 @@
-"""Floor 1, records. Which recorded inputs a source tensor multiplies. Pure.
+"""Floor 1, records. Which recorded inputs a source tensor multiplies. This module is pure.
 
 Matrices that share their inputs share one entry of a layer's file: all that reads the attention block's input, say.
 """

@@ -23,12 +23,13 @@ _AGAIN = "record it again with `dsv4recipe calibrate`"
 
 
 def load_guide(path: str | Path) -> Guide:
-    """An importance file or, where `path` is a folder, an activation record. Raises RecipeError I0xx or K0xx."""
+    """Returns an importance file or, where `path` is a folder, an activation record. Raises RecipeError I0xx or
+    K0xx."""
     return load_record(path) if Path(path).is_dir() else load_importance(path)
 
 
 def load_record(path: str | Path) -> Record:
-    """The record in the folder `path`; its rows stay on disk and are mapped.
+    """Returns the record in the folder `path`; its rows stay on disk and are mapped.
 
     Raises RecipeError K001 (no record, or an unfinished one), K002 (its files are not what the manifest says).
     """
@@ -53,7 +54,7 @@ def load_record(path: str | Path) -> Record:
 
 
 def _layer(root: Path, file: str, size: int, sha256: str) -> Layer:
-    """One file, its tensors mapped. Size and header are proven here, its bytes by `Layer.proven`."""
+    """Returns one file, its tensors mapped. Size and header are proven here, its bytes by `Layer.proven`."""
     path = root / file
     try:
         header = None if path_problem(file) else read_header(path)

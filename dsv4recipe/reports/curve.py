@@ -1,4 +1,5 @@
-"""Floor 4, reports. What `allocate --json` printed, as a curve of budget against error beside a plan. Pure."""
+"""Floor 4, reports. What `allocate --json` printed, as a curve of budget against error beside a plan. This module is
+pure."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ class Curve:
 
 
 def read_allocation(text: str, file: str, plan: Plan) -> Curve:
-    """The curve that the plan's recipe was chosen from.
+    """Returns the curve that the plan's recipe was chosen from.
 
     Raises RecipeError U015 if the text is no such document or was made for another bundle.
     """

@@ -1,4 +1,4 @@
-"""Floor 4, reports. What the page says, as plain data for its template. Pure: same plan, same page."""
+"""Floor 4, reports. What the page says, as plain data for its template. This module is pure: same plan, same page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def page_facts(
     notes: Sequence[str] = (),
     curve: Curve | None = None,
 ) -> Row:
-    """Everything the template shows. `findings` are lints of the bundle, `notes` what to know of how it was read."""
+    """Returns everything the template shows. `findings` are lints of the bundle, `notes` what to know of how it was
+    read."""
     said = [*findings, *(measured.findings if measured else ())]
     return {
         "plan": plan,
@@ -53,7 +54,7 @@ def page_facts(
 
 
 def _ledger(plan: Plan) -> list[Row]:
-    """The ledger with each row's share of the whole, and where its part of the bar begins (both of 1000)."""
+    """Returns the ledger with each row's share of the whole, and where its part of the bar begins (both of 1000)."""
     total, begin, found = plan.tensor_bytes or 1, 0.0, []
     for row in ledger(plan.modules):
         width = row.bytes * 1000 / total
@@ -94,7 +95,7 @@ def _entry(entry: Mapping[str, Any]) -> str:
 
 
 def _rules(plan: Plan) -> list[Row]:
-    """The recipe's rules in order, each with its words and what it claimed."""
+    """Returns the recipe's rules in order, each with its words and what it claimed."""
     claimed: dict[str, list[PlannedModule]] = defaultdict(list)
     for module in plan.modules:
         claimed[module.rule].append(module)

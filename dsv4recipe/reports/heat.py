@@ -1,4 +1,5 @@
-"""Floor 4, reports. The heat map: layers × projections, coloured by bits per weight or by relative RMSE. Pure."""
+"""Floor 4, reports. The heat map: layers × projections, coloured by bits per weight or by relative RMSE. This module is
+pure."""
 
 from __future__ import annotations
 
@@ -46,12 +47,12 @@ class HeatMap:
 
 
 def step(value: float, ends: Sequence[float]) -> int:
-    """The colour step of a value: the first whose upper end is not below it."""
+    """Returns the colour step of a value: the first whose upper end is not below it."""
     return next((number for number, end in enumerate(ends) if value <= end), len(ends))
 
 
 def bits_map(modules: Iterable[PlannedModule]) -> HeatMap:
-    """Bits per weight of every layer and projection."""
+    """Returns bits per weight of every layer and projection."""
 
     def judged(found: Sequence[PlannedModule]) -> tuple[float, str] | None:
         formats = ", ".join(dict.fromkeys(module.format.label for module in found))
@@ -64,7 +65,7 @@ def bits_map(modules: Iterable[PlannedModule]) -> HeatMap:
 
 
 def rmse_map(modules: Iterable[PlannedModule], measured: Mapping[str, float]) -> HeatMap:
-    """Relative RMSE by disk stem; where a cell holds several modules, the worst of them."""
+    """Returns relative RMSE by disk stem; where a cell holds several modules, the worst of them."""
 
     def judged(found: Sequence[PlannedModule]) -> tuple[float, str] | None:
         known = [measured[module.disk] for module in found if module.disk in measured]
@@ -79,14 +80,15 @@ def rmse_map(modules: Iterable[PlannedModule], measured: Mapping[str, float]) ->
 
 
 def bits_of(modules: Iterable[PlannedModule]) -> float:
-    """Bits per weight of some modules together."""
+    """Returns bits per weight of some modules together."""
     found = list(modules)
     weights = sum(module.weights for module in found)
     return sum(module.bytes for module in found) * 8 / weights if weights else 0.0
 
 
 def runs(modules: Iterable[PlannedModule]) -> list[tuple[str, str, str, str, float]]:
-    """The map in words: (role, projection, layers, format, bits per weight), one row per format of a projection."""
+    """Returns the map in words: (role, projection, layers, format, bits per weight), one row per format of a
+    projection."""
     alike: dict[tuple[Column, str], list[PlannedModule]] = defaultdict(list)
     for module in modules:
         if module.layer is not None:

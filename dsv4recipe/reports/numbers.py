@@ -1,4 +1,5 @@
-"""Floor 4, reports. What `verify --source --json` printed, checked against the plan it is shown with. Pure."""
+"""Floor 4, reports. What `verify --source --json` printed, checked against the plan it is shown with. This module is
+pure."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ class Measured:
 
 
 def read_numbers(text: str, file: str, plan: Plan) -> Measured:
-    """What was measured of the bundle that `plan` describes.
+    """Returns what was measured of the bundle that `plan` describes.
 
     Raises RecipeError U010 if the text is no such document or holds no numbers, U011 if they are of another bundle.
     """

@@ -25,7 +25,7 @@ def render_page(
     notes: Sequence[str] = (),
     curve: Curve | None = None,
 ) -> str:
-    """The report as one HTML document: no network, no time, no host; same inputs, same bytes.
+    """Returns the report as one HTML document: no network, no time, no host; same inputs, same bytes.
 
     Everything that comes from a recipe or a bundle is escaped, and the page's own policy lets only its own style and
     script run. Raises RecipeError U012 where jinja2 is not installed.

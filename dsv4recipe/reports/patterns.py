@@ -1,4 +1,4 @@
-"""Floor 4, reports. Thousands of names as a few patterns: "model.layers.{0-42}.attn.wq_a". Pure."""
+"""Floor 4, reports. Thousands of names as a few patterns: "model.layers.{0-42}.attn.wq_a". This module is pure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ Key = tuple[int, ...]
 
 
 def patterns(names: Iterable[str]) -> list[tuple[str, int]]:
-    """(pattern, how many names it stands for), sorted by pattern. Exact: a pattern means every name that its braces
-    spell and no other; numbers in one pair of braces are independent of those in the next."""
+    """Returns (pattern, how many names it stands for), sorted by pattern. Exact: a pattern means every name that its
+    braces spell and no other; numbers in one pair of braces are independent of those in the next."""
     keys: dict[tuple[str, ...], list[Key]] = defaultdict(list)
     for name in names:
         words = name.split(".")

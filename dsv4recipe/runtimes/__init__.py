@@ -63,12 +63,12 @@ def _loaded(entry: EntryPoint) -> Runtime:
 
 @cache
 def targets() -> tuple[Target, ...]:
-    """Every target. A runtime that runs two families under different names has two."""
+    """Returns every target. A runtime that runs two families under different names has two."""
     return tuple(target for runtime in runtimes() for target in runtime.targets)
 
 
 def loaders(family: str) -> tuple[Loader, ...]:
-    """The loaders that can be replayed for a family, in the order of the table that `verify` shows."""
+    """Returns the loaders that can be replayed for a family, in the order of the table that `verify` shows."""
     found = [each for runtime in runtimes() for each in runtime.loaders if family in each.families]
     return tuple(sorted(found, key=lambda loader: loader.place))
 
@@ -80,13 +80,13 @@ def probes() -> dict[str, Probe]:
 
 
 def running(family: str) -> dict[str, Target]:
-    """The targets of all runtimes that run a family, by name."""
+    """Returns the targets of all runtimes that run a family, by name."""
     return {target.name: target for target in targets() if family in target.families}
 
 
 def known(name: str, where: Where = NOWHERE) -> tuple[Target, ...]:
-    """The targets of a runtime, one per kind of family. Raises RecipeError T001 for a runtime that this version cannot
-    build for."""
+    """Returns the targets of a runtime, one per kind of family. Raises RecipeError T001 for a runtime that this version
+    cannot build for."""
     found = tuple(target for target in targets() if target.name == name)
     if not found:
         names = ", ".join(sorted({target.name for target in targets()}))
@@ -95,7 +95,8 @@ def known(name: str, where: Where = NOWHERE) -> tuple[Target, ...]:
 
 
 def get(name: str, family: str, where: Where = NOWHERE) -> Target:
-    """The target of a runtime for a family. Raises RecipeError T001 (unknown runtime) and T003 (another family)."""
+    """Returns the target of a runtime for a family. Raises RecipeError T001 (unknown runtime) and T003 (another
+    family)."""
     found = known(name, where)
     for target in found:
         if family in target.families:

@@ -1,4 +1,4 @@
-"""Floor 4, verifier. What a proof says: steps with findings. Pure."""
+"""Floor 4, verifier. What a proof says: steps with findings. This module is pure."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Verification:
         return all(step.ok for step in self.steps)
 
     def data(self) -> dict[str, Any]:
-        """The document `verify --json` prints."""
+        """Returns the document `verify --json` prints."""
         return {
             "format_version": 1,
             "bundle": self.bundle,

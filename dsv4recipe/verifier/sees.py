@@ -61,5 +61,5 @@ SEES: Mapping[str, str] = {
 
 
 def told(findings: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
-    """The findings, each with what a user sees of it."""
+    """Returns the findings, each with what a user sees of it."""
     return (replace(f, sees=SEES.get(f.code, "")) if not f.sees else f for f in findings)

@@ -1,4 +1,4 @@
-"""Floor 4, builder, cluster. What workers answer, in words for the user. Pure."""
+"""Floor 4, builder, cluster. What workers answer, in words for the user. This module is pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def short(worker: str) -> str:
 
 
 def refusal(diagnostics: list[dict[str, Any]], worker: str) -> RecipeError:
-    """What a worker found, with its name."""
+    """Returns what a worker found, with its name."""
     found = []
     for each in diagnostics:
         notes = (*each["notes"], f"on worker {short(worker)}")
@@ -22,14 +22,14 @@ def refusal(diagnostics: list[dict[str, Any]], worker: str) -> RecipeError:
 
 
 def crash(what: str, shard: str, worker: str, folder: str) -> RecipeError:
-    """An error that nobody foresaw; `what` is its traceback."""
+    """Returns an error that nobody foresaw; `what` is its traceback."""
     message = f"an unexpected error on worker {short(worker)} while it made {shard}"
     hint = "build again, with either engine; report this if it stays"
     return RecipeError("B057", message, Where(folder), hint, what.splitlines())
 
 
 def deadly(shard: str, workers: list[str], folder: str) -> RecipeError:
-    """A shard that too many workers died of."""
+    """Returns a shard that too many workers died of."""
     names = ", ".join(short(name) for name in workers)
     return RecipeError(
         "B055", f"{len(workers)} workers died while they made {shard}: {names}", Where(folder),

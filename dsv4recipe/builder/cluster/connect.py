@@ -33,8 +33,8 @@ forbids (new pages cost more than what is put into them)."""
 
 @contextlib.contextmanager
 def connected(scheduler: str, processes: int) -> Iterator[Client]:
-    """A client. `scheduler` is an address or a scheduler file; "" starts one with `processes` workers here, each of one
-    thread, and ends it again. Raises RecipeError B051."""
+    """Yields a client. `scheduler` is an address or a scheduler file; "" starts one with `processes` workers here, each
+    of one thread, and ends it again. Raises RecipeError B051."""
     with _quiet(), contextlib.ExitStack() as stack:
         if not scheduler:
             stack.enter_context(dask.config.set(OWN))
@@ -78,8 +78,8 @@ def _own(processes: int) -> LocalCluster:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """What distributed logs of workers that come and go is told as events of the build. Its loggers have levels of
-    their own, so each is told."""
+    """Yields what distributed logs of workers that come and go is told as events of the build. Its loggers have levels
+    of their own, so each is told."""
     names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "distributed"]
     loggers = [logging.getLogger(name) for name in names]
     before = [logger.level for logger in loggers]

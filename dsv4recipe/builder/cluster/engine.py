@@ -58,7 +58,7 @@ class DaskEngine:
 
 
 def _seen_by_all(work: Work) -> Sources:
-    """The source, where the work is one that many machines can share. Raises RecipeError B058."""
+    """Returns the source, where the work is one that many machines can share. Raises RecipeError B058."""
     if work.in_order:
         raise RecipeError(
             "B058", "a cluster cannot share the work on one large file", Where(str(work.folder)),

@@ -72,7 +72,7 @@ class Hands:
             future.release()
 
     def own_error(self, number: int) -> BaseException | None:
-        """What a task ended with that is neither a death nor a lost connection, but ours."""
+        """Returns what a task ended with that is neither a death nor a lost connection, but ours."""
         future = self._futures[number]
         error = future.exception() if future.status == "error" else None
         return None if error is None or type(error).__module__.startswith("distributed") else error

@@ -55,7 +55,7 @@ class Job:
 
 @lru_cache(maxsize=2)
 def opened(job: Job) -> tuple[Plan, Checkpoint, Guide | None]:
-    """The plan that lies in the shared folder; checkpoint and importance file as this machine sees them. Raises
+    """Returns the plan that lies in the shared folder; checkpoint and importance file as this machine sees them. Raises
     RecipeError."""
     path = Path(job.folder, PLAN_NAME)
     with disk.named_errors(path, "reading the plan"):
@@ -87,7 +87,7 @@ def facts(job: Job, threads: int) -> dict[str, str]:
 
 
 def differences(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
-    """One line per fact that is not alike, here first."""
+    """Returns one line per fact that is not alike, here first."""
     return [
         f"{name}: {here.get(name, 'unknown')[:300]} here, {there.get(name, 'unknown')[:300]} there"
         for name in dict.fromkeys((*here, *there))
@@ -96,7 +96,8 @@ def differences(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
 
 
 def appeared(path: Path) -> bytes | None:
-    """The content of a small file that another machine just wrote; None if it does not appear. Raises RecipeError."""
+    """Returns the content of a small file that another machine just wrote; None if it does not appear. Raises
+    RecipeError."""
     for pause in _LOOKS:
         time.sleep(pause)
         with disk.named_errors(path, "reading"):
@@ -107,13 +108,13 @@ def appeared(path: Path) -> bytes | None:
 
 
 def is_ours(job: Job) -> bool:
-    """Whether the build still holds the folder. Raises RecipeError B011."""
+    """Returns whether the build still holds the folder. Raises RecipeError B011."""
     return lease.token_of(Path(job.folder)) == job.token
 
 
 @cache
 def _program() -> str:
-    """sha256 over the program's own source files: a version number may lie."""
+    """Returns sha256 over the program's own source files: a version number may lie."""
     root = Path(dsv4recipe.__file__).parent
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):

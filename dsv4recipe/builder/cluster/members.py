@@ -70,7 +70,8 @@ class Members:
             raise RecipeError.of(refused)
 
     def look(self) -> tuple[list[str], list[str]]:
-        """(workers that joined since the last look, workers that are gone). Raises RecipeError B051 and B052."""
+        """Returns (workers that joined since the last look, workers that are gone). Raises RecipeError B051 and
+        B052."""
         self._poll()
         self._check_patience()
         came, self._passed = self._passed, []
@@ -138,7 +139,7 @@ class Members:
             self._gone.append(name)
 
     def _judge(self, message: dict[str, Any]) -> list[Diagnostic]:
-        """What speaks against a worker that answered; it is a member if nothing does."""
+        """Returns what speaks against a worker that answered; it is a member if nothing does."""
         name: str = message["worker"]
         future: Future[Any] = message["future"]
         if self._asked.get(name) is not future:

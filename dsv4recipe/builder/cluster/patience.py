@@ -1,4 +1,4 @@
-"""Floor 4, builder, cluster. How long a build waits for what may come back. Pure."""
+"""Floor 4, builder, cluster. How long a build waits for what may come back. This module is pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Floor 4, builder, cluster. Which worker gets which shard next. Pure: workers, times and failures are told to it.
+"""Floor 4, builder, cluster. Which worker gets which shard next. This module is pure: workers, times and failures are
+told to it.
 
 A worker has at most `AHEAD` shards: one in work, and one at hand so that it never waits for the wire. Every hand-out is
 an *attempt* with a number of its own, bound to one worker: a death voids that worker's attempts and nothing else.
@@ -55,11 +56,11 @@ class Schedule:
         self._seconds: list[float] = []
 
     def attempt(self, number: int) -> Attempt | None:
-        """An attempt that still counts."""
+        """Returns an attempt that still counts."""
         return self._open.get(number)
 
     def stop(self) -> list[Attempt]:
-        """The attempts that counted until now. None does from now on."""
+        """Returns the attempts that counted until now. None does from now on."""
         stopped = list(self._open.values())
         for attempt in stopped:
             self._close(attempt)
@@ -69,7 +70,7 @@ class Schedule:
         self.workers.setdefault(worker, _Worker())
 
     def lose(self, worker: str) -> list[Attempt]:
-        """The attempts that a worker took with it; their shards are handed out again."""
+        """Returns the attempts that a worker took with it; their shards are handed out again."""
         gone = self.workers.pop(worker, _Worker()).attempts
         for attempt in gone:
             if attempt.began is not None:
@@ -85,7 +86,7 @@ class Schedule:
             attempt.began = now
 
     def done(self, attempt: Attempt, now: float) -> bool:
-        """Whether this attempt was the first to make its shard."""
+        """Returns whether this attempt was the first to make its shard."""
         self._close(attempt)
         if attempt.worker in self.workers:
             self.workers[attempt.worker].failures = 0
@@ -107,7 +108,7 @@ class Schedule:
         self._again(attempt.shard)
 
     def next(self, now: float) -> list[Attempt]:
-        """The attempts to start now, the emptiest workers first."""
+        """Returns the attempts to start now, the emptiest workers first."""
         ready = [(name, worker) for name, worker in self.workers.items() if worker.rest_until <= now]
         made = []
         for depth in range(AHEAD):
@@ -123,8 +124,8 @@ class Schedule:
         return made
 
     def _late(self, now: float) -> list[Attempt]:
-        """What idle workers should make too: shards that wait elsewhere, then those in work for far too long. At most
-        two workers have the same one in work."""
+        """Returns what idle workers should make too: shards that wait elsewhere, then those in work for far too long.
+        At most two workers have the same one in work."""
         limit = max(SLOW_AT_LEAST, SLOW * median(self._seconds)) if self._seconds else float("inf")
         have = Counter(each.shard for each in self._open.values())
         begun = [each for each in self._open.values() if each.began is not None]

@@ -43,8 +43,9 @@ class StoppedError(Exception):
 
 
 def check(job: Job, mark: str, secret: str) -> dict[str, Any]:
-    """What this worker sees. Reads the file that the client wrote at `mark`, and writes one beside it with `secret` and
-    the worker's name, for the client to read; `answer` is that file's name, "" if the first was not to be seen."""
+    """Returns what this worker sees. Reads the file that the client wrote at `mark`, and writes one beside it with
+    `secret` and the worker's name, for the client to read; `answer` is that file's name, "" if the first was not to be
+    seen."""
     worker = get_worker()
     with _opening:
         found = facts(job, worker.state.nthreads)
@@ -101,8 +102,8 @@ def _make(job: Job, file: str, task: str, threads: int, pulse: _Pulse) -> Entry:
 
 
 def _fenced(pulse: _Pulse) -> Opened:
-    """Shards that look once more whether they are wanted before they take their name: a worker that was asleep, or cut
-    off, may find the folder in other hands."""
+    """Returns shards that look once more whether they are wanted before they take their name: a worker that was asleep,
+    or cut off, may find the folder in other hands."""
 
     class Fenced(OpenShard):
         def _publish(self) -> None:

@@ -1,4 +1,4 @@
-"""Floor 1, formats. Affine: raw source rows → words, scales and biases, and back. Pure."""
+"""Floor 1, formats. Affine: raw source rows → words, scales and biases, and back. This module is pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Floor 1, formats. Lattices to start a fit of an FP4 group from, and what each value of the group errs on each. Pure.
+"""Floor 1, formats. Lattices to start a fit of an FP4 group from, and what each value of the group errs on each. This
+module is pure.
 
 In half units of the block with the greatest scale, FP4 values are 0, ±1, ±2, ±3, ±4, ±6, ±8, ±12, whatever the scale,
 so one set of lattices serves all groups, and its errors are known before any weight is read.
@@ -24,8 +25,9 @@ START = 1 / 4
 
 @cache
 def seeds(bits: int) -> tuple[Floats, Floats, Floats]:
-    """(scales [n], biases [n], tables [DELTAS, n/SEEDS, 15·SEEDS]): lattices that reach from at least a range of 10 to
-    a range of 26 half units, begin at -13 to 1 and end at -1 to 13.5. Each quotient is rounded once, to float64."""
+    """Returns (scales [n], biases [n], tables [DELTAS, n/SEEDS, 15·SEEDS]): lattices that reach from at least a range
+    of 10 to a range of 26 half units, begin at -13 to 1 and end at -1 to 13.5. Each quotient is rounded once, to
+    float64."""
     levels, step = (1 << bits) - 1, STEP[bits]
     scales = [k * step for k in range(int(-(-10 // (levels * step))), int(26 / (levels * step)) + 1)]
     biases = [k * START for k in range(int(-13 / START), int(1 / START) + 1)]

@@ -1,4 +1,4 @@
-"""Floor 1, formats. MLX affine quantization: w ≈ q·scale + bias per group of columns of a row. Pure.
+"""Floor 1, formats. MLX affine quantization: w ≈ q·scale + bias per group of columns of a row. This module is pure.
 
 Layout and rule: docs/reference/formats.md, "affine".
 """
@@ -67,7 +67,7 @@ class Affine(Format):
 
     @classmethod
     def recognise(cls, stem: Stem) -> Affine | None:
-        """U32 codes, with scales and biases of one float type and shape."""
+        """Returns U32 codes, with scales and biases of one float type and shape."""
         found = grouped(stem, (".weight", ".scales", ".biases"))
         if found is None:
             return None
@@ -139,8 +139,9 @@ class Affine(Format):
         return replace(self, fit="")
 
     def error_band(self) -> tuple[float, float] | None:
-        """Half of the least and one and a half times the greatest error measured: other weights, the same codec. A
-        least-squares fit is never worse than minmax, and may be exact; weighed by importance, it may be worse."""
+        """Returns half of the least and one and a half times the greatest error measured: other weights, the same
+        codec. A least-squares fit is never worse than minmax, and may be exact; weighed by importance, it may be
+        worse."""
         found = None if wants_importance(self) or wants_moments(self) else MEASURED.get((self.bits, self.group_size))
         return None if found is None else (found[0] * (0.5 if self.fit == "minmax" else 0.0), found[1] * 1.5)
 

@@ -1,1 +1,2 @@
-"""Floor 1, formats. Encoding that knows what goes into a matrix: errors are weighed by H and fed back. Pure."""
+"""Floor 1, formats. Encoding that knows what goes into a matrix: errors are weighed by H and fed back. This module is
+pure."""

@@ -1,4 +1,5 @@
-"""Floor 1, formats. Source rows → stored arrays, each rounding error fed into the columns that are still to come. Pure.
+"""Floor 1, formats. Source rows → stored arrays, each rounding error fed into the columns that are still to come. This
+module is pure.
 
 Rows are encoded side by side and never meet: any split of rows gives the same bytes. For FP4 sources at 4 bits and more
 a group's lattice is found first, on the weights as they are (`fit: mse`), because most of them then err nothing; in all
@@ -58,19 +59,20 @@ def rounding_group(fmt: Format) -> int:
 
 
 def rotated(fmt: Format, rows: Floats) -> Floats:
-    """Inputs float32 [n, columns] as the format's matrix sees them: rotated for MXTQ, as they are for others."""
+    """Returns inputs float32 [n, columns] as the format's matrix sees them: rotated for MXTQ, as they are for
+    others."""
     return _rotated(fmt, rows) if isinstance(fmt, Mxtq) else rows
 
 
 def rotation(fmt: Format) -> str:
-    """Names what `rotated` does: formats of one name share the moments of their inputs."""
+    """Returns names what `rotated` does: formats of one name share the moments of their inputs."""
     return f"mxtq {fmt.seed}" if isinstance(fmt, Mxtq) else ""
 
 
 def _chunks(
     source: SourceTensor, weight: Bytes, scale: Bytes | None, empty: Empty
 ) -> Iterator[tuple[slice, Floats, int]]:
-    """(rows, their float32 values, panels of lanes), `_ROWS` at a time."""
+    """Yields (rows, their float32 values, panels of lanes), `_ROWS` at a time."""
     for start, block in blocks(source, weight, scale, empty, _ROWS):
         yield slice(start, start + len(block)), block, -(-len(block) // LANES)
 

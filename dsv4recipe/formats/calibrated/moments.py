@@ -1,4 +1,5 @@
-"""Floor 1, formats. What a calibrated fit knows of a matrix's inputs: H, its factor, the order of the columns. Pure.
+"""Floor 1, formats. What a calibrated fit knows of a matrix's inputs: H, its factor, the order of the columns. This
+module is pure.
 
 H = Σ xᵀx / n over the inputs x of a matrix, so that tr(ΔW·H·ΔWᵀ) is the mean squared error of its outputs. H of few
 rows is shrunk towards that of a pool: with n rows, n/(n + SHRINK) of it is its own. The mean of the diagonal, times
@@ -59,7 +60,7 @@ class Moments:
 
 
 def pooled(rows: Rows, size: int) -> Pool:
-    """The pool of a sample of inputs."""
+    """Returns the pool of a sample of inputs."""
     order = np.arange(size, dtype=np.int64)
     h, count = _sum(rows, order)
     if count:
@@ -107,7 +108,7 @@ def rounding_order(energy: NDArray[np.float64], group: int) -> NDArray[np.int64]
 
 
 def _sum(rows: Rows, order: NDArray[np.int64]) -> tuple[Floats, int]:
-    """Upper triangle of Σ xᵀx in the given order, float32 [size · size], and the number of rows."""
+    """Returns upper triangle of Σ xᵀx in the given order, float32 [size · size], and the number of rows."""
     size = len(order)
     h, count = np.zeros(size * size, np.float32), 0
     scratch = np.empty(DEPTH * size, np.float32)

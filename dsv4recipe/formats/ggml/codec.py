@@ -1,4 +1,5 @@
-"""Floor 1, formats. Raw source rows → one tensor of a ggml type, byte for byte what a GGUF file holds. Pure."""
+"""Floor 1, formats. Raw source rows → one tensor of a ggml type, byte for byte what a GGUF file holds. This module is
+pure."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ __all__ = ["check_library", "decode", "encode", "encode_first", "library_version
 def encode(
     fmt: Ggml, source: SourceTensor, weight: Bytes, scale: Bytes | None, empty: Empty, columns: Floats | None = None
 ) -> tuple[NDArray[Any], ...]:
-    """The rows as ggml stores them: block types uint8 [rows, bytes of a row], F32 float32, F16 and BF16 uint16 bits,
-    I32 int32, in `source.shape`.
+    """Returns the rows as ggml stores them: block types uint8 [rows, bytes of a row], F32 float32, F16 and BF16 uint16
+    bits, I32 int32, in `source.shape`.
 
     For `importance: energy` the rows are the whole matrix; for `importance: file` the vector is given.
     Raises BadValue as `formats.encode.encode` does.
@@ -48,8 +49,8 @@ def encode_first(
     empty: Empty = np.empty,
     columns: Floats | None = None,
 ) -> tuple[NDArray[np.uint8], ...]:
-    """The first `rows` rows of what the stock quantizer makes of a matrix: uint8 [rows, bytes of a row]. `columns` is
-    the vector of `importance: file`, of any scale."""
+    """Returns the first `rows` rows of what the stock quantizer makes of a matrix: uint8 [rows, bytes of a row].
+    `columns` is the vector of `importance: file`, of any scale."""
     weights, size = BLOCKS[fmt.type]
     out = empty((rows, source.shape[1] // weights * size), np.uint8)
     importance = _importance(fmt, source, weight, scale, columns) if fmt.type in WEIGHTED else None

@@ -29,7 +29,7 @@ Floats = NDArray[np.float32]
 
 
 def library_version() -> str:
-    """The version of libggml-python. Raises RecipeError F001 where it is not installed."""
+    """Returns the version of libggml-python. Raises RecipeError F001 where it is not installed."""
     try:
         return metadata.version(PACKAGE)
     except metadata.PackageNotFoundError:

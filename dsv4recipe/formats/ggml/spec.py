@@ -64,7 +64,8 @@ class Ggml(Format):
 
     @classmethod
     def recognise(cls, stem: Stem) -> Ggml | None:
-        """One tensor of a GGUF file, in the logical shape of the whole module. No header tells the importance."""
+        """Returns one tensor of a GGUF file, in the logical shape of the whole module. No header tells the
+        importance."""
         (part, *more) = stem.parts.values()
         if not stem.gguf or more or part.dtype not in TYPE_IDS or part.shape != stem.shape:
             return None
@@ -76,7 +77,7 @@ class Ggml(Format):
         return self.importance == "energy"
 
     def parts(self, source: SourceTensor) -> tuple[Part, ...]:
-        """One part in the logical shape; its dtype is the ggml type."""
+        """Returns one part in the logical shape; its dtype is the ggml type."""
         return (Part("", self.type, source.shape),)
 
     def problem(self, source: SourceTensor) -> str:
@@ -123,7 +124,7 @@ class Ggml(Format):
         return replace(self, importance=UNKNOWN)
 
     def assumed(self) -> Ggml:
-        """The least that the type takes where headers do not tell the importance."""
+        """Returns the least that the type takes where headers do not tell the importance."""
         if self.importance != UNKNOWN:
             return self
         return replace(self, importance="energy" if self.type == "IQ2_XXS" else "none")

@@ -1,4 +1,4 @@
-"""Floor 1, formats. Plain copies and casts: raw source rows → one array, and back. Pure."""
+"""Floor 1, formats. Plain copies and casts: raw source rows → one array, and back. This module is pure."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def encode(
     empty: Empty,
     columns: Floats | None = None,  # noqa: ARG001 - a copy weighs no columns
 ) -> tuple[NDArray[Any], ...]:
-    """One array, as `plain` gives it."""
+    """Returns one array, as `plain` gives it."""
     return (plain(fmt.dtype, source, weight, scale, empty),)
 
 
 def plain(dtype: str, source: SourceTensor, weight: Bytes, scale: Bytes | None, empty: Empty) -> NDArray[Any]:
-    """Rows cast to a float dtype: float32, or uint16 bits of BF16 and F16; integers as they are stored."""
+    """Returns rows cast to a float dtype: float32, or uint16 bits of BF16 and F16; integers as they are stored."""
     if source.stored == "int":
         return weight.view(INTEGERS[source.dtype]).reshape(source.shape)
     if dtype not in ("F32", "BF16", "F16"):

@@ -1,5 +1,5 @@
 """Floor 1, formats. Plain copies and casts: a tensor kept as it is, or in another float dtype.
-Pure."""
+This module is pure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Keep(Format):
 
     @classmethod
     def recognise(cls, stem: Stem) -> Keep | None:
-        """One tensor, with as many elements and columns as the module has."""
+        """Returns one tensor, with as many elements and columns as the module has."""
         ((suffix, part), *more) = stem.parts.items()
         if stem.gguf or more or suffix not in ("", ".weight") or not part.shape:
             return None

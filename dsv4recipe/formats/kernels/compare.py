@@ -114,13 +114,13 @@ def _same(one, other):  # type: ignore[no-untyped-def]
 
 
 def same_bytes(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two C-contiguous arrays hold the same bytes, whatever their types; without the GIL and a copy."""
+    """Returns whether two C-contiguous arrays hold the same bytes, whatever their types; without the GIL and a copy."""
     a, b = (array.reshape(-1).view(np.uint8) for array in (one, other))
     return a.size == b.size and bool(_same(a, b))
 
 
 def distance(exact: np.ndarray, seen: np.ndarray) -> Gaps:
-    """The gaps between two float32 arrays of one size; the sums are not finite where one of them is not."""
+    """Returns the gaps between two float32 arrays of one size; the sums are not finite where one of them is not."""
     exact, seen = exact.ravel(), seen.ravel()
     out = np.zeros(3, np.float64)
     _distance(exact, seen, np.zeros((3, _LANES), np.float32), out)
@@ -135,8 +135,8 @@ def distance(exact: np.ndarray, seen: np.ndarray) -> Gaps:
 def affine_distance(
     words: np.ndarray, scales: np.ndarray, biases: np.ndarray, bits: int, group_size: int, exact: np.ndarray
 ) -> Gaps | None:
-    """The gaps between exact float32 [n, in] and what affine words uint32 [n, in·bits/32] with float32 scales and
-    biases decode to, q·s + z in two roundings, without storing it. None where squares leave float32: decode, then
+    """Returns the gaps between exact float32 [n, in] and what affine words uint32 [n, in·bits/32] with float32 scales
+    and biases decode to, q·s + z in two roundings, without storing it. None where squares leave float32: decode, then
     `distance`."""
     out = np.zeros(3, np.float64)
     _affine(words.view(np.uint8), scales, biases, bits, group_size, exact, np.zeros((3, _LANES), np.float32), out)
@@ -144,6 +144,6 @@ def affine_distance(
 
 
 def fits(out: np.ndarray, count: int) -> bool:
-    """Whether float32 held every square that matters."""
+    """Returns whether float32 held every square that matters."""
     mean, gap = out[1] / max(count, 1), out[0] / max(count, 1)
     return bool(out[1] == out[2] == 0 or (_LEAST < mean < _MOST and (gap > _LEAST or out[2] == 0) and gap < _MOST))

@@ -17,7 +17,7 @@ from numba.core import event
 
 
 def kernel(function: Callable[..., Any]) -> Any:
-    """`function` compiled on first call; the machine code is kept on disk where a folder for it can be written.
+    """Returns `function` compiled on first call; the machine code is kept on disk where a folder for it can be written.
 
     numba reuses machine code as long as the function's own file has not changed. A kernel may call kernels of other
     files, so here the files of every folder called kernels must be unchanged. numba raises RuntimeError while
@@ -36,7 +36,7 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 @cache
 def _sources() -> str:
-    """sha256 of all files of kernels, the shared ones and those of each format."""
+    """Returns sha256 of all files of kernels, the shared ones and those of each format."""
     files = sorted(Path(__file__).parents[1].glob("**/kernels/**/*.py"))
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
 

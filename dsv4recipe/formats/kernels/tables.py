@@ -1,4 +1,4 @@
-"""Floor 1, formats, kernels. Lookup tables of the source encodings, exact in float32. Pure.
+"""Floor 1, formats, kernels. Lookup tables of the source encodings, exact in float32. This module is pure.
 
 See docs/reference/checkpoint.md (E2M1, E4M3FN, E8M0). Kernels take them as arguments: a table they read
 as a global would be frozen into cached machine code.

@@ -1,4 +1,4 @@
-"""Floor 1, formats. mxfp4: raw FP4 source rows → words and scales, and back. Pure."""
+"""Floor 1, formats. mxfp4: raw FP4 source rows → words and scales, and back. This module is pure."""
 
 from __future__ import annotations
 

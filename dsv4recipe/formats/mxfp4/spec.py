@@ -1,4 +1,5 @@
-"""Floor 1, formats. mxfp4 (OCP microscaling): an exact copy of the source's own FP4 codes and scales. Pure.
+"""Floor 1, formats. mxfp4 (OCP microscaling): an exact copy of the source's own FP4 codes and scales. This module is
+pure.
 
 Layout: docs/reference/formats.md, "mxfp4".
 """
@@ -34,7 +35,7 @@ class Mxfp4(Format):
 
     @classmethod
     def recognise(cls, stem: Stem) -> Mxfp4 | None:
-        """U32 codes of 4 bits, U8 scales for each 32 columns."""
+        """Returns U32 codes of 4 bits, U8 scales for each 32 columns."""
         alike = grouped(stem, (".weight", ".scales")) == (4, 32) and stem.parts[".scales"].dtype == "U8"
         return cls() if alike else None
 

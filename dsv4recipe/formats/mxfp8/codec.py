@@ -1,4 +1,4 @@
-"""Floor 1, formats. mxfp8: raw FP8 source rows → words and scales, and back. Pure."""
+"""Floor 1, formats. mxfp8: raw FP8 source rows → words and scales, and back. This module is pure."""
 
 from __future__ import annotations
 

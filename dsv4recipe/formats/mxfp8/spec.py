@@ -1,4 +1,4 @@
-"""Floor 1, formats. mxfp8 (OCP microscaling): the source's own FP8 codes, a tile's scale repeated. Pure.
+"""Floor 1, formats. mxfp8 (OCP microscaling): the source's own FP8 codes, a tile's scale repeated. This module is pure.
 
 Layout: docs/reference/formats.md, "mxfp8".
 """
@@ -35,7 +35,7 @@ class Mxfp8(Format):
 
     @classmethod
     def recognise(cls, stem: Stem) -> Mxfp8 | None:
-        """U32 codes of 8 bits, U8 scales for each 32 columns."""
+        """Returns U32 codes of 8 bits, U8 scales for each 32 columns."""
         alike = grouped(stem, (".weight", ".scales")) == (8, 32) and stem.parts[".scales"].dtype == "U8"
         return cls() if alike else None
 

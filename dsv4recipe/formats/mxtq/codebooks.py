@@ -35,12 +35,12 @@ def signs(width: int, seed: int) -> Floats:
 
 
 def hadamard_blocks(width: int) -> tuple[int, ...]:
-    """The powers of two that sum to `width`, largest first: 6144 → (4096, 2048)."""
+    """Returns the powers of two that sum to `width`, largest first: 6144 → (4096, 2048)."""
     return tuple(1 << bit for bit in range(width.bit_length() - 1, -1, -1) if width >> bit & 1)
 
 
 def block_scales(width: int) -> Floats:
-    """float32 [width]: 1/sqrt(size of the column's Hadamard block), rounded once from float64."""
+    """Returns float32 [width]: 1/sqrt(size of the column's Hadamard block), rounded once from float64."""
     return np.concatenate([np.full(size, 1.0 / size**0.5, np.float32) for size in hadamard_blocks(width)])
 
 
@@ -54,12 +54,12 @@ def _codebook(width: int, bits: int) -> bytes:
 
 
 def codebook(width: int, bits: int) -> Floats:
-    """float32 [2^bits], ascending: the levels of one coordinate of a unit vector of `width` dimensions."""
+    """Returns float32 [2^bits], ascending: the levels of one coordinate of a unit vector of `width` dimensions."""
     return np.frombuffer(_codebook(width, bits), "<f4").astype(np.float32)
 
 
 def boundaries(width: int, bits: int) -> Floats:
-    """float32 [2^bits - 1]: midpoints of neighbouring levels, in float32."""
+    """Returns float32 [2^bits - 1]: midpoints of neighbouring levels, in float32."""
     levels = codebook(width, bits)
     return (levels[:-1] + levels[1:]) / np.float32(2.0)
 
@@ -69,7 +69,8 @@ def _integral(y: NDArray[np.float64], x: NDArray[np.float64]) -> float:
 
 
 def lloyd_max(width: int, bits: int, rounds: int = 200) -> list[float]:
-    """The codebook in float64, by Lloyd-Max on a grid of 10,000 points over the density of a unit vector's coordinate.
+    """Returns the codebook in float64, by Lloyd-Max on a grid of 10,000 points over the density of a unit vector's
+    coordinate.
 
     The coarse grid and the loose stopping rule (the levels *before* the last round are returned) are part of the
     codec: textbook Lloyd-Max values differ.

@@ -1,4 +1,4 @@
-"""Floor 1, formats. MXTQ: raw source rows → packed codes and norms, and back. Pure."""
+"""Floor 1, formats. MXTQ: raw source rows → packed codes and norms, and back. This module is pure."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def decode(fmt: Mxtq, source: SourceTensor, arrays: Sequence[NDArray[Any]]) -> F
 
 @lru_cache(maxsize=16)
 def _constants(width: int, fmt: Mxtq) -> tuple[tuple[NDArray[Any], ...], Floats]:
-    """What the kernels take, kept: to draw the signs takes as long as to compare a block of rows."""
+    """Returns what the kernels take, kept: to draw the signs takes as long as to compare a block of rows."""
     sizes = np.array(hadamard_blocks(width), np.int64)
     constants = (signs(width, fmt.seed), sizes, block_scales(width), boundaries(width, fmt.bits))
     return constants, codebook(width, fmt.bits)

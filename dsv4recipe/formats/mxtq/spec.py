@@ -1,4 +1,5 @@
-"""Floor 1, formats. MXTQ (TurboQuant weights): sign flips, Hadamard rotation, one norm per row, a codebook. Pure.
+"""Floor 1, formats. MXTQ (TurboQuant weights): sign flips, Hadamard rotation, one norm per row, a codebook. This module
+is pure.
 
 Layout and codec: docs/reference/formats.md, "mxtq".
 """

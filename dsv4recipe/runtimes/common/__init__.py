@@ -1,1 +1,2 @@
-"""Floor 2, runtimes. What several runtimes share: the words that describe one, name maps, side files, laws. Pure."""
+"""Floor 2, runtimes. What several runtimes share: the words that describe one, name maps, side files, laws. This module
+is pure."""

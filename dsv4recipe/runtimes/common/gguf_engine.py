@@ -1,4 +1,5 @@
-"""Floor 2, runtimes. What a version of a GGUF engine loads, what it then runs, what of a plan it would refuse. Pure.
+"""Floor 2, runtimes. What a version of a GGUF engine loads, what it then runs, what of a plan it would refuse. This
+module is pure.
 
 Loading is wider than running: a file can load and then fail at its first token. Both
 are data of the engine's version; the checks here are the same for all.
@@ -47,7 +48,7 @@ class Engine:
                 yield f"{key} is {_shown(found)}, not {_shown(wanted)}"
 
     def lacking(self, vocabulary: Iterable[str]) -> Iterator[str]:
-        """The tokens that its tokenizer looks up and a vocabulary does not have."""
+        """Returns the tokens that its tokenizer looks up and a vocabulary does not have."""
         there = frozenset(vocabulary)
         return (token for token in self.tokens if token not in there)
 
@@ -77,7 +78,7 @@ class Verdict:
 
 
 def verdicts(engine: Engine, backends: Sequence[str], routed: Routed) -> Iterator[Verdict]:
-    """A verdict for each backend and pair of types about which there is something to say. Unknown backends run
+    """Yields a verdict for each backend and pair of types about which there is something to say. Unknown backends run
     everything: that is another check's finding."""
     stacks: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
     for block, layer, projection, fmt in routed:

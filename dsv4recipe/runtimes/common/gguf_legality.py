@@ -1,4 +1,4 @@
-"""Floor 2, runtimes. What a GGUF engine cannot take, said before any work: one check per law. Pure."""
+"""Floor 2, runtimes. What a GGUF engine cannot take, said before any work: one check per law. This module is pure."""
 
 from __future__ import annotations
 

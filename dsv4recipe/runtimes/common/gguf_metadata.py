@@ -1,4 +1,5 @@
-"""Floor 2, runtimes. The key/values of a GGUF: from config.json, tokenizer.json and the recipe, and back. Pure.
+"""Floor 2, runtimes. The key/values of a GGUF: from config.json, tokenizer.json and the recipe, and back. This module
+is pure.
 
 Source: docs/reference/runtimes.md, "GGUF engines": what ds4 requires, and what llama.cpp needs besides. Integers are
 u32: a u64 counts as missing in one engine and is an error in the other.
@@ -59,7 +60,7 @@ _WANTED: dict[str, Any] = {"u32": int, "f32": (int, float), "bool": bool, "str":
 
 
 def architecture_pairs(config: Mapping[str, Any], dims: Dims, stages: bool) -> tuple[Pair, ...]:
-    """`deepseek4.*`. `stages` says that the file is of the prediction stages, whose ratios it then lists too.
+    """Returns `deepseek4.*`. `stages` says that the file is of the prediction stages, whose ratios it then lists too.
 
     Raises RecipeError T030 naming every key of config.json that is missing or of another kind, or has a value for which
     GGUF has no word.
@@ -94,7 +95,8 @@ def architecture_pairs(config: Mapping[str, Any], dims: Dims, stages: bool) -> t
 
 
 def config_of(value_of: Mapping[str, Any]) -> dict[str, Any]:
-    """The config.json that key/values tell of, as far as they do: the way back from a file. Values by whole key."""
+    """Returns the config.json that key/values tell of, as far as they do: the way back from a file. Values by whole
+    key."""
     config: dict[str, Any] = {"model_type": "deepseek_v4"}
     for key, _, path in FROM_CONFIG:
         value = value_of.get(f"{ARCHITECTURE}.{key}")
@@ -116,8 +118,8 @@ _FILE_TYPES = {"F32": 0, "F16": 1, "Q8_0": 7, "Q2_K": 10, "Q4_K": 14, "IQ2_XXS":
 
 
 def general_pairs(recipe: Mapping[str, Any], origin: tuple[str, str], commonest: str) -> tuple[Pair, ...]:
-    """`general.*`: what the file is and where it comes from. `origin` is repository and commit, ("", "") where they are
-    not known. `commonest` is the type of most weights, which is what general.file_type can say."""
+    """Returns `general.*`: what the file is and where it comes from. `origin` is repository and commit, ("", "") where
+    they are not known. `commonest` is the type of most weights, which is what general.file_type can say."""
     model, revision = origin
     owner, _, name = model.rpartition("/")
     found = [
@@ -147,7 +149,7 @@ PRE_TOKENIZER = "joyai-llm"
 
 
 def tokenizer_pairs(tokenizer: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Pair, ...]:
-    """`tokenizer.ggml.*`, by llama.cpp's convention: every id has a token, gaps are `[PADid]`.
+    """Returns `tokenizer.ggml.*`, by llama.cpp's convention: every id has a token, gaps are `[PADid]`.
 
     Raises RecipeError T031 for a tokenizer.json that is no byte-pair encoding, or does not fit the vocabulary.
     """
@@ -185,7 +187,7 @@ def tokenizer_pairs(tokenizer: Mapping[str, Any], config: Mapping[str, Any]) -> 
 
 
 def tokenizer_of(value_of: Mapping[str, Any]) -> dict[str, Any]:
-    """The tokenizer.json that gives these key/values again."""
+    """Returns the tokenizer.json that gives these key/values again."""
     tokens = value_of.get("tokenizer.ggml.tokens") or ()
     kinds = value_of.get("tokenizer.ggml.token_type") or (_NORMAL,) * len(tokens)
     rows = list(zip(tokens, kinds, range(len(tokens)), strict=False))

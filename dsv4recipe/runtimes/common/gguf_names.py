@@ -37,12 +37,12 @@ NAMES = NameMap(
 
 
 def disk_stem(slot: Slot, experts: str) -> str:  # noqa: ARG001 - experts are always stacked
-    """The tensor's name without its last word."""
+    """Returns the tensor's name without its last word."""
     return NAMES.inner(slot.stem)
 
 
 def suffix(slot: Slot) -> str:
-    """The last word: everything is a weight but the router's bias."""
+    """Returns the last word: everything is a weight but the router's bias."""
     return ".bias" if slot.row.role == "router-bias" else ".weight"
 
 

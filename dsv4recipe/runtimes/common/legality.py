@@ -1,4 +1,4 @@
-"""Floor 2, runtimes. What a runtime cannot take: one check per law, data from the target. Pure.
+"""Floor 2, runtimes. What a runtime cannot take: one check per law, data from the target. This module is pure.
 
 The source of the laws is docs/reference/runtimes.md.
 """

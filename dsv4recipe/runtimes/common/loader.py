@@ -1,4 +1,5 @@
-"""Floor 2, runtimes. What a loader of a runtime does with a bundle, as data that a replay can follow. Pure."""
+"""Floor 2, runtimes. What a loader of a runtime does with a bundle, as data that a replay can follow. This module is
+pure."""
 
 from __future__ import annotations
 
@@ -52,7 +53,7 @@ Correct = Callable[[Entry, int, int, str], Entry]
 
 
 def as_named(name: str) -> str:
-    """The name as it is: what a class without a sanitizer makes of it."""
+    """Returns the name as it is: what a class without a sanitizer makes of it."""
     return name
 
 

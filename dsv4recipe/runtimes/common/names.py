@@ -1,4 +1,4 @@
-"""Floor 2, runtimes. Name maps: from a family's source stems to a runtime's module paths. Pure.
+"""Floor 2, runtimes. Name maps: from a family's source stems to a runtime's module paths. This module is pure.
 
 A map is two tables of whole dotted segments, longest first: one for globals, one for what follows `layers.N.` or
 `mtp.N.`. What no row renames keeps its own name under `root`.
@@ -24,14 +24,14 @@ class NameMap:
     block: str = "layers"
 
     def path(self, stem: str) -> str:
-        """The post-sanitize module or parameter path of a source stem.
+        """Returns the post-sanitize module or parameter path of a source stem.
 
         "layers.3.ffn.experts.{E}.w1" → "model.layers.3.mlp.switch_mlp.gate_proj".
         """
         return self.wrapper + self.inner(stem)
 
     def inner(self, stem: str) -> str:
-        """The path without the wrapper: the name a tensor has on disk where names are post-sanitize."""
+        """Returns the path without the wrapper: the name a tensor has on disk where names are post-sanitize."""
         head, _, below = stem.partition(".")
         if head in ("layers", "mtp"):
             number, _, rest = below.partition(".")
@@ -40,7 +40,8 @@ class NameMap:
         return stem if head in self.outside else self.globals_.get(stem, self.root + stem)
 
     def lookups(self, stem: str) -> tuple[str, ...]:
-        """The keys under which the runtime looks for a module's quantization entry; the first that is there wins.
+        """Returns the keys under which the runtime looks for a module's quantization entry; the first that is there
+        wins.
 
         A runtime with a wrapper also takes the path without it, without the root, and the source's own stem where that
         differs: `embed`, `head`, shared `w1`.
@@ -67,7 +68,7 @@ _SUFFIXES = (".weight", ".scales", ".biases", ".tq_packed", ".tq_norms", ".tq_bi
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """("layers.0.attn.wq_a", ".scales") of a stored tensor's name; the suffix is "" for a bare parameter."""
+    """Returns ("layers.0.attn.wq_a", ".scales") of a stored tensor's name; the suffix is "" for a bare parameter."""
     for suffix in _SUFFIXES:
         if name.endswith(suffix):
             return name.removesuffix(suffix), suffix

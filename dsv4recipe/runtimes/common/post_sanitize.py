@@ -16,7 +16,7 @@ _HYPER = ("fn", "base", "scale")
 
 
 def class_names(attention_hyper: str, feed_forward_hyper: str, wrapper: str = "") -> NameMap:
-    """The names of the class; its branches differ in what they call the two hyper-connections of a block."""
+    """Returns the names of the class; its branches differ in what they call the two hyper-connections of a block."""
     return NameMap(
         root="model.",
         globals_={
@@ -41,7 +41,7 @@ PR1192 = class_names("attn_hc", "ffn_hc")
 
 
 def named_as_loaded(names: NameMap, stages: tuple[str, ...] = ()) -> Callable[[Slot, str], str]:
-    """`disk_stem` of a runtime whose names on disk are its own module paths, those of MTP stages too where
+    """Returns `disk_stem` of a runtime whose names on disk are its own module paths, those of MTP stages too where
     it has modules for their kind (`stages`)."""
 
     def disk_stem(slot: Slot, experts: str) -> str:  # noqa: ARG001 - experts are always stacked
@@ -51,7 +51,7 @@ def named_as_loaded(names: NameMap, stages: tuple[str, ...] = ()) -> Callable[[S
 
 
 def runs(matrix: tuple[str, ...], routed: tuple[str, ...] = ("affine", "mxfp4")) -> dict[str, tuple[str, ...]]:
-    """`Target.runs` of a class in which every linear module takes `matrix` and whose router is a bare array."""
+    """Returns `Target.runs` of a class in which every linear module takes `matrix` and whose router is a bare array."""
     return {"routed-expert": routed, **dict.fromkeys(_LINEAR, matrix), "": ("keep",)}
 
 

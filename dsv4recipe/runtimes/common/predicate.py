@@ -1,4 +1,5 @@
-"""Floor 2, runtimes. How mlx-lm and its heirs decide the width of a module from the `quantization` section. Pure.
+"""Floor 2, runtimes. How mlx-lm and its heirs decide the width of a module from the `quantization` section. This module
+is pure.
 
 The replay of loaders reads this table, and so does the probe in a runtime's own interpreter, which has no copy of this
 project: the module imports nothing but the standard library.
@@ -20,7 +21,7 @@ MODES = {(4, 16): "nvfp4", (4, 32): "mxfp4", (8, 32): "mxfp8"}
 
 
 def whole(entry: Entry) -> dict[str, Any]:
-    """The entry, completed with what MLX takes for what it does not say."""
+    """Returns the entry, completed with what MLX takes for what it does not say."""
     mode = entry.get("mode", "affine")
     group, bits = DEFAULTS.get(mode, (None, None)) if isinstance(mode, str) else (None, None)
     return {"group_size": entry.get("group_size") or group, "bits": entry.get("bits") or bits, "mode": mode}

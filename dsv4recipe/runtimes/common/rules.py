@@ -1,4 +1,5 @@
-"""Floor 2, runtimes. The class predicates of MLX loaders: how a module is wrapped, and whether MLX can do that. Pure.
+"""Floor 2, runtimes. The class predicates of MLX loaders: how a module is wrapped, and whether MLX can do that. This
+module is pure.
 
 Read from mlx-lm 0.31.3 and 0.32.2 and from mlx-vlm 0.7.10.
 """
@@ -14,7 +15,7 @@ from dsv4recipe.runtimes.common.predicate import DEFAULTS, MODES, Entry, own_ent
 
 
 def unmakeable(module: Linear, entry: Entry) -> str:
-    """Why MLX cannot make the module with this entry; "" if it can."""
+    """Returns why MLX cannot make the module with this entry; "" if it can."""
     if "problem" in entry:
         return str(entry["problem"])
     bits, group, mode = entry["bits"], entry["group_size"], entry["mode"]

@@ -1,4 +1,4 @@
-"""Floor 2, runtimes. What the sanitizers of several classes make of a tensor's name, name by name. Pure.
+"""Floor 2, runtimes. What the sanitizers of several classes make of a tensor's name, name by name. This module is pure.
 
 Read from the classes of mlx-vlm 0.7.10, rapid-mlx 0.16.10 and jang 2.5.50, and held against their own loads by
 `tests/verifier/test_replay.py`. Experts stored one by one stand as `{E}`.
@@ -23,8 +23,8 @@ TOP = {
 
 
 def as_class(name: str, top: Mapping[str, str], hyper: str) -> str:
-    """The name in a class of mlx-lm#1192's kind: `top` renames whole names, `hyper` is the pattern of hyper-connections
-    (group 1: attn or ffn, group 2: fn, base or scale)."""
+    """Returns the name in a class of mlx-lm#1192's kind: `top` renames whole names, `hyper` is the pattern of
+    hyper-connections (group 1: attn or ffn, group 2: fn, base or scale)."""
     if name in top:
         return top[name]
     name = f"model.{name}" if name.startswith("layers.") else name

@@ -1,4 +1,5 @@
-"""Floor 2, runtimes. What there is to know of a runtime's own server and of its environment, as data. Pure."""
+"""Floor 2, runtimes. What there is to know of a runtime's own server and of its environment, as data. This module is
+pure."""
 
 from __future__ import annotations
 
@@ -65,12 +66,12 @@ class Server:
     model: str = ""
 
     def arguments(self, bundle: str, port: int, serve: bool) -> list[str]:
-        """The command line behind the interpreter. `serve`: others will ask too."""
+        """Returns the command line behind the interpreter. `serve`: others will ask too."""
         parts = self.command if serve else (*self.command, *self.asking)
         return [part.replace("{bundle}", bundle).replace("{port}", str(port)) for part in parts]
 
     def switch(self, thinking: bool) -> dict[str, Any]:
-        """The fields of a request that switch reasoning, beyond those that the protocol knows."""
+        """Returns the fields of a request that switch reasoning, beyond those that the protocol knows."""
         switched: Any = thinking
         for key in reversed(self.thinking.split(".") if self.thinking else []):
             switched = {key: switched}

@@ -1,4 +1,5 @@
-"""Floor 2, runtimes. Side files that several runtimes share: source config edits, stop tokens, copies. Pure."""
+"""Floor 2, runtimes. Side files that several runtimes share: source config edits, stop tokens, copies. This module is
+pure."""
 
 from __future__ import annotations
 
@@ -31,12 +32,12 @@ EDITED = ("config.json", "generation_config.json", "tokenizer_config.json", "REA
 
 
 def dump(data: Mapping[str, Any]) -> bytes:
-    """JSON as it goes into a bundle: sorted keys, indent 2, UTF-8, a final newline."""
+    """Returns JSON as it goes into a bundle: sorted keys, indent 2, UTF-8, a final newline."""
     return (json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
 def load(side: SideInput, name: str) -> dict[str, Any]:
-    """A JSON side file of the source. Raises RecipeError T020 if it is missing or not an object."""
+    """Returns a JSON side file of the source. Raises RecipeError T020 if it is missing or not an object."""
     try:
         return _object(side.texts[name], name)
     except KeyError:
@@ -88,7 +89,7 @@ def stop_ids(side: SideInput) -> list[int]:
 
 
 def beyond(tokenizer: Mapping[str, Any], rows: int) -> list[tuple[str, int]]:
-    """The tokens of a tokenizer.json whose ids are no row of an embedding of `rows` rows, by id."""
+    """Returns the tokens of a tokenizer.json whose ids are no row of an embedding of `rows` rows, by id."""
     model = tokenizer.get("model")
     vocab = model.get("vocab") if isinstance(model, dict) else None
     listed = list(vocab.items()) if isinstance(vocab, dict) else []
@@ -114,7 +115,7 @@ def copies(side: SideInput) -> list[SideFile]:
 
 
 def mlx_config(side: SideInput, eos: list[int]) -> dict[str, Any]:
-    """The source's config.json with MLX's quantization section in place of the source's own and with the
+    """Returns the source's config.json with MLX's quantization section in place of the source's own and with the
     MTP stages that the bundle holds.
 
     Raises RecipeError T020 where it lacks what no runtime can guess.
@@ -151,12 +152,13 @@ def _in_text(config: dict[str, Any], **values: Any) -> None:
 
 
 def no_side_files(side: SideInput) -> tuple[SideFile, ...]:  # noqa: ARG001 - the signature of `side_files`
-    """A GGUF says everything in its own header."""
+    """Returns a GGUF says everything in its own header."""
     return ()
 
 
 def plain_side_files(side: SideInput, **more: Any) -> tuple[SideFile, ...]:
-    """The companions of a stock MLX bundle: config (and `more` keys of it), stop tokens, tokenizer, encoding folder.
+    """Returns the companions of a stock MLX bundle: config (and `more` keys of it), stop tokens, tokenizer, encoding
+    folder.
 
     Raises RecipeError T020 or T021 where the source lacks a file or token.
     """

@@ -1,4 +1,5 @@
-"""Floor 2, runtimes. What a runtime is to the rest of the house: names, legality, config and side files. Pure.
+"""Floor 2, runtimes. What a runtime is to the rest of the house: names, legality, config and side files. This module is
+pure.
 
 One file per runtime gives one `Target`; `targets.get` finds it.
 """
@@ -60,7 +61,7 @@ class SideInput:
 
     @property
     def stages(self) -> int:
-        """How many MTP stages the bundle holds."""
+        """Returns how many MTP stages the bundle holds."""
         return len({module.layer for module in self.modules if module.block == "mtp"})
 
 
@@ -73,7 +74,7 @@ def no_extra_parts(fmt: Format, stacked: bool) -> tuple[Part, ...]:  # noqa: ARG
 
 
 def as_source(slot: Slot) -> str:
-    """`.weight` behind what the source calls so."""
+    """Returns `.weight` behind what the source calls so."""
     return ".weight" if slot.row.pattern.endswith(".weight") else ""
 
 
@@ -149,11 +150,12 @@ class Target:
     """What a GGUF engine loads and runs; None for MLX runtimes."""
 
     def path(self, slot: Slot) -> str | None:
-        """The post-sanitize path of what a slot becomes; None where the runtime has no module for it."""
+        """Returns the post-sanitize path of what a slot becomes; None where the runtime has no module for it."""
         return self.names.path(slot.stem) if self._loads(slot) else None
 
     def keys(self, slot: Slot) -> tuple[str, ...]:
-        """The paths under which config.json describes a slot, one per dialect; the runtime's own comes first."""
+        """Returns the paths under which config.json describes a slot, one per dialect; the runtime's own comes
+        first."""
         if not self._loads(slot):
             return ()
         return tuple(dict.fromkeys(names.path(slot.stem) for names in (self.names, *self.also)))
@@ -169,12 +171,12 @@ class Target:
         return slot.row.pattern.startswith(tuple(self.lacks))
 
     def skipped(self, slot: Slot) -> bool:
-        """Whether the loader passes over what a bundle holds of the slot."""
+        """Returns whether the loader passes over what a bundle holds of the slot."""
         return slot.row.pattern.startswith(self.skips)
 
     def kept(self, source: SourceTensor, role: str, half: str) -> str:
-        """The safetensors dtype that `keep: source` means: halves follow `half`, and are widened, which is exact, where
-        the runtime wants float32; all else stays as it is stored."""
+        """Returns the safetensors dtype that `keep: source` means: halves follow `half`, and are widened, which is
+        exact, where the runtime wants float32; all else stays as it is stored."""
         if source.stored not in ("bf16", "f16"):
             return source.dtype
         return "F32" if role in self.float32_roles else HALF_DTYPES[half]

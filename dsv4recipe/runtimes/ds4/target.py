@@ -25,7 +25,8 @@ _TYPES: dict[str, tuple[str, ...]] = {
 
 
 def types(slot: Slot, rank: int) -> tuple[str, ...]:
-    """One type per tensor, but for routed experts, and for router and hyper-connections of prediction stages."""
+    """Returns one type per tensor, but for routed experts, and for router and hyper-connections of prediction
+    stages."""
     role = slot.row.role
     if role == "hyper-connection" and rank == 2:
         return ("F16", "F32") if slot.block == "mtp" else ("F16",)

@@ -1,4 +1,4 @@
-"""Floor 2, runtimes. The server of llama-cpp-python, for GGUF files. Data alone. Pure."""
+"""Floor 2, runtimes. The server of llama-cpp-python, for GGUF files. Data alone. This module is pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Floor 2, runtimes. The released mlx-lm, which has a class of DeepSeek-V4.1 and none of DeepSeek-V4. Pure."""
+"""Floor 2, runtimes. The released mlx-lm, which has a class of DeepSeek-V4.1 and none of DeepSeek-V4. This module is
+pure."""
 
 from __future__ import annotations
 

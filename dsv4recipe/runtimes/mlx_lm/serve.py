@@ -1,4 +1,4 @@
-"""Floor 2, runtimes. mlx-lm's server, for V4.1. Data alone. Pure."""
+"""Floor 2, runtimes. mlx-lm's server, for V4.1. Data alone. This module is pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Floor 2, runtimes. What Rapid-MLX 0.16.10 does with a bundle when it loads it (with mlx-lm 0.31.3). Pure."""
+"""Floor 2, runtimes. What Rapid-MLX 0.16.10 does with a bundle when it loads it (with mlx-lm 0.31.3). This module is
+pure."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ def section(entries: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def rename_stage(name: str) -> str | None:
-    """A tensor of a DSpark stage, for which the class has modules; it has none for the confidence head."""
+    """Returns a tensor of a DSpark stage, for which the class has modules; it has none for the confidence head."""
     return None if ".confidence_head." in name else as_class(name, {}, r".\1_hc.\2").replace(".hc_head_", ".hc_head.")
 
 

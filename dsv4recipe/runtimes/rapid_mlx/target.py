@@ -1,4 +1,5 @@
-"""Floor 2, runtimes. `rapid-mlx` 0.16.10: the class of mlx-lm#1192, gate and up fused at load, DSpark stages. Pure.
+"""Floor 2, runtimes. `rapid-mlx` 0.16.10: the class of mlx-lm#1192, gate and up fused at load, DSpark stages. This
+module is pure.
 
 Source: docs/reference/runtimes.md. Gate and up of a layer in different formats load, but are not fused. Its
 class has DSpark stages as `mtp.N` where config.json says `dspark_num_layers`, and no confidence head: the loader passes
@@ -13,7 +14,7 @@ from dsv4recipe.runtimes.common.target import SideFile, SideInput, Target
 
 
 def side_files(side: SideInput) -> tuple[SideFile, ...]:
-    """The plain companions; with DSpark stages kept, their geometry for the drafter too."""
+    """Returns the plain companions; with DSpark stages kept, their geometry for the drafter too."""
     files = plain_side_files(side, **({"dspark_num_layers": side.stages} if side.stages else {}))
     if not side.stages:
         return files

@@ -1,4 +1,5 @@
-"""Floor 2, runtimes. How vMLX 1.6.81 and jang 2.5.50 rewrite quantization entries from the shapes of tensors. Pure."""
+"""Floor 2, runtimes. How vMLX 1.6.81 and jang 2.5.50 rewrite quantization entries from the shapes of tensors. This
+module is pure."""
 
 from __future__ import annotations
 
@@ -33,8 +34,8 @@ def corrected(entry: Entry, weight: int, scales: int, dtype: str) -> Entry:
 def vmlx_section(
     section: Mapping[str, Any], tensors: Mapping[str, Mapping[str, TensorEntry]], group_size: int
 ) -> Mapping[str, Any]:
-    """What vMLX makes of the section before it loads: twice over by the shapes on disk, with jang_config's group size
-    (64 without) as the global one in between. Entries that it writes have no mode."""
+    """Returns what vMLX makes of the section before it loads: twice over by the shapes on disk, with jang_config's
+    group size (64 without) as the global one in between. Entries that it writes have no mode."""
     products = dict(_products(tensors))
     return _repaired({**_repaired(section, products), "group_size": group_size}, products)
 
@@ -63,7 +64,7 @@ def _repaired(section: Mapping[str, Any], products: Mapping[str, int]) -> dict[s
 
 
 def _products(tensors: Mapping[str, Mapping[str, TensorEntry]]) -> Iterable[tuple[str, int]]:
-    """(stem, bits × group size) of every packed module on disk."""
+    """Yields (stem, bits × group size) of every packed module on disk."""
     for stem, parts in tensors.items():
         weight, scales = parts.get(".weight"), parts.get(".scales")
         if weight is None or weight.dtype != "U32" or scales is None or not scales.shape or not scales.shape[-1]:
@@ -74,7 +75,7 @@ def _products(tensors: Mapping[str, Mapping[str, TensorEntry]]) -> Iterable[tupl
 
 
 def _uniform(products: Iterable[int]) -> int | None:
-    """The one group size that every module could have, if there is one and it is no coincidence."""
+    """Returns the one group size that every module could have, if there is one and it is no coincidence."""
     distinct = set(products)
     sets = [{g for g in _SIZES if p % g == 0 and p // g in BITS} for p in distinct]
     common = set.intersection(*sets) if sets else set()
@@ -97,7 +98,8 @@ def _pair(entry: Any) -> tuple[int, int] | None:
 
 
 def _aliases(stem: str) -> tuple[str, ...]:
-    """The paths that vMLX knows for a name on disk: none for prestacked experts, compressors' are under attn."""
+    """Returns the paths that vMLX knows for a name on disk: none for prestacked experts, compressors' are under
+    attn."""
     if stem in ("embed", "head"):
         return ({"embed": "model.embed", "head": "lm_head"}[stem],)
     hit = re.fullmatch(r"layers\.(\d+)\.(attn\..+|ffn\.shared_experts\.w[123]|ffn\.experts\.\d+\.w[123])", stem)

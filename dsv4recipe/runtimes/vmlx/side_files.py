@@ -1,4 +1,5 @@
-"""Floor 2, runtimes. Side files of the `vmlx` target: config.json, jang_config.json, stop tokens, sidecar. Pure.
+"""Floor 2, runtimes. Side files of the `vmlx` target: config.json, jang_config.json, stop tokens, sidecar. This module
+is pure.
 
 Source: docs/reference/runtimes.md, "JANG companions" and "Configuration".
 """
@@ -18,7 +19,7 @@ ENCODING = "encoding/encoding_dsv4.py"
 
 
 def vmlx_side_files(side: SideInput) -> tuple[SideFile, ...]:
-    """Everything beside the shards of a vmlx bundle, but for card, recipe and manifest.
+    """Returns everything beside the shards of a vmlx bundle, but for card, recipe and manifest.
 
     Raises RecipeError T020 to T022 where the source lacks a file or token that the runtime needs, T023 without experts.
     """
@@ -41,7 +42,7 @@ def vmlx_side_files(side: SideInput) -> tuple[SideFile, ...]:
 
 
 def _routed(side: SideInput) -> dict[str, Any]:
-    """The routed experts' codec, their commonest width and, with MXTQ, the layers of another width.
+    """Returns the routed experts' codec, their commonest width and, with MXTQ, the layers of another width.
 
     A layer whose projections differ has no one width, and `tq_bits` beside each tensor is what the loader reads. Where
     MXTQ stands beside other codecs, only MXTQ counts: vMLX's audit compares with `tq_bits` and with nothing else.
@@ -67,7 +68,7 @@ def _width(fmt: Format) -> int:
 
 
 def _profile(side: SideInput, routed: dict[str, Any]) -> dict[str, str]:
-    """The converter's names: JANGTQ2, JANGTQ_K without MTP, JANGTQ_V3 with layers of another width."""
+    """Returns the converter's names: JANGTQ2, JANGTQ_K without MTP, JANGTQ_V3 with layers of another width."""
     bits = routed["bits"]
     if not _is_mxtq(side):
         return {"profile": f"JANG_{bits}L", "variant": "std"}

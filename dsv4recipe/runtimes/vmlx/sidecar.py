@@ -1,4 +1,5 @@
-"""Floor 2, runtimes. The sidecar of MXTQ bundles: sign vectors and codebooks as one small safetensors file. Pure.
+"""Floor 2, runtimes. The sidecar of MXTQ bundles: sign vectors and codebooks as one small safetensors file. This module
+is pure.
 
 Source: docs/reference/runtimes.md, "JANG companions". The Swift runtime reads its constants from here; the Python
 loader computes them.
@@ -22,12 +23,13 @@ Entry = tuple[str, str, tuple[int, ...]]
 
 
 def uses(modules: Iterable[tuple[SourceTensor, Format]]) -> frozenset[Use]:
-    """What the MXTQ matrices among the modules ask of the sidecar, those of MTP stages included."""
+    """Returns what the MXTQ matrices among the modules ask of the sidecar, those of MTP stages included."""
     return frozenset((source.shape[-1], fmt.bits, fmt.seed) for source, fmt in modules if isinstance(fmt, Mxtq))
 
 
 def entries(asked: Iterable[Use]) -> tuple[Entry, ...]:
-    """The tensors of the sidecar, sorted by name: codebook.{in}.{bits} F32 [2^bits], signs.{in}.{seed} F32 [in]."""
+    """Returns the tensors of the sidecar, sorted by name: codebook.{in}.{bits} F32 [2^bits], signs.{in}.{seed} F32
+    [in]."""
     found: set[Entry] = set()
     for width, bits, seed in asked:
         found |= {(f"codebook.{width}.{bits}", "F32", (1 << bits,)), (f"signs.{width}.{seed}", "F32", (width,))}
@@ -35,12 +37,12 @@ def entries(asked: Iterable[Use]) -> tuple[Entry, ...]:
 
 
 def payload_bytes(asked: Iterable[Use]) -> int:
-    """Bytes of the sidecar's tensors: 24,608 for 2-bit experts of V4-Flash."""
+    """Returns bytes of the sidecar's tensors: 24,608 for 2-bit experts of V4-Flash."""
     return sum(4 * prod(shape) for _, _, shape in entries(asked))
 
 
 def values(entry: Entry) -> bytes:
-    """The little-endian float32 bytes of one tensor of the sidecar."""
+    """Returns the little-endian float32 bytes of one tensor of the sidecar."""
     from dsv4recipe.formats.mxtq.codebooks import codebook, signs
 
     kind, width, parameter = entry[0].split(".")
@@ -49,6 +51,6 @@ def values(entry: Entry) -> bytes:
 
 
 def content(asked: Iterable[Use]) -> bytes:
-    """The file: header without metadata, then the tensors in the order of `entries`."""
+    """Returns the file: header without metadata, then the tensors in the order of `entries`."""
     listed = entries(asked)
     return header_bytes(listed) + b"".join(map(values, listed))

@@ -44,7 +44,7 @@ def extra_parts(fmt: Format, stacked: bool) -> tuple[Part, ...]:
 
 
 def sidecar(modules: Iterable[tuple[SourceTensor, Format]]) -> Mapping[str, int]:
-    """The MXTQ constants, exactly where there is MXTQ: the file alone selects the loader."""
+    """Returns the MXTQ constants, exactly where there is MXTQ: the file alone selects the loader."""
     asked = vmlx_sidecar.uses(modules)
     return {vmlx_sidecar.NAME: vmlx_sidecar.payload_bytes(asked)} if asked else {}
 

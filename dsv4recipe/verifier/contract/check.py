@@ -73,7 +73,7 @@ MORE_LAWS: Mapping[str, tuple[Law, ...]] = {
 
 
 def check_contract(bundle: Path, target: Target) -> Step:
-    """All laws of a target over a bundle. Raises nothing: what cannot even be opened is a finding."""
+    """Returns all laws of a target over a bundle. Raises nothing: what cannot even be opened is a finding."""
     try:
         view, findings = open_bundle(bundle)
         family = _family(view)
@@ -101,7 +101,7 @@ def check_any(bundle: Path) -> Contract:
 
 
 def _runtimes(view: BundleView) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The targets that a bundle is for, and how that is known where no manifest says it."""
+    """Returns the targets that a bundle is for, and how that is known where no manifest says it."""
     recipe = (read_manifest(view.root) or {}).get("recipe")
     target = recipe.get("target") if isinstance(recipe, dict) else None
     named = str(target.get("runtime")) if isinstance(target, dict) else ""
@@ -123,7 +123,7 @@ def _family(view: BundleView) -> Family:
 def _held(
     view: BundleView, family: Family, opening: list[Diagnostic], target: Target, seen: tuple[Outlook, ...]
 ) -> Step:
-    """A bundle against one target: the laws of the structure that its container has."""
+    """Returns a bundle against one target: the laws of the structure that its container has."""
     return STRUCTURES[target.container](view, family, opening, target, seen)
 
 
@@ -145,7 +145,7 @@ def _held_folder(
 
 
 def _unloadable(view: BundleView, family: Family, seen: tuple[Outlook, ...], target: Target) -> Iterator[Diagnostic]:
-    """A loader of the bundle's own runtime that would fail although no law is broken."""
+    """Yields a loader of the bundle's own runtime that would fail although no law is broken."""
     serving = {(loader.name, loader.version) for loader in loaders(family.name) if target.name in loader.serves}
     for outlook in seen:
         if (outlook.loader, outlook.version) in serving and outlook.verdict not in (LOADS, UNKNOWN):
@@ -154,7 +154,7 @@ def _unloadable(view: BundleView, family: Family, seen: tuple[Outlook, ...], tar
 
 
 def _outlooks(view: BundleView, family: Family) -> tuple[Outlook, ...]:
-    """What every known loader would make of it; loaders of GGUF files are not replayed."""
+    """Returns what every known loader would make of it; loaders of GGUF files are not replayed."""
     return () if view.values else outlooks(view, family)
 
 

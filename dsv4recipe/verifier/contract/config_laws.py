@@ -1,4 +1,4 @@
-"""Floor 4, verifier. Laws of the contract on config.json and its companions. Pure.
+"""Floor 4, verifier. Laws of the contract on config.json and its companions. This module is pure.
 
 Source: docs/reference/runtimes.md, "Quantization entries" and "Configuration".
 """
@@ -29,18 +29,19 @@ def _quantization(view: BundleView) -> Mapping[str, Any]:
 
 
 def _overrides(view: BundleView) -> dict[str, Mapping[str, Any]]:
-    """The per-module entries: keys that hold {bits, group_size, mode}. MXTQ's own notes are no entries."""
+    """Returns the per-module entries: keys that hold {bits, group_size, mode}. MXTQ's own notes are no entries."""
     notes = ("mxtq_bits", "routed_expert_bit_plan")
     return {k: v for k, v in _quantization(view).items() if isinstance(v, dict) and k not in notes}
 
 
 def _answers(view: BundleView) -> dict[str, Mapping[str, Any] | bool]:
-    """What the section answers for a module's key: an entry, or `true` (as the global one) or `false` (unquantized)."""
+    """Returns what the section answers for a module's key: an entry, or `true` (as the global one) or `false`
+    (unquantized)."""
     return _overrides(view) | {k: v for k, v in _quantization(view).items() if isinstance(v, bool)}
 
 
 def quantization_present(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """`quantization` there, with whole numbers and a mode, equal to `quantization_config`; nothing left of the
+    """Yields `quantization` there, with whole numbers and a mode, equal to `quantization_config`; nothing left of the
     source's."""
     if not any(module.quantized for module in picture.modules.values()):
         return
@@ -69,8 +70,8 @@ def quantization_present(view: BundleView, picture: Picture, target: Target) -> 
 
 
 def every_override_hits(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Every override key names exactly one quantized module by its post-sanitize path, or by its disk stem. Paths of
-    another known runtime do no harm: it is how one config serves several."""
+    """Yields every override key names exactly one quantized module by its post-sanitize path, or by its disk stem.
+    Paths of another known runtime do no harm: it is how one config serves several."""
     quantized = [module for module in picture.modules.values() if module.quantized]
     paths = {key for module in quantized for keys in module.lookups for key in keys}
     dialects = [other for other in targets() if set(other.families) & set(target.families)]
@@ -85,8 +86,9 @@ def every_override_hits(view: BundleView, picture: Picture, target: Target) -> F
 
 
 def every_width_right(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """The rule of mlx-lm 0.31 (exact path, else the global entry) wraps every module at its stored width; an entry
-    under a disk stem says the same. What passes here passes the rule of 0.32, which only repairs missing entries."""
+    """Yields the rule of mlx-lm 0.31 (exact path, else the global entry) wraps every module at its stored width; an
+    entry under a disk stem says the same. What passes here passes the rule of 0.32, which only repairs missing
+    entries."""
     top = _quantization(view)
     entries = _answers(view)
     if not top:
@@ -144,7 +146,8 @@ def gate_and_up_alike(view: BundleView, picture: Picture, target: Target) -> Fin
 
 
 def stop_tokens(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """A bundle stops at end of sentence and at the user token, in both files; generation_config overrides config."""
+    """Yields a bundle stops at end of sentence and at the user token, in both files; generation_config overrides
+    config."""
     seen = view.config.get("eos_token_id")
     if not isinstance(seen, list) or len(seen) < 2:
         message = f"eos_token_id is {seen!r}: generation would run on into a user turn of its own"

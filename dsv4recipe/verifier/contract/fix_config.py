@@ -34,7 +34,7 @@ class Mended:
 
 
 def mend_config(bundle: Path) -> Mended:
-    """The corrected config.json of a bundle whose tensors are right.
+    """Returns the corrected config.json of a bundle whose tensors are right.
 
     Raises RecipeError V020 to V022 (no bundle, or one that cannot be opened), C010 or C011 (config.json of no known
     family), V150 with every reason why the tensors do not decide, or why the new config would not be right.
@@ -59,7 +59,7 @@ def mend_config(bundle: Path) -> Mended:
 
 
 def _still_wrong(view: BundleView, config: dict[str, Any], seen: Observed) -> Iterator[Diagnostic]:
-    """What the laws on entries would find in the new config, for every runtime whose keys it has."""
+    """Yields what the laws on entries would find in the new config, for every runtime whose keys it has."""
     mended = replace(view, json={**view.json, "config.json": config})
     targets = running(seen.checkpoint.family.name)
     for target in (targets[name] for name in seen.runtimes):
@@ -87,7 +87,7 @@ def _undecided(view: BundleView, seen: Observed) -> Iterator[Diagnostic]:
 
 
 def _section(seen: Observed) -> tuple[frozenset[str], dict[str, Any]]:
-    """Every key and stem of a quantized module, and the entries of all runtimes whose names fit.
+    """Returns every key and stem of a quantized module, and the entries of all runtimes whose names fit.
 
     They describe the same modules, so none contradicts another.
     """
@@ -104,7 +104,7 @@ def _section(seen: Observed) -> tuple[frozenset[str], dict[str, Any]]:
 
 
 def _notes(section: Any, keys: Collection[str]) -> dict[str, Any]:
-    """What stays of the section: a converter's notes (MXTQ's widths), and `false` for what is not quantized."""
+    """Returns what stays of the section: a converter's notes (MXTQ's widths), and `false` for what is not quantized."""
     if not isinstance(section, Mapping):
         return {}
     ours = quantization_of({"quantization": section})
@@ -117,7 +117,7 @@ def _notes(section: Any, keys: Collection[str]) -> dict[str, Any]:
 
 
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Every entry of the section that became another one, and the twin where it said something else."""
+    """Yields every entry of the section that became another one, and the twin where it said something else."""
     before, after = (_as_section(config.get("quantization")) for config in (old, new))
     for key in sorted({*before, *after}):
         if key not in before or key not in after or before[key] != after[key]:

@@ -58,7 +58,7 @@ def look_at_gguf(view: BundleView, family: Family, target: Target) -> GgufPictur
 
 
 def gguf_findings(picture: GgufPicture, target: Target) -> Findings:
-    """Every law over the file."""
+    """Yields every law over the file."""
     engine = target.engine
     assert engine is not None
     for law in (tensors_complete, shapes_and_types, numbers_in_range, gate_and_up_alike, keys, vocabulary):
@@ -66,7 +66,7 @@ def gguf_findings(picture: GgufPicture, target: Target) -> Findings:
 
 
 def tensors_complete(picture: GgufPicture, target: Target, engine: Engine) -> Findings:
-    """Exactly the tensors of the main model, or of the prediction stages."""
+    """Yields exactly the tensors of the main model, or of the prediction stages."""
     for name in picture.entries:
         if name not in picture.wanted:
             hint = did_you_mean(name, picture.wanted).split("known:")[0]
@@ -81,7 +81,7 @@ def tensors_complete(picture: GgufPicture, target: Target, engine: Engine) -> Fi
 
 
 def shapes_and_types(picture: GgufPicture, target: Target, engine: Engine) -> Findings:
-    """Every tensor in the shape of the model and a type that the engine loads for it."""
+    """Yields every tensor in the shape of the model and a type that the engine loads for it."""
     for name, entry in picture.entries.items():
         if name not in picture.wanted:
             continue
@@ -119,7 +119,7 @@ def gate_and_up_alike(picture: GgufPicture, target: Target, engine: Engine) -> F
 
 
 def keys(picture: GgufPicture, target: Target, engine: Engine) -> Findings:
-    """Every key there, of the type that both engines read, with the values that are compiled in."""
+    """Yields every key there, of the type that both engines read, with the values that are compiled in."""
     if "main" not in picture.blocks:
         return
     others = (("attention.compress_ratios", "i32[]"), ("swiglu_clamp_exp", "f32[]"), ("expert_gating_func", "u32"))
@@ -143,7 +143,8 @@ def keys(picture: GgufPicture, target: Target, engine: Engine) -> Findings:
 
 
 def vocabulary(picture: GgufPicture, target: Target, engine: Engine) -> Findings:
-    """A token and a type for each id, merges, and the tokens that the engine looks up. Prediction stages have none."""
+    """Yields a token and a type for each id, merges, and the tokens that the engine looks up. Prediction stages have
+    none."""
     if "main" not in picture.blocks:
         return
     value = picture.view.values.get

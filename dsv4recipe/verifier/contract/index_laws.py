@@ -23,7 +23,7 @@ from dsv4recipe.verifier.contract.picture import Picture
 
 
 def numbers_in_range(view: BundleView, picture: Picture, target: Target) -> Iterator[Diagnostic]:
-    """Every table of numbers in a folder of shards."""
+    """Yields every table of numbers in a folder of shards."""
     for module in picture.modules.values():
         if not module.slot.below(picture.dims):
             continue

@@ -37,7 +37,7 @@ def experts_together(view: BundleView, picture: Picture, target: Target) -> Find
 
 
 def aligned(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """A tensor that is not aligned to its item size makes vMLX rewrite the shard on first load."""
+    """Yields a tensor that is not aligned to its item size makes vMLX rewrite the shard on first load."""
     for header in view.shards:
         odd = [entry for entry in header.tensors if entry.start % ITEM_SIZE[entry.dtype]]
         if odd:
@@ -47,7 +47,7 @@ def aligned(view: BundleView, picture: Picture, target: Target) -> Findings:
 
 
 def first_shard(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """The loader looks for prestacked MXTQ experts in the first shard only."""
+    """Yields the loader looks for prestacked MXTQ experts in the first shard only."""
     stacked = [m for m in picture.modules.values() if m.packed_mxtq and not m.per_expert]
     if not stacked or not view.shards:
         return
@@ -60,7 +60,7 @@ def first_shard(view: BundleView, picture: Picture, target: Target) -> Findings:
 
 
 def companions(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """The companions that vMLX reads are there and true."""
+    """Yields the companions that vMLX reads are there and true."""
     config, jang = view.config, view.json.get("jang_config.json")
     top = config.get("quantization")
     top = top if isinstance(top, dict) else {}
@@ -100,7 +100,7 @@ def companions(view: BundleView, picture: Picture, target: Target) -> Findings:
 
 
 def disk_entries(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """A module that the global entry does not describe has an entry under each disk stem. vMLX looks there and
+    """Yields a module that the global entry does not describe has an entry under each disk stem. vMLX looks there and
     else guesses, and what it guesses replaces the entry under the module path, but for prestacked experts."""
     top = view.config.get("quantization")
     if not isinstance(top, dict):

@@ -54,7 +54,7 @@ def mtp_said(view: BundleView, picture: Picture, target: Target) -> Iterator[Dia
 
 
 def _claims(view: BundleView) -> Iterator[tuple[Where, str, int]]:
-    """(place, the words, the width) of everything that names the bundle."""
+    """Yields (place, the words, the width) of everything that names the bundle."""
     said = {"": view.root.resolve().name, "config.json": view.config.get("_name_or_path"), "README.md": _title(view)}
     for file, words in said.items():
         for hit in _WIDTH.finditer(words if isinstance(words, str) else ""):
@@ -66,7 +66,7 @@ def _claims(view: BundleView) -> Iterator[tuple[Where, str, int]]:
 
 
 def _title(view: BundleView) -> str:
-    """The first heading of the card."""
+    """Returns the first heading of the card."""
     try:
         with (view.root / "README.md").open(encoding="utf-8") as stream:
             text = stream.read(_CARD_LIMIT)
@@ -77,7 +77,7 @@ def _title(view: BundleView) -> str:
 
 
 def _bits(module: SeenModule) -> int:
-    """Bits per code of a stored matrix, or of its plain dtype; 0 where shapes do not tell."""
+    """Returns bits per code of a stored matrix, or of its plain dtype; 0 where shapes do not tell."""
     part = module.parts.get(".tq_packed") or module.parts.get(".weight")
     if part is None or not part.shape or not module.shape:
         return 0

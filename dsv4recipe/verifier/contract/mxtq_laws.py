@@ -27,7 +27,7 @@ def _mxtq(picture: Picture) -> list[SeenModule]:
 
 
 def _implied(module: SeenModule, parts: Mapping[str, TensorEntry]) -> int:
-    """The width that the packed columns imply; 0 if they fit no width of MXTQ."""
+    """Returns the width that the packed columns imply; 0 if they fit no width of MXTQ."""
     words, width = parts[".tq_packed"].shape[-1:], module.shape[-1]
     return next((bits for bits in BITS if words == (width * bits // 32,)), 0)
 
@@ -79,7 +79,7 @@ def _tq_bits(view: BundleView, picture: Picture) -> dict[str, int]:
 
 
 def announced_seed(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """One whole number in both files: jang reads jang_config.json alone, vMLX falls back on config.json."""
+    """Yields one whole number in both files: jang reads jang_config.json alone, vMLX falls back on config.json."""
     if not _mxtq(picture):
         return
     jang, config = (view.json.get(name, {}).get("mxtq_seed", _SEED) for name in ("jang_config.json", "config.json"))
@@ -102,7 +102,7 @@ def _asked(view: BundleView, picture: Picture) -> set[vmlx_sidecar.Use]:
 
 
 def sidecar(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """A sidecar holds signs and codebook, to the bit, for every width and seed in use."""
+    """Yields a sidecar holds signs and codebook, to the bit, for every width and seed in use."""
     path = view.root / vmlx_sidecar.NAME
     asked = _asked(view, picture)
     if not asked or not path.is_file():
@@ -178,7 +178,7 @@ def _other_projections(picture: Picture) -> dict[int, set[str]]:
 
 
 def _announced_widths(view: BundleView) -> tuple[Any, Mapping[str, Any]]:
-    """(default width, {layer: width}) from the places that vMLX looks at, in its order."""
+    """Returns (default width, {layer: width}) from the places that vMLX looks at, in its order."""
     jang, config = (view.json.get(name, {}) for name in ("jang_config.json", "config.json"))
     defaults = [
         _at(jang, "mxtq_bits", "routed_expert"),

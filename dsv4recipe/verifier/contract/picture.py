@@ -1,4 +1,4 @@
-"""Floor 4, verifier. A bundle's tensors laid over the modules that its runtime has. Pure.
+"""Floor 4, verifier. A bundle's tensors laid over the modules that its runtime has. This module is pure.
 
 Every check of the contract works on this one picture, whoever built the bundle.
 """
@@ -68,7 +68,7 @@ class SeenModule:
 
     @property
     def stored(self) -> str:
-        """The stored tensors in a few words, with the width that they imply."""
+        """Returns the stored tensors in a few words, with the width that they imply."""
         weight, scales = self.parts.get(".weight"), self.parts.get(".scales")
         if weight is None or scales is None:
             return ", ".join(f"{suffix or 'tensor'} {entry.dtype}" for suffix, entry in self.parts.items())

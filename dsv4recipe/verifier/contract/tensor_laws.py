@@ -1,4 +1,4 @@
-"""Floor 4, verifier. Laws of the contract on tensors: names, completeness, shapes, dtypes. Pure.
+"""Floor 4, verifier. Laws of the contract on tensors: names, completeness, shapes, dtypes. This module is pure.
 
 The source of the laws is docs/reference/runtimes.md.
 """
@@ -41,7 +41,7 @@ def nothing_ignored(view: BundleView, picture: Picture, target: Target) -> Findi
 
 
 def nothing_missing(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Every module that the config calls for is there; a whole MTP block may be absent."""
+    """Yields every module that the config calls for is there; a whole MTP block may be absent."""
     has_mtp = any(module.stems for module in picture.modules.values() if module.slot.block == "mtp")
     for module in picture.modules.values():
         if module.stems or target.skipped(module.slot) or (module.slot.block == "mtp" and not has_mtp):
@@ -100,7 +100,8 @@ def _misshapen(module: SeenModule, lead: tuple[int, ...], suffix: str, shape: tu
 
 
 def _split(module: SeenModule) -> tuple[int, ...] | None:
-    """The shape with its rows in groups, where the runtime has them so; its sanitizer also splits an unsplit one."""
+    """Returns the shape with its rows in groups, where the runtime has them so; its sanitizer also splits an unsplit
+    one."""
     if not module.row_groups:
         return None
     rows, *rest = module.shape
@@ -108,7 +109,7 @@ def _split(module: SeenModule) -> tuple[int, ...] | None:
 
 
 def _missing_parts(parts: Mapping[str, TensorEntry]) -> str:
-    """The suffix of a part without which the others mean nothing; scales that are not U8 call for biases."""
+    """Returns the suffix of a part without which the others mean nothing; scales that are not U8 call for biases."""
     needs = [(".scales", ".weight"), (".biases", ".scales"), (".tq_norms", ".tq_packed"), (".tq_packed", ".tq_norms")]
     if ".scales" in parts and parts[".scales"].dtype != "U8":
         needs.append((".scales", ".biases"))
@@ -130,7 +131,7 @@ def control_dtypes(view: BundleView, picture: Picture, target: Target) -> Findin
 
 
 def half_types(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Half types that the runtime takes; codes and norms of MXTQ have types of their own."""
+    """Yields half types that the runtime takes; codes and norms of MXTQ have types of their own."""
     refused = {"F16": "float16", "BF16": "bfloat16"}.items()
     for dtype, name in refused:
         if name in target.halves:
@@ -149,7 +150,7 @@ def half_types(view: BundleView, picture: Picture, target: Target) -> Findings:
 
 
 def one_half_type(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Scales, biases and half copies of one type, or the residual stream silently runs in float32."""
+    """Yields scales, biases and half copies of one type, or the residual stream silently runs in float32."""
     first: dict[str, str] = {}
     for module in picture.modules.values():
         if module.path is None:

@@ -45,7 +45,7 @@ class Measured:
 
     @property
     def whole(self) -> Gap:
-        """All its tensors as one."""
+        """Returns all its tensors as one."""
         found = Gap()
         for gap in self.tensors.values():
             found.add(gap)
@@ -56,7 +56,7 @@ class Measured:
         return max(self.tensors, key=lambda name: (not self.tensors[name].finite, self.tensors[name].rel_rmse))
 
     def data(self) -> dict[str, Any]:
-        """A row of `verify --json`. Numbers that are not finite are null."""
+        """Returns a row of `verify --json`. Numbers that are not finite are null."""
         module, whole = self.module, self.whole
         return {
             "module": self.name,
@@ -84,7 +84,8 @@ class Numbers:
     rows: list[Measured] = field(default_factory=list)
 
     def by_role(self) -> list[dict[str, Any]]:
-        """One row per role × format: relative RMSE as of one big tensor, that of the worst, and the expected band."""
+        """Returns one row per role × format: relative RMSE as of one big tensor, that of the worst, and the expected
+        band."""
         alike: dict[tuple[str, str], list[Measured]] = {}
         for row in self.rows:
             alike.setdefault((row.module.role, row.module.format.label), []).append(row)
@@ -178,7 +179,7 @@ def check_numbers(
 
 
 def _ahead(jobs: Iterable[Any], count: int) -> Iterator[Any]:
-    """The jobs in order, `count` of them submitted ahead."""
+    """Yields the jobs in order, `count` of them submitted ahead."""
     jobs = iter(jobs)
     waiting = list(islice(jobs, count))
     while waiting:
@@ -196,7 +197,7 @@ def _facts(rows: Sequence[Measured], chosen: int, total: int, sample: int, seed:
 
 
 def _judge(row: Measured, view: BundleView, *, built: bool) -> Iterator[Diagnostic]:
-    """Each law, over the tensors of a module; a finding names the worst of those that break it."""
+    """Yields each law, over the tensors of a module; a finding names the worst of those that break it."""
     module = row.module
     expected, most = module.format.error_band(), module.format.error_limit()
     laws = {

@@ -87,8 +87,9 @@ class Pair:
 
 
 def measure(pair: Pair, source: Reader, bundle: Path, importance: Guide | None = None) -> Gap:
-    """One piece of the bundle against its source. Where its format weighs errors by an importance file and none is
-    given, it is not encoded again. Raises RecipeError where the source cannot be read, OSError where the bundle cannot.
+    """Returns one piece of the bundle against its source. Where its format weighs errors by an importance file and none
+    is given, it is not encoded again. Raises RecipeError where the source cannot be read, OSError where the bundle
+    cannot.
     """
     piece, fmt = pair.piece, pair.piece.format
     _ARENA.begin()
@@ -175,8 +176,8 @@ def _encoded_alike(
 def _again(
     piece: Piece, weight: NDArray[np.uint8], scale: NDArray[np.uint8] | None, columns: NDArray[np.float32] | None
 ) -> tuple[NDArray[Any], ...]:
-    """What the encoder makes of a piece; of ggml types that are searched for, its first rows alone: all of them would
-    take as long as the build."""
+    """Returns what the encoder makes of a piece; of ggml types that are searched for, its first rows alone: all of them
+    would take as long as the build."""
     fmt, source = piece.format, piece.source
     if fmt.searched:
         rows = min(source.shape[0], _AGAIN_ROWS)

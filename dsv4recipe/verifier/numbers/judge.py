@@ -19,7 +19,7 @@ _ULPS = 2.0**-20
 
 
 def mlx_agrees(fmt: Format, source: SourceTensor, few: Arrays) -> bool:
-    """Whether mlx reads rows as our decoder does, up to the last bits: formats that mlx has through
+    """Returns whether mlx reads rows as our decoder does, up to the last bits: formats that mlx has through
     `mx.dequantize`, others through mlx's functions that their codec names. True of formats that mlx cannot read."""
     few = [np.ascontiguousarray(array) for array in few]
     theirs = _read(fmt, source, few)

@@ -1,5 +1,5 @@
 """Floor 4, verifier (step 3). What is compared with what: modules of a bundle, tensors of its source, pieces of both.
-Pure.
+This module is pure.
 
 Offsets are those of the bundle's own headers, so that anyone's bundle can be compared.
 """
@@ -42,7 +42,7 @@ def other_source(read: BundlePlan, checkpoint: Checkpoint) -> Iterator[Diagnosti
 def comparable(
     view: BundleView, read: BundlePlan, groups: Mapping[str, Group]
 ) -> tuple[list[PlannedModule], list[Diagnostic]]:
-    """The modules that can be decoded, and findings V301 and V306 about the others."""
+    """Returns the modules that can be decoded, and findings V301 and V306 about the others."""
     good: list[PlannedModule] = []
     findings: list[Diagnostic] = []
     unknown: list[PlannedModule] = []
@@ -73,7 +73,7 @@ def _misplaced(view: BundleView, module: PlannedModule) -> Iterator[str]:
 def chosen(
     modules: Sequence[PlannedModule], groups: Mapping[str, Group], sample: int, seed: int
 ) -> tuple[frozenset[str], int]:
-    """The names of the source tensors to measure, and how many there are. The same for the same seed."""
+    """Returns the names of the source tensors to measure, and how many there are. The same for the same seed."""
     names = sorted({member.name for module in modules for member in groups[module.sources].members})
     if not sample or sample >= len(names):
         return frozenset(names), len(names)
@@ -88,7 +88,7 @@ def pairs(
     *,
     judge_all: bool,
 ) -> Iterator[tuple[str, Pair]]:
-    """(disk stem of the module, piece) of everything to measure, in the order of the modules."""
+    """Yields (disk stem of the module, piece) of everything to measure, in the order of the modules."""
     for module in modules:
         stems = module.stems
         for number, member in enumerate(groups[module.sources].members):

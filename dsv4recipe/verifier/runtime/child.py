@@ -136,7 +136,8 @@ def probe_runtime(
 
 
 def available_loaders(python: Path | None = None, timeout: float = 120) -> tuple[LoaderState, ...]:
-    """Every probe and REFERENCE, each with the reason why it cannot run under `python` (this interpreter when None)."""
+    """Returns every probe and REFERENCE, each with the reason why it cannot run under `python` (this interpreter when
+    None)."""
     files = dict.fromkeys(probe.adapters for probe in probes().values())
     child = _run(python, ["--available", "--json", *(f"--adapters={file}" for file in files)], timeout)
     names = (*probes(), REFERENCE)
@@ -147,7 +148,7 @@ def available_loaders(python: Path | None = None, timeout: float = 120) -> tuple
 
 
 def unavailable(state: LoaderState, python: Path | None = None) -> Diagnostic:
-    """The finding for a loader that was asked for and cannot run."""
+    """Returns the finding for a loader that was asked for and cannot run."""
     return Diagnostic(
         "V201",
         f"the loader {state.name} cannot run here: {state.reason}",
@@ -192,7 +193,7 @@ def _signal_name(number: int) -> str:
 
 
 def _tail(output: bytes | str | None, lines: int = 3) -> str:
-    """The last lines that say something, in one."""
+    """Returns the last lines that say something, in one."""
     text = output.decode("utf-8", "replace") if isinstance(output, bytes) else output or ""
     said = [line.strip() for line in text.splitlines() if line.strip()]
     return " | ".join(said[-lines:])[-500:]

@@ -40,7 +40,7 @@ class Asked:
 
 
 def interpreters(named: Iterable[str]) -> dict[str, Path]:
-    """`--runtime-python` as given, [NAME=]PATH each → runtime name, or "" for all others, → interpreter.
+    """Returns `--runtime-python` as given, [NAME=]PATH each → runtime name, or "" for all others, → interpreter.
 
     Raises RecipeError V222 for a name that is no runtime.
     """
@@ -56,7 +56,7 @@ def interpreters(named: Iterable[str]) -> dict[str, Path]:
 
 
 def choose(name: str, asked: Asked, named: Mapping[str, Path]) -> tuple[Chosen, ...]:
-    """The runtime `name`, or for "all" every runtime that the bundle is for.
+    """Returns the runtime `name`, or for "all" every runtime that the bundle is for.
 
     The interpreter is the named one, else the variable's, else this one where it has the package. What is asked for by
     its own name is run in any case: that it is missing is then a finding of the run. Raises RecipeError V222 for an

@@ -1,4 +1,4 @@
-"""Floor 4, verifier (step 4). What a probe's result means to a user: diagnostics V200 to V233. Pure.
+"""Floor 4, verifier (step 4). What a probe's result means to a user: diagnostics V200 to V233. This module is pure.
 
 Every code is explained in docs/errors/V-runtime.md.
 """
@@ -18,7 +18,7 @@ _SHOWN = 5  # names per finding; the whole list is in the result
 
 
 def runtime_findings(result: ProbeResult, min_cosine: float = 0.5) -> tuple[Diagnostic, ...]:
-    """Every finding of one probe, errors before warnings.
+    """Returns every finding of one probe, errors before warnings.
 
     `min_cosine`: below it the bundle's logits no longer resemble the source's. The default only catches a broken
     bundle (2-bit experts of a random source measure 0.80 to 0.86, 4-bit ones 0.9999); a recipe's own goal is higher.

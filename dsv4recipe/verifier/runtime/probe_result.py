@@ -1,4 +1,4 @@
-"""Floor 4, verifier (step 4). The child's JSON document as frozen values. Pure.
+"""Floor 4, verifier (step 4). The child's JSON document as frozen values. This module is pure.
 
 The document's fields are set in `probe.session`; a field that a failed stage never wrote is empty here.
 """
@@ -163,7 +163,7 @@ class ProbeResult:
 
     @property
     def facts(self) -> tuple[str, ...]:
-        """What was run and measured, as short sentences for a person."""
+        """Returns what was run and measured, as short sentences for a person."""
         if self.ended is not Ended.REPORTED:
             return ()
         versions = dict(self.versions)
@@ -213,7 +213,7 @@ def read_document(
     memory_limit: int | None = None,
     expect: str | None = None,
 ) -> ProbeResult:
-    """The result for a document of `probe.session.examine`; an empty one gives a result without findings."""
+    """Returns the result for a document of `probe.session.examine`; an empty one gives a result without findings."""
     get = document.get
     overrides = get("overrides") or {}
     return ProbeResult(

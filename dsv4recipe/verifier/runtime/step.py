@@ -34,7 +34,7 @@ def choices(root: Path, targets: Iterable[str], run: RuntimeRun) -> tuple[Chosen
 
 
 def runtime_steps(root: Path, source: Path | None, chosen: tuple[Chosen, ...], run: RuntimeRun) -> tuple[Step, ...]:
-    """A step for each runtime, the skipped ones too; for "all", an error where not one was run."""
+    """Returns a step for each runtime, the skipped ones too; for "all", an error where not one was run."""
     steps = []
     for each in chosen:
         name = f"runtime {each.runtime.name}"

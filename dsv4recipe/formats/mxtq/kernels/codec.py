@@ -105,7 +105,8 @@ def _word(bits: int) -> Any:
 
 
 def _add_squares(typing: Any, t: Any, start: Any, scales: Any, first: Any, sums: Any) -> Any:  # noqa: ARG001
-    """Scales 8 columns of `t` from element `start`, column `first`, and adds their squares to `sums`, in order."""
+    """Returns scales 8 columns of `t` from element `start`, column `first`, and adds their squares to `sums`, in
+    order."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Sequence[Any]) -> Any:
         kinds = signature.args

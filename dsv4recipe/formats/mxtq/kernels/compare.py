@@ -128,8 +128,8 @@ def _compare(rows, packed, stored, signs, blocks, scales, boundaries, levels, bi
 def mxtq_distance(
     packed: np.ndarray, norms: np.ndarray, constants: tuple[np.ndarray, ...], levels: np.ndarray, exact: np.ndarray
 ) -> tuple[Gaps | None, bool, np.ndarray]:
-    """The gaps between exact float32 [n, in] and what packed uint32 [n, in·bits/32] with float32 norms [n] decode to;
-    whether `quantize` gives those words; and the float32 norms [n] that it gives.
+    """Returns the gaps between exact float32 [n, in] and what packed uint32 [n, in·bits/32] with float32 norms [n]
+    decode to; whether `quantize` gives those words; and the float32 norms [n] that it gives.
 
     constants: signs, blocks, scales, boundaries as `quantize` takes them; levels float32 [2^bits], ascending. The gaps
     are None where squares leave float32: decode, then `distance`.

@@ -20,8 +20,8 @@ _JANG_KINDS = {"jang", "jang-v2", "jjqf", "mxq", "jangtq", "jangtq2"}
 
 
 def audit(loader: Loader, view: BundleView, disk: Given) -> Iterator[str]:
-    """Why the loader refuses the bundle before it loads it, one sentence each. Raises KeyError for a loader that names
-    an audit which is not in AUDITS."""
+    """Yields why the loader refuses the bundle before it loads it, one sentence each. Raises KeyError for a loader that
+    names an audit which is not in AUDITS."""
     for name in loader.audits:
         yield from AUDITS[name](view, disk)
 

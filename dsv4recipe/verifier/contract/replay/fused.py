@@ -1,4 +1,5 @@
-"""Floor 4, verifier. Gate and up of the routed experts as one matrix: what a loader that fuses them makes. Pure."""
+"""Floor 4, verifier. Gate and up of the routed experts as one matrix: what a loader that fuses them makes. This module
+is pure."""
 
 from __future__ import annotations
 

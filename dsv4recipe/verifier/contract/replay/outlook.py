@@ -1,4 +1,5 @@
-"""Floor 4, verifier. What comes out of a replay: the verdict on a bundle in one loader, and the reasons. Pure."""
+"""Floor 4, verifier. What comes out of a replay: the verdict on a bundle in one loader, and the reasons. This module is
+pure."""
 
 from __future__ import annotations
 

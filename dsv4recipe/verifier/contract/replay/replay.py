@@ -1,4 +1,5 @@
-"""Floor 4, verifier. A bundle through one loader: sanitize, class predicate, comparison, verdict. Pure."""
+"""Floor 4, verifier. A bundle through one loader: sanitize, class predicate, comparison, verdict. This module is
+pure."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ _MXTQ = (".tq_packed", ".tq_norms", ".tq_bits")
 
 
 def outlooks(view: BundleView, family: Family) -> tuple[Outlook, ...]:
-    """What would happen in every loader that is known for the family; () for a family without one."""
+    """Returns what would happen in every loader that is known for the family; () for a family without one."""
     known = loaders(family.name)
     if not known:
         return ()
@@ -125,7 +126,8 @@ class _Replay:
         return ("some tensors are in two shards, and it takes whichever file it reads last",)
 
     def _given(self) -> Given:
-        """The tensors that the loader hands to the model: its shards' names through its sanitizer, experts stacked."""
+        """Returns the tensors that the loader hands to the model: its shards' names through its sanitizer, experts
+        stacked."""
         read = self.disk if not self.loader.by_index else indexed(self.view, self.disk)
         renamed: Given = {}
         for name, tensor in read.items():
@@ -153,7 +155,7 @@ class _Replay:
         return stage(name) if stage and self._drafts and name.startswith("mtp.") else self.loader.rename(name)
 
     def _wrapped_name(self, name: str) -> str:
-        """The name inside the wrapper, which a class gives after it has stacked experts."""
+        """Returns the name inside the wrapper, which a class gives after it has stacked experts."""
         return self.loader.target.names.wrapper + name if name.startswith(("model.", "lm_head.")) else name
 
     def _hydrated(self, renamed: Given) -> Given:
@@ -216,7 +218,8 @@ class _Replay:
         return wanted
 
     def _section(self) -> Mapping[str, Any] | None:
-        """The `quantization` section as the loader has it when it asks its rule; None where it quantizes nothing."""
+        """Returns the `quantization` section as the loader has it when it asks its rule; None where it quantizes
+        nothing."""
         section, legacy = self.view.config.get("quantization"), self.view.config.get("quantization_config")
         if not isinstance(section, dict):
             if isinstance(legacy, dict) and "quant_method" not in legacy:
@@ -267,7 +270,7 @@ class _Replay:
 def _message(
     counts: Mapping[str, int], unexpected: Mapping[str, int], missing: list[str], misshapen: list[str]
 ) -> Iterator[str]:
-    """MLX's own words, in its order."""
+    """Yields MLX's own words, in its order."""
     if unexpected:
         yield f"Received {counts['unexpected']:,} parameters not in model, first {next(iter(unexpected))}"
     if missing:
@@ -285,6 +288,6 @@ def _described(width: int, weight: Stored | None, scales: Stored | None) -> str:
 
 
 def _dropped(name: str, dims: Dims) -> bool:
-    """Layers beyond the config's, which sanitizers leave out."""
+    """Returns layers beyond the config's, which sanitizers leave out."""
     hit = re.match(r"layers\.(\d+)\.", name)
     return hit is not None and int(hit[1]) >= dims.layers

@@ -1,4 +1,5 @@
-"""Floor 4, verifier. The tensors of a bundle as a loader is given them: by name, experts together. Pure."""
+"""Floor 4, verifier. The tensors of a bundle as a loader is given them: by name, experts together. This module is
+pure."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ _STACK = re.compile(rf"((?:model\.layers|mtp)\.\d+\.(?:ffn|mlp))\.experts\.\{{E\
 
 
 def collapse(tensors: Mapping[str, Mapping[str, TensorEntry]]) -> Given:
-    """The bundle's tensors by name, single experts under one name with `{E}`: what is replayed stays small."""
+    """Returns the bundle's tensors by name, single experts under one name with `{E}`: what is replayed stays small."""
     found: Given = {}
     single: dict[str, tuple[str, tuple[int, ...], set[int], bool]] = {}
     for stem, parts in tensors.items():

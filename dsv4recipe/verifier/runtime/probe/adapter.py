@@ -36,7 +36,8 @@ class Adapter:
         return []
 
     def build(self, config: dict[str, Any]) -> Any:
-        """An unquantized, unfilled model of the runtime's class for a config.json. Raises what the class raises."""
+        """Returns an unquantized, unfilled model of the runtime's class for a config.json. Raises what the class
+        raises."""
         from mlx_lm.utils import _get_classes
 
         model_class, args_class = _get_classes(config)
@@ -46,22 +47,22 @@ class Adapter:
         """What the loader tells a filled model of the folder that it came from."""
 
     def load(self, bundle: Path) -> Any:
-        """The bundle through the runtime's own loader, lazily where the loader can."""
+        """Returns the bundle through the runtime's own loader, lazily where the loader can."""
         from mlx_lm.utils import load_model
 
         return load_model(bundle, lazy=True, strict=True)[0]
 
     def text(self, model: Any) -> Any:
-        """The module that holds `model` (the transformer) and `lm_head`."""
+        """Returns the module that holds `model` (the transformer) and `lm_head`."""
         return model
 
     def logits(self, model: Any, ids: Any, cache: Any) -> Any:
-        """[1, positions, vocab] for ids [1, n]; some classes give the last position only."""
+        """Returns [1, positions, vocab] for ids [1, n]; some classes give the last position only."""
         return model(ids, cache=cache)
 
 
 def adapters(files: Iterable[Path]) -> dict[str, Adapter]:
-    """The adapters of some files by the loader's name: each file names its classes in ADAPTERS.
+    """Returns the adapters of some files by the loader's name: each file names its classes in ADAPTERS.
 
     The folder of a file is made a package of its own, so that the file can import its neighbours relatively.
     """

@@ -28,7 +28,8 @@ _EXPERT = re.compile(r"\.experts\.(\d+)\.")
 def decode_mxtq(
     packed: np.ndarray, norms: np.ndarray, bits: int, signs: np.ndarray, codebook: np.ndarray
 ) -> np.ndarray:
-    """float32 [..., out, in] from uint32 [..., out, in·bits/32], norms [..., out], signs [in], codebook [2^bits]."""
+    """Returns float32 [..., out, in] from uint32 [..., out, in·bits/32], norms [..., out], signs [in], codebook
+    [2^bits]."""
     shifts = np.arange(0, 32, bits, dtype=np.uint32)
     codes = (packed[..., None] >> shifts) & np.uint32((1 << bits) - 1)
     values = codebook[codes.reshape(*packed.shape[:-1], -1)] * norms[..., None].astype(np.float32)
@@ -51,7 +52,7 @@ def _hadamard(x: np.ndarray) -> np.ndarray:
 
 
 def _experts(contents: Contents, names: list[str], tables: dict[str, Any], seed: int) -> mx.array:
-    """[experts, out, in] of one projection, from one stack or from tensors of single experts."""
+    """Returns [experts, out, in] of one projection, from one stack or from tensors of single experts."""
     found: dict[int, np.ndarray] = {}
     for base in {name.rpartition(".")[0] for name in names}:
         packed, norms, bits = (np.array(contents.packed[f"{base}.tq_{part}"]) for part in ("packed", "norms", "bits"))
@@ -65,7 +66,8 @@ def _experts(contents: Contents, names: list[str], tables: dict[str, Any], seed:
 
 
 def decoded_model(runtime: Adapter, bundle: Path, frame: Skeleton, seed: int) -> Any:
-    """The bundle's model, every parameter filled (strictly), nothing quantized. Raises MemoryError beyond LIMIT."""
+    """Returns the bundle's model, every parameter filled (strictly), nothing quantized. Raises MemoryError beyond
+    LIMIT."""
     contents = frame.contents
     size = 4 * sum(math.prod(shape) for shape in frame.shapes.values())
     if size > LIMIT:

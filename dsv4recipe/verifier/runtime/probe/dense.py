@@ -15,7 +15,7 @@ from .source import decode
 
 
 def dense_model(runtime: Adapter, source: Path) -> Any:
-    """The source's model, every parameter filled (strictly), nothing quantized. Raises what `decode` raises."""
+    """Returns the source's model, every parameter filled (strictly), nothing quantized. Raises what `decode` raises."""
     config, weights = decode(source)
     model = runtime.build(config)
     arrays = {name: mx.array(value) for name, value in weights.items()}

@@ -52,7 +52,7 @@ def limit_memory(size: int | None) -> bool:
 
 
 def peak_memory() -> int:
-    """Bytes of the largest resident set of this process so far; 0 where the system does not say.
+    """Returns bytes of the largest resident set of this process so far; 0 where the system does not say.
 
     Linux: not getrusage, which counts what the parent held when it forked.
     """
@@ -68,7 +68,7 @@ def peak_memory() -> int:
 
 
 def linked_view(bundle: Path, scratch: Path) -> Path:
-    """A folder in `scratch` of the bundle's own name, real folders, one link per file."""
+    """Returns a folder in `scratch` of the bundle's own name, real folders, one link per file."""
     bundle = bundle.resolve()
     view = scratch / "view" / bundle.name
     for folder, _, files in os.walk(bundle):

@@ -17,7 +17,7 @@ SHORT = 12
 
 @contextmanager
 def _outputs(module: Any) -> Iterator[list[mx.array]]:
-    """What a module gave within the block, the last last."""
+    """Yields what a module gave within the block, the last last."""
     kind, seen = type(module), []
     original = kind.__call__
 
@@ -58,8 +58,8 @@ def prefill(runtime: Adapter, model: Any, ids: list[int], cache: Any, every: boo
 
 
 def decode(runtime: Adapter, model: Any, cache: Any, first: int, count: int, stop: frozenset[int] = frozenset()) -> Any:
-    """(token ids, all logits finite) of greedy decoding from a filled cache: `first` was chosen by the prefill; ends
-    before a token of `stop`, and at `count` tokens."""
+    """Returns (token ids, all logits finite) of greedy decoding from a filled cache: `first` was chosen by the prefill;
+    ends before a token of `stop`, and at `count` tokens."""
     said: list[int] = []
     token, finite = first, True
     while len(said) < count and token not in stop:
@@ -73,7 +73,7 @@ def decode(runtime: Adapter, model: Any, cache: Any, first: int, count: int, sto
 
 
 def cache_effect(runtime: Adapter, model: Any, ids: list[int]) -> dict[str, Any]:
-    """The distance of a short prefill with a cache from one without, for a class that runs without."""
+    """Returns the distance of a short prefill with a cache from one without, for a class that runs without."""
     if not runtime.uncached:
         return {"cached_max_delta": None, "cached_same_argmax": None}
     with_cache, without = (prefill(runtime, model, ids[:SHORT], cache, False)[0][0]

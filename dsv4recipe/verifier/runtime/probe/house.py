@@ -27,5 +27,5 @@ def register() -> None:
 
 
 def built_in() -> list[Path]:
-    """The adapter files of the runtimes of this version."""
+    """Returns the adapter files of the runtimes of this version."""
     return sorted((Path(__file__).resolve().parents[3] / "runtimes").glob("*/probe.py"))

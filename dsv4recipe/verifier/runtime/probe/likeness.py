@@ -8,7 +8,7 @@ import numpy as np
 
 
 def compare(logits: np.ndarray, reference: np.ndarray) -> dict[str, Any]:
-    """Both float [positions, vocab] and finite, of the same prompt.
+    """Returns both float [positions, vocab] and finite, of the same prompt.
 
     `cosine` is the mean over positions, `nine_in_ten` what nine positions in ten reach (near ties of a router or an
     indexer flip single positions, whatever the tensors), `worst_cosine` the least; `kl` the mean of

@@ -11,7 +11,8 @@ from .tree import leaf_modules
 
 
 def quantized_modules(model: Any, shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
-    """`modules`: path, bits, group_size, mode, problem ("" when right) of each; `kinds`: how many of each setting.
+    """Returns `modules`: path, bits, group_size, mode, problem ("" when right) of each; `kinds`: how many of each
+    setting.
 
     `shapes` are the logical weight shapes of the unquantized model: a packed row must hold exactly that many values.
     """

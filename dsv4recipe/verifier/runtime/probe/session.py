@@ -61,7 +61,7 @@ def available(known: Mapping[str, Adapter]) -> dict[str, Any]:
 
 
 def examine(loader: str, runtime: Adapter | None, task: Task) -> dict[str, Any]:
-    """The whole document for one bundle and one loader."""
+    """Returns the whole document for one bundle and one loader."""
     report: dict[str, Any] = {"protocol": PROTOCOL, "loader": loader, "versions": _versions(), "failures": []}
     report |= {"loaded": False, "replaced": [], "changed": []}
     view = linked_view(task.bundle, task.scratch)
@@ -165,7 +165,7 @@ def _refer(report: dict[str, Any], task: Task) -> None:
 
 
 def _replayed(report: dict[str, Any], view: Path, runtime: Adapter) -> Any:
-    """The unfilled class against the bundle's names and widths; writes what it finds into the report."""
+    """Returns the unfilled class against the bundle's names and widths; writes what it finds into the report."""
     from . import skeleton
     from .contents import read_contents
 
@@ -219,7 +219,7 @@ def _described(logits: np.ndarray, tokens: int, enough: int, finite: bool) -> di
 
 
 def _seed(view: Path) -> int:
-    """The seed that jang's loader takes."""
+    """Returns the seed that jang's loader takes."""
     path = view / "jang_config.json"
     text = path.read_text(encoding="utf-8") if path.exists() else "{}"
     return int(json.loads(text).get("mxtq_seed", 42))

@@ -21,7 +21,7 @@ RULES = ("mlx-lm 0.31", "mlx-lm 0.32")
 
 
 def installed_rule() -> str:
-    """Which of RULES the installed mlx-lm follows."""
+    """Returns which of RULES the installed mlx-lm follows."""
     import mlx_lm.utils
 
     return RULES[1] if hasattr(mlx_lm.utils, "infer_quant_config") else RULES[0]
@@ -65,7 +65,7 @@ class Skeleton:
         return _setting(bits, group_size, mode) if mode else {"broken": reason}
 
     def wrapped(self, path: str, rule: str) -> Setting | None:
-        """What mlx-lm of that generation makes of the module: a setting, or None for an unquantized module."""
+        """Returns what mlx-lm of that generation makes of the module: a setting, or None for an unquantized module."""
         found, entry = own_entry(self.quantization, (path,))
         if found:
             return entry
@@ -74,7 +74,7 @@ class Skeleton:
         return whole(self.quantization) if rule == RULES[0] else self.packed(path)
 
     def misread(self) -> list[dict[str, Any]]:
-        """Modules that a rule would wrap otherwise than their tensors are packed."""
+        """Returns modules that a rule would wrap otherwise than their tensors are packed."""
         found = []
         for path in self.shapes:
             if path in self.contents.tq:
@@ -87,7 +87,7 @@ class Skeleton:
         return found
 
     def overrides(self) -> dict[str, Any]:
-        """Each override key of config.json: `hit` a module, name a tensor on `disk`, or belong to neither.
+        """Returns each override key of config.json: `hit` a module, name a tensor on `disk`, or belong to neither.
 
         Keys of disk stems are what vMLX's shape inference reads; the spellings of the other
         known dialects are read by other runtimes. `missed` is read by nobody.
@@ -108,7 +108,7 @@ class Skeleton:
         return {"hit": len(hit), "disk": disk, "dialect": dialect, "missed": missed}
 
     def names(self) -> tuple[list[str], list[str]]:
-        """(missing, unexpected): parameters that no tensor fills, tensors that no parameter takes."""
+        """Returns (missing, unexpected): parameters that no tensor fills, tensors that no parameter takes."""
         rule = installed_rule()
         for_real = {path: self.wrapped(path, rule) for path in self.shapes if path not in self.contents.tq}
         wanted = parameter_names(self.model)
@@ -129,6 +129,6 @@ def _setting(bits: Any, group_size: Any, mode: Any) -> Setting:
 
 
 def _house_spelling(key: str) -> str:
-    """A key of another dialect in this runtime's spelling."""
+    """Returns a key of another dialect in this runtime's spelling."""
     key = key.removeprefix("language_model.").replace(".attn.", ".self_attn.").replace(".ffn.", ".mlp.")
     return key.replace("embed_tokens", "embed")

@@ -36,8 +36,8 @@ _FP8 = _e4m3_table()
 
 
 def decode(source: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """(config.json without its quantization, source name → array) without the MTP blocks; weights float32, integer
-    tables as they are. Raises MemoryError beyond LIMIT and KeyError for a weight without its scale."""
+    """Returns (config.json without its quantization, source name → array) without the MTP blocks; weights float32,
+    integer tables as they are. Raises MemoryError beyond LIMIT and KeyError for a weight without its scale."""
     config = json.loads((source / "config.json").read_text(encoding="utf-8"))
     size = _float32_bytes(source)
     if size > LIMIT:
@@ -70,7 +70,7 @@ def _fp4(array: np.ndarray, scale: np.ndarray) -> np.ndarray:
 
 
 def _fp8(array: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """One scale per tile; a matrix is a whole number of tiles (128×128, 32×32, Engram tables 1×32)."""
+    """Returns one scale per tile; a matrix is a whole number of tiles (128×128, 32×32, Engram tables 1×32)."""
     (rows, rest), (columns, more) = (divmod(a, b) for a, b in zip(array.shape, scale.shape, strict=True))
     if rest or more:
         raise ValueError(f"scales of {list(scale.shape)} do not tile a matrix of {list(array.shape)}")
@@ -88,7 +88,7 @@ def _headers(source: Path) -> Iterator[tuple[str, Path, int, dict[str, Any]]]:
 
 
 def _float32_bytes(source: Path) -> int:
-    """Bytes of the source's main block when every weight is a float32 (FP4 pairs count twice)."""
+    """Returns bytes of the source's main block when every weight is a float32 (FP4 pairs count twice)."""
     return sum(
         4 * math.prod(entry["shape"]) * (2 if entry["dtype"] == "I8" else 1)
         for name, _, _, entry in _headers(source)

@@ -54,7 +54,7 @@ def _prompt(tokenizer: Any, bundle: Path, question: str) -> str:
 
 
 def _ends(tokenizer: Any, bundle: Path) -> frozenset[int]:
-    """The tokens that end an answer: generation_config.json's, else config.json's, and the tokenizer's."""
+    """Returns the tokens that end an answer: generation_config.json's, else config.json's, and the tokenizer's."""
     found = {tokenizer.eos_token_id}
     for name in ("generation_config.json", "config.json"):
         path = bundle / name

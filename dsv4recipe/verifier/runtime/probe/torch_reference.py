@@ -24,7 +24,7 @@ def bring() -> None:
 
 
 def load(source: Path, scratch: Path) -> tuple[Any, dict[str, Any]]:
-    """The model in float32 with plain (eager) attention, and {"missing", "unexpected"} of its strict load.
+    """Returns the model in float32 with plain (eager) attention, and {"missing", "unexpected"} of its strict load.
 
     The decoded weights go through a file in `scratch`: from_pretrained applies the mapping of names.
     """
@@ -46,7 +46,7 @@ def load(source: Path, scratch: Path) -> tuple[Any, dict[str, Any]]:
 
 
 def logits(model: Any, ids: list[int]) -> np.ndarray:
-    """float32 [positions, vocab] of one prefill."""
+    """Returns float32 [positions, vocab] of one prefill."""
     import torch
 
     with torch.no_grad():

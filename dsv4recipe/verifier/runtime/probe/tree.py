@@ -1,4 +1,4 @@
-"""Floor 4, verifier (child side). The leaf modules of a model, by path. Pure."""
+"""Floor 4, verifier (child side). The leaf modules of a model, by path. This module is pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mlx.utils import tree_flatten
 
 
 def leaf_modules(model: Any) -> list[tuple[str, Any]]:
-    """(path, module) of every module without children, in tree order, list positions as numbers."""
+    """Returns (path, module) of every module without children, in tree order, list positions as numbers."""
     flat: Any = tree_flatten(model.leaf_modules(), is_leaf=lambda m: isinstance(m, Module))
     return list(flat)
 

@@ -38,8 +38,9 @@ def fit_fp4(
     seeds: tuple[Array, Array, Array] | None,
     out: Array,
 ) -> int:
-    """packed uint8 [n, in/2], exponents uint8 [n, in/32] whose values are finite in float32 → as `fit_f32`. `seeds`:
-    `lattices.seeds(bits)`. Without seeds exact groups only: returns the flat index of the first other one, else -1."""
+    """Returns packed uint8 [n, in/2], exponents uint8 [n, in/32] whose values are finite in float32 → as `fit_f32`.
+    `seeds`: `lattices.seeds(bits)`. Without seeds exact groups only: returns the flat index of the first other one,
+    else -1."""
     weighted = importance is not None
     columns = _ONES if importance is None else importance
     search = seeds is not None
