@@ -32,6 +32,7 @@ def build(
     scratch_dir: str | Path | None = None,
     engine: Engine = run_shards,
     locked: bool = False,
+    allow_zeros: bool = False,
 ) -> Path:
     """Builds a bundle at `out` and returns its path. Run again, it continues; finished, it does nothing.
 
@@ -41,7 +42,7 @@ def build(
     bar should count, and adds up to that of plan_loaded. `source_sha256` maps source files to the digests that they
     must have. `importance` is the file that the plan was made with. Of a source on the hub at most `scratch` bytes
     (default: 20 GiB) lie in `scratch_dir` (default: beside `out`) at a time. `engine` makes the shards: threads here,
-    or a `builder.cluster.engine.DaskEngine`.
+    or a `builder.cluster.engine.DaskEngine`. With `allow_zeros`, a matrix of the source may be nothing but zeros.
 
     Raises RecipeError (B0xx, F00x, H0xx, I020, with `locked` P05x), and what planning raises. KeyboardInterrupt, which
     SIGTERM raises too, leaves a folder that the next build continues, with either engine.
@@ -55,6 +56,7 @@ def build(
         scratch=scratch,
         scratch_dir=scratch_dir,
         engine=engine,
+        allow_zeros=allow_zeros,
     )
     return run.build(plan_to_build(plan, planner, locked), planner.checkpoint, out, options)
 

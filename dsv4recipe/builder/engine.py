@@ -25,7 +25,8 @@ Opened = Callable[[ShardTask, Path, Reader, Arena, Guide | None], OpenShard]
 @dataclass(frozen=True, slots=True)
 class Work:
     """What is to be made: the shards of `tasks`, in `folder`, from `sources`, by so many `workers` where the engine
-    starts them. `opened` makes a shard that can be written; `in_order` says that it must grow from its start."""
+    starts them. `opened` makes a shard that can be written; `in_order` says that it must grow from its start.
+    `zeros` says that a matrix of the source may be nothing but zeros."""
 
     tasks: Iterable[ShardTask]
     folder: Path
@@ -34,6 +35,7 @@ class Work:
     workers: int = 1
     opened: Opened = OpenShard
     in_order: bool = False
+    zeros: bool = False
 
 
 class Listener:

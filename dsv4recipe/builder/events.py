@@ -108,6 +108,15 @@ class ShardDone(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ZerosFound(Event):
+    """Matrices of the source have stretches of nothing but zeros: by name, the `file`, and `zero` `of` so many
+    stretches of 512 bytes. More than half of a matrix is an error."""
+
+    event = "zeros"
+    tensors: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Done(Event):
     """The bundle stands at `out`; `already` says that it stood there before, `bytes` counts its tensors. With
     `headers_only` it has holes for data, and `already` is left out."""
@@ -189,7 +198,7 @@ class Progress(Event):
 
 
 EVENTS: tuple[type[Event], ...] = (
-    PlanLoaded, Resumed, Compiling, ShardStarted, Written, Downloaded, ShardDone, Done,
+    PlanLoaded, Resumed, Compiling, ShardStarted, Written, Downloaded, ShardDone, ZerosFound, Done,
     Cluster, WorkerJoined, WorkerRefused, WorkerLost, ShardAgain, StorageAway, Progress,
 )  # fmt: skip
 

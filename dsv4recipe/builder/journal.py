@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from dsv4recipe.errors import RecipeError, Where
@@ -16,15 +16,20 @@ NAME = "journal.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A finished file. `task` is the digest of everything that decides its bytes."""
+    """A finished file. `task` is the digest of everything that decides its bytes. `zeros` names the source tensors with
+    sectors of nothing but zeros: how many, and of how many."""
 
     task: str
     file: str
     size: int
     sha256: str
+    zeros: dict[str, list[int]] = field(default_factory=dict)
 
     def line(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True)
+        said = asdict(self)
+        if not self.zeros:
+            del said["zeros"]
+        return json.dumps(said, sort_keys=True)
 
 
 def record(folder: Path, entry: Entry) -> None:
@@ -84,7 +89,15 @@ def _entry(line: bytes) -> Entry | None:
     except (ValueError, TypeError, RecursionError):
         return None
     texts = (entry.task, entry.file, entry.sha256)
-    return entry if type(entry.size) is int and all(isinstance(text, str) for text in texts) else None
+    whole = type(entry.size) is int and all(isinstance(text, str) for text in texts) and is_counts(entry.zeros)
+    return entry if whole else None
+
+
+def is_counts(zeros: object) -> bool:
+    """Whether this is what an entry may say of zeros."""
+    return isinstance(zeros, dict) and all(
+        isinstance(two, list) and len(two) == 2 and all(type(each) is int for each in two) for two in zeros.values()
+    )
 
 
 def _whole(path: Path, entry: Entry) -> bool:

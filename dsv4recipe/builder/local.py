@@ -43,6 +43,7 @@ def run_shards(work: Work, listener: Listener) -> None:
         try:
             for task in work.tasks:
                 shard = work.opened(task, work.folder, work.sources, arena, work.importance)
+                shard.zeros.allowed = work.zeros
                 live.append(shard)
                 shard.begin()
                 with calls:

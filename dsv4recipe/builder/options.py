@@ -21,7 +21,8 @@ class BuildOptions:
 
     `source_sha256` maps source files to the digests that they must have. `importance` is the file that the plan was
     made with, where it was made with one. Of a source on the hub at most `scratch` bytes (None: 20 GiB) lie in
-    `scratch_dir` (None: beside the output) at a time. `engine` makes the shards: threads here, or a Dask cluster.
+    `scratch_dir` (None: beside the output) at a time. `engine` makes the shards: threads here, or a Dask cluster. With
+    `allow_zeros`, a matrix of the source may be nothing but zeros.
     """
 
     workers: int | None = None
@@ -31,6 +32,7 @@ class BuildOptions:
     scratch: int | None = None
     scratch_dir: str | Path | None = None
     engine: Engine = run_shards
+    allow_zeros: bool = False
 
     @property
     def threads(self) -> int:

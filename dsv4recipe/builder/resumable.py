@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from dsv4recipe.builder import journal
@@ -21,6 +22,17 @@ from dsv4recipe.files.readback import ReadBack, Written
 from dsv4recipe.plan.pieces import Piece
 
 NAME = "progress.jsonl"
+Zero = tuple[int, str, int]
+"""Where a piece is written, its tensor, and how many of its sectors are nothing but zeros."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What is proven: the sha256 of the file up to `end`; and the zeros of its pieces since the line before."""
+
+    end: int
+    sha256: str
+    zeros: tuple[Zero, ...] = ()
 
 
 def part_path(folder: Path, file: str) -> Path:
@@ -64,7 +76,19 @@ class ResumableShard(OpenShard):
         self._lost = False
         self._written = Written(self.resumed)
         self._left = len(self.pieces)
+        self._told, self._refused = self.resumed, False
         self._write([each for each in [(0, self.task.header), *self.task.constants] if each[0] >= self.resumed])
+
+    def run(self, piece: Piece) -> tuple[int, bool]:
+        """As every shard; where the source is nothing but zeros, what was proven of the file is not believed again."""
+        try:
+            return super().run(piece)
+        except RecipeError as error:
+            if error.diagnostics[0].code == "B023":
+                with self._reading:
+                    self._refused = True
+                    disk.remove(self._folder / NAME)
+            raise
 
     def follow(self) -> None:
         super().follow()
@@ -74,11 +98,15 @@ class ResumableShard(OpenShard):
             )
 
     def _proven(self) -> None:
-        if self._found.position < self.task.size:
-            disk.append_line(self._folder / NAME, self._line(self._found.position, self._found.digest))
+        if self._found.position < self.task.size and not self._refused:
+            start, self._told = self._told, self._found.position
+            zeros = sorted((at, *rest) for at, rest in tuple(self.zeros.found.items()) if start <= at < self._told)
+            line = _Line(self._told, self._found.digest, tuple(zeros))
+            disk.append_line(self._folder / NAME, self._text(line))
 
-    def _line(self, end: int, digest: str) -> str:
-        return json.dumps({"task": self.task.task, "end": end, "sha256": digest}, sort_keys=True)
+    def _text(self, line: _Line) -> str:
+        more = {"zeros": line.zeros} if line.zeros else {}
+        return json.dumps({"task": self.task.task, "end": line.end, "sha256": line.sha256, **more}, sort_keys=True)
 
     def finish(self) -> journal.Entry:
         """Makes the file durable under its name. After a failed fsync the next build goes on from the last line."""
@@ -95,7 +123,8 @@ class ResumableShard(OpenShard):
         handle, lines = _left(self._folder, self.task)
         good, self._found = _still_true(handle, lines)
         if good:
-            write_file(self._folder / NAME, "".join(self._line(*line) + "\n" for line in good).encode())
+            write_file(self._folder / NAME, "".join(self._text(line) + "\n" for line in good).encode())
+            self.zeros.found |= {at: (tensor, zero) for line in good for at, tensor, zero in line.zeros}
         else:
             if handle >= 0:
                 disk.close(handle)
@@ -108,34 +137,34 @@ class ResumableShard(OpenShard):
         return handle
 
 
-def _left(folder: Path, task: ShardTask) -> tuple[int, list[tuple[int, str]]]:
+def _left(folder: Path, task: ShardTask) -> tuple[int, list[_Line]]:
     """Returns the unfinished file of a task, opened, and what its progress says; -1 and nothing where there is none."""
     lines = _recorded(folder, task.task)
     handle = disk.open_again(part_path(folder, task.file), task.size) if lines else -1
     return handle, lines if handle >= 0 else []
 
 
-def _still_true(handle: int, lines: list[tuple[int, str]]) -> tuple[list[tuple[int, str]], ReadBack]:
+def _still_true(handle: int, lines: list[_Line]) -> tuple[list[_Line], ReadBack]:
     """Returns the first lines, as far as the file is what they say; and the file, read up to the last of them."""
     found = ReadBack(handle)
-    for number, (end, digest) in enumerate(lines):
-        found.through(end)
-        if found.digest != digest:
+    for number, line in enumerate(lines):
+        found.through(line.end)
+        if found.digest != line.sha256:
             again = ReadBack(handle)
-            again.through(lines[number - 1][0] if number else 0)
+            again.through(lines[number - 1].end if number else 0)
             return lines[:number], again
     return lines, found
 
 
-def _recorded(folder: Path, task: str) -> list[tuple[int, str]]:
-    """Returns (end, sha256 up to there) of each line of this task, rising. A line that is torn or of another task ends
-    it."""
-    found: list[tuple[int, str]] = []
+def _recorded(folder: Path, task: str) -> list[_Line]:
+    """Returns the lines of this task, rising. One that is torn or of another task ends them."""
+    found: list[_Line] = []
     for line in (disk.read_small(folder / NAME) or b"").split(b"\n"):
         with contextlib.suppress(ValueError, KeyError, TypeError):
             row = json.loads(line)
-            if row["task"] == task and type(row["end"]) is int and row["end"] > (found[-1][0] if found else 0):
-                found.append((row["end"], str(row["sha256"])))
+            if row["task"] == task and type(row["end"]) is int and row["end"] > (found[-1].end if found else 0):
+                zeros = tuple((int(at), str(tensor), int(zero)) for at, tensor, zero in row.get("zeros", ()))
+                found.append(_Line(row["end"], str(row["sha256"]), zeros))
                 continue
         break
     return found

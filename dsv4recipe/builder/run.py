@@ -15,7 +15,7 @@ from dsv4recipe.builder import journal
 from dsv4recipe.builder.books import Books
 from dsv4recipe.builder.encoders import check_encoders, encoders_of
 from dsv4recipe.builder.engine import Work
-from dsv4recipe.builder.events import Compiling, Done, Downloaded, PlanLoaded, Resumed
+from dsv4recipe.builder.events import Compiling, Done, Downloaded, PlanLoaded, Resumed, ZerosFound
 from dsv4recipe.builder.interrupt import interruptible
 from dsv4recipe.builder.lease import Lease
 from dsv4recipe.builder.options import BuildOptions
@@ -128,9 +128,15 @@ def _write(work: WorkFolder, checkpoint: Checkpoint, made: dict[str, bytes], ask
 
     with sources:
         shards = tasks(sources.by_source)
-        to_do = Work(shards, partial, sources, asked.importance, asked.threads, making.opened, making.in_order)
+        to_do = Work(shards, partial, sources, asked.importance, asked.threads, making.opened, making.in_order,
+                     asked.allow_zeros)  # fmt: skip
         asked.engine(to_do, Books(partial, mine, entries, pace, on_event))
         sources.check_unchanged()
+    zeros = {tensor: counts for entry in entries.values() for tensor, counts in entry.zeros.items()}
+    if zeros:
+        file_of = {tensor.name: tensor.file for tensor in checkpoint.tensors}
+        rows = {name: {"file": file_of.get(name, ""), "zero": zero, "of": of} for name, (zero, of) in zeros.items()}
+        on_event(ZerosFound(tensors=rows).data())
     mine.check()
     _commit(work, made, entries)
 

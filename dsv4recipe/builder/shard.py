@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from dsv4recipe.builder import journal
+from dsv4recipe.builder.zeros import Zeros
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.files import disk
 from dsv4recipe.files.arena import Arena
@@ -45,7 +47,7 @@ def temporary_mark(task: str, attempt: str = "") -> str:
 
 class OpenShard:
     """A shard being written; its first `resumed` bytes are there already. Threads call `run` with its pieces, then
-    `follow`; whoever runs the last piece calls `finish`."""
+    `follow`; whoever runs the last piece calls `finish`. `zeros` knows what of the source was nothing but zeros."""
 
     def __init__(
         self,
@@ -59,6 +61,7 @@ class OpenShard:
         self.task = task
         self.live = False
         self.resumed = 0
+        self.zeros = Zeros(task.pieces)
         self._folder = folder
         self._mark = temporary_mark(task.task, mark)
         self._sources = sources
@@ -84,7 +87,7 @@ class OpenShard:
 
     def run(self, piece: Piece) -> tuple[int, bool]:
         """Reads, encodes and writes one piece. Returns the bytes written, and whether it was the shard's last piece."""
-        arrays = encode_piece(piece, self._sources, self._arena, self._importance)
+        arrays = encode_piece(piece, self._sources, self._arena, self._importance, self.zeros.look)
         self._write([(at, array.data.cast("B")) for at, array in zip(piece.offsets, arrays, strict=True)])
         with self._counting:
             self._left -= 1
@@ -163,7 +166,7 @@ class OpenShard:
             raise self._damaged(damage) from None
         self._close()
         self._publish()
-        return journal.Entry(self.task.task, self.task.file, size, digest)
+        return journal.Entry(self.task.task, self.task.file, size, digest, self.zeros.by_tensor())
 
     def _publish(self) -> None:
         disk.publish(self._temp, self._folder / self.task.file)
@@ -178,9 +181,13 @@ class OpenShard:
 
 
 def encode_piece(
-    piece: Piece, sources: Reader, arena: Arena, importance: Guide | None = None
+    piece: Piece,
+    sources: Reader,
+    arena: Arena,
+    importance: Guide | None = None,
+    look: Callable[[Piece, np.ndarray], None] = lambda piece, weight: None,
 ) -> tuple[np.ndarray, ...]:
-    """Returns the bytes of a piece, in memory of the arena that this call takes back first.
+    """Returns the bytes of a piece, in memory of the arena that this call takes back first. `look` sees its weight.
 
     Raises RecipeError naming tensor, row and column: B020 for a value that cannot be encoded, B021 for a group that an
     exact format cannot hold, B022 for a number of something that is not there; K003 for a damaged activation record.
@@ -193,6 +200,7 @@ def encode_piece(
 
     arena.begin()
     weight, scale = read(piece.weight), None if piece.scale is None else read(piece.scale)
+    look(piece, weight)
     if piece.below:
         _check_indices(piece, weight)
     try:

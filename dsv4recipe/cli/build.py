@@ -36,6 +36,9 @@ from dsv4recipe.cli.arguments import (
     type=PathType(),
     help="Output of `sha256sum *.safetensors` in SRC: a file with other bytes is refused before any of it is used.",
 )
+@click.option(
+    "--allow-zeros", is_flag=True, help="Build even where more than half of a matrix of SRC is nothing but zeros."
+)
 @click.option("--headers-only", is_flag=True, help="Files of full size with holes for data, to try a loader on.")
 @base_model_option
 @importance_option
@@ -50,6 +53,7 @@ def command(
     scheduler: str | None,
     locked: bool,
     sums: Path | None,
+    allow_zeros: bool,
     headers_only: bool,
     base_model: str | None,
     importance_file: Path | None,
@@ -94,4 +98,5 @@ def command(
             scratch=scratch,
             scratch_dir=scratch_dir,
             engine=made_by(on_event),
+            allow_zeros=allow_zeros,
         )

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from dsv4recipe.builder.events import Done
+from dsv4recipe.builder.zeros import told
 from dsv4recipe.cli.cluster_view import cluster_line, worker_table
 from dsv4recipe.cli.output import console, print_json
 from dsv4recipe.cli.pace import Pace
@@ -199,7 +200,9 @@ def duration(seconds: float) -> str:
 
 
 def _lines(event: Event) -> tuple[str, ...]:
-    """What is said in full of a rare event."""
+    """Returns what is said in full of a rare event."""
+    if event["event"] == "zeros":
+        return (told(event["tensors"]).render(),)
     return (_COMPILING,) if event["event"] == "compiling" else tuple(cluster_line(event))
 
 

@@ -52,6 +52,7 @@ class DaskEngine:
             token=lease.token_of(work.folder),
             sha256=tuple(sorted(sources.sha256.items())),
             importance=(os.path.abspath(work.importance.file), work.importance.sha256) if work.importance else ("", ""),
+            zeros=work.zeros,
         )
         with connected(self.scheduler, work.workers) as client:
             Session(client, job, tasks, listener, self.on_event, self.patience).run()

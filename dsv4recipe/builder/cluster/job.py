@@ -39,13 +39,14 @@ IMPORTANCE = "the importance file"
 class Job:
     """A build as its workers know it: some hundred bytes. `folder` is OUT.partial, which all share; `token` that of the
     lease on it: whoever finds another one there has no more business in it. `importance` is a file
-    and its sha256, both "" without one."""
+    and its sha256, both "" without one. `zeros`: a matrix of the source may be nothing but zeros."""
 
     source: str
     folder: str
     token: str
     sha256: tuple[tuple[str, str], ...]
     importance: tuple[str, str] = ("", "")
+    zeros: bool = False
 
     @property
     def topic(self) -> str:

@@ -96,7 +96,8 @@ def _make(job: Job, file: str, task: str, threads: int, pulse: _Pulse) -> Entry:
     if [each.task for each in tasks] != [task]:
         raise RecipeError("B053", f"this worker would make another {file} than the build wants", Where(job.folder))
     with Sources(checkpoint.folder.root, dict(job.sha256)) as sources:
-        run_shards(Work(tasks, Path(job.folder), sources, importance, threads, _fenced(pulse)), pulse)
+        work = Work(tasks, Path(job.folder), sources, importance, threads, _fenced(pulse), zeros=job.zeros)
+        run_shards(work, pulse)
         sources.check_unchanged()
     return pulse.made[0]
 
