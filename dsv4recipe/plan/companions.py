@@ -6,39 +6,18 @@ away.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-
 from dsv4recipe.checkpoint.dims import text_section
-from dsv4recipe.checkpoint.folder import Folder
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.plan.provenance import claimed
+from dsv4recipe.plan.texts import Texts
 from dsv4recipe.runtimes import SideInput, get
 from dsv4recipe.runtimes.common.side_files import beyond, load
 from dsv4recipe.runtimes.common.target import Placed
 
 _SHOWN = 8
 TOKENIZER = "tokenizer.json"
-
-
-class Texts(Mapping[str, str]):
-    """The JSON files of a source by name, each read when it is asked for."""
-
-    def __init__(self, folder: Folder, names: tuple[str, ...]):
-        self._folder = folder
-        self._names = frozenset(names)
-
-    def __getitem__(self, name: str) -> str:
-        if name not in self._names:
-            raise KeyError(name)
-        return self._folder.text(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self._names))
-
-    def __len__(self) -> int:
-        return len(self._names)
 
 
 def side_input(plan: Plan, checkpoint: Checkpoint) -> SideInput:
@@ -53,7 +32,7 @@ def side_input(plan: Plan, checkpoint: Checkpoint) -> SideInput:
         quantization=plan.overrides,
         modules=[Placed(m.role, m.projection, m.block, m.layer, m.source, m.format) for m in plan.modules],
         files=files,
-        texts=Texts(checkpoint.folder, tuple(name for name in files if name.endswith(".json"))),
+        texts=Texts(checkpoint.folder, tuple(name for name in files if name.endswith((".json", ".py")))),
         experts=plan.target["experts"],
         mtp=plan.target["mtp"],
     )

@@ -17,7 +17,9 @@ from dsv4recipe.errors import Problems
 from dsv4recipe.headers.gguf import Pair, gguf_header_bytes, padded
 from dsv4recipe.plan.model import PlannedModule, PlannedShard
 from dsv4recipe.plan.shards import PlacedTensor
+from dsv4recipe.plan.texts import Texts
 from dsv4recipe.runtimes import Target
+from dsv4recipe.runtimes.common.chat_template import any_template
 from dsv4recipe.runtimes.common.gguf_legality import check_values
 from dsv4recipe.runtimes.common.gguf_metadata import architecture_pairs, general_pairs, tokenizer_pairs
 
@@ -30,7 +32,8 @@ def gguf_pairs(
     """Returns the key/values of the file. One of prediction stages has no tokenizer: it stands beside a main file.
     `origin` is the repository and commit that the source is known to be.
 
-    Raises RecipeError T030 and T031 for a config.json or tokenizer.json that lacks what a GGUF must say.
+    Raises RecipeError T030 and T031 for a config.json or tokenizer.json that lacks what a GGUF must say, T020 and T026
+    for a file beside the shards that says how chats are written and is broken.
     """
     stages = _only_stages(modules)
     weights: Counter[str] = Counter()
@@ -39,7 +42,15 @@ def gguf_pairs(
     commonest = max(weights, key=lambda name: (weights[name], name))
     config = checkpoint.config
     tokenizer = () if stages else tokenizer_pairs(checkpoint.folder.document("tokenizer.json"), config)
-    return (*general_pairs(recipe, origin, commonest), *architecture_pairs(config, checkpoint.dims, stages), *tokenizer)
+    chats = () if stages else _chats(checkpoint)
+    described = architecture_pairs(config, checkpoint.dims, stages)
+    return (*general_pairs(recipe, origin, commonest), *described, *tokenizer, *chats)
+
+
+def _chats(checkpoint: Checkpoint) -> tuple[Pair, ...]:
+    """How a chat becomes a prompt: llama.cpp looks for it in the file, ds4 has it built in."""
+    found = any_template(checkpoint.config, Texts(checkpoint.folder, checkpoint.folder.source.tree()))
+    return (Pair("tokenizer.chat_template", "str", found),) if found else ()
 
 
 def gguf_header(

@@ -77,17 +77,19 @@ def test_side_files_are_compared_between_bundles(capsys: Captured, native: Path,
     config = json.loads((other / "config.json").read_text())
     config["rope_theta"] = 1
     (other / "config.json").write_text(json.dumps(config))
+    (other / "processor_config.json").write_text("{}  ")
     (other / "chat_template.jinja").write_text("{{ messages }}")
     (other / "tokenizer.json").unlink()
     code, out, _ = call(capsys, "diff", native, other, "--exit-code")
     assert code == 2
     lines = out.splitlines()
-    assert lines[0] == "~ side file chat_template.jinja: none → 14 B"
+    assert lines[0].startswith("~ side file chat_template.jinja: sha256 ")
     assert lines[1].startswith("~ side file config.json: rope_theta: ")
     assert lines[1].endswith(" → 1")
-    assert lines[2].startswith("~ side file tokenizer.json: ")
-    assert lines[2].endswith(" B → none")
-    assert lines[3] == "116 modules are the same"
+    assert lines[2] == "~ side file processor_config.json: none → 4 B"
+    assert lines[3].startswith("~ side file tokenizer.json: ")
+    assert lines[3].endswith(" B → none")
+    assert lines[4] == "116 modules are the same"
 
 
 def test_a_bundle_of_someone_else_against_a_recipe(

@@ -11,6 +11,7 @@ from typing import Any
 from dsv4recipe.checkpoint.dims import text_section
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.headers.strict_json import parse_json
+from dsv4recipe.runtimes.common.chat_template import NAME, own_template
 from dsv4recipe.runtimes.common.target import SideFile, SideInput
 
 EOS_TOKENS = ("<｜end▁of▁sentence｜>", "<｜User｜>")
@@ -106,11 +107,14 @@ def _added(tokenizer: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
 
 
 def copies(side: SideInput) -> list[SideFile]:
-    """Tokenizer, licence and encoding files as they are; the upstream card under its own name."""
+    """Tokenizer, licence and encoding files as they are; the upstream card under its own name; a chat template where
+    the source has none. Raises RecipeError T026."""
     kept = [n for n in side.files if n in COPIED or n.startswith(COPIED_FOLDERS)]
     found = [SideFile(name, copy_of=name) for name in sorted(kept)]
     if "README.md" in side.files:
         found.append(SideFile("README.upstream.md", copy_of="README.md"))
+    if own := own_template(side):
+        found.append(SideFile(NAME, own.encode()))
     return found
 
 
@@ -160,7 +164,7 @@ def plain_side_files(side: SideInput, **more: Any) -> tuple[SideFile, ...]:
     """Returns the companions of a stock MLX bundle: config (and `more` keys of it), stop tokens, tokenizer, encoding
     folder.
 
-    Raises RecipeError T020 or T021 where the source lacks a file or token.
+    Raises RecipeError T020, T021 or T026 where the source lacks a file or token.
     """
     eos = stop_ids(side)
     config = mlx_config(side, eos) | more

@@ -45,8 +45,8 @@ class Placed:
 class SideInput:
     """What a target may look at to make its side files.
 
-    `texts` holds the source's small JSON files by name, `files` every file name of the source folder (posix, relative),
-    `config` the source's config.json, `quantization` the plan's overrides.
+    `texts` holds the source's small JSON files and its programs by name, `files` every file name of the source folder
+    (posix, relative), `config` the source's config.json, `quantization` the plan's overrides.
     """
 
     recipe_name: str

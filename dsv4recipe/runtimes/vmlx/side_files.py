@@ -11,11 +11,10 @@ from typing import Any
 
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.formats import Affine, Format, Mxtq
+from dsv4recipe.runtimes.common.chat_template import ENCODER, has_template, own_template
 from dsv4recipe.runtimes.common.side_files import EOS_TOKENS, copies, dump, load, mlx_config, stop_ids, token_ids
 from dsv4recipe.runtimes.common.target import SideFile, SideInput
 from dsv4recipe.runtimes.vmlx import sidecar as vmlx_sidecar
-
-ENCODING = "encoding/encoding_dsv4.py"
 
 
 def vmlx_side_files(side: SideInput) -> tuple[SideFile, ...]:
@@ -23,9 +22,9 @@ def vmlx_side_files(side: SideInput) -> tuple[SideFile, ...]:
 
     Raises RecipeError T020 to T022 where the source lacks a file or token that the runtime needs, T023 without experts.
     """
-    if ENCODING not in side.files:
+    if ENCODER not in side.files:
         raise RecipeError(
-            "T022", f"the source has no {ENCODING}, which vMLX imports to build prompts", Where(ENCODING),
+            "T022", f"the source has no {ENCODER}, which vMLX imports to build prompts", Where(ENCODER),
             "download the whole repository, with its encoding folder",
         )  # fmt: skip
     eos = stop_ids(side)
@@ -159,12 +158,11 @@ CAPABILITIES = {
 
 
 def _chat(side: SideInput) -> dict[str, Any]:
-    has_template = "chat_template.jinja" in side.files or "chat_template" in load(side, "tokenizer_config.json")
     return {
         "encoder": "encoding_dsv4",
         "encoder_fn": "encode_messages",
         "chat_template_source": "builtin_encoding_module",
-        "has_tokenizer_chat_template": has_template,
+        "has_tokenizer_chat_template": has_template(side) or bool(own_template(side)),
         "bos_token": "<｜begin▁of▁sentence｜>",
         "eos_token": "<｜end▁of▁sentence｜>",
         "bos_token_id": side.config.get("bos_token_id"),
