@@ -1,7 +1,7 @@
 """dsv4recipe: a declarative quantization recipe compiler for DeepSeek-V4 checkpoints.
 
-The whole public Python API; everything else may change. Names are loaded when first used, so that importing the
-package costs nothing.
+This is the whole public Python API; everything else may change. Names are loaded when they are first used, so
+importing the package costs nothing.
 
     from dsv4recipe import build, make_plan, open_checkpoint, verify
 

@@ -1,4 +1,4 @@
-"""`python -m dsv4recipe`: the command line."""
+"""Runs the command line as `python -m dsv4recipe`."""
 
 from dsv4recipe.cli.main import main
 

@@ -1,4 +1,4 @@
-"""Floor 0. What went wrong, where, and what to do: diagnostics as data. Imports nothing of the house.
+"""Floor 0. Diagnostics as data: they say what is wrong, where, and what to do. Imports no other module of the package.
 
 A diagnostic is data; text and JSON are renderings of it. `RecipeError` carries one or many, so that a user sees
 every problem of a recipe or checkpoint at once and not only the first.
@@ -15,10 +15,10 @@ from unicodedata import combining, east_asian_width
 
 @dataclass(frozen=True, slots=True, order=True)
 class Where:
-    """A place: a span of a text file, a file, or a named thing (tensor, module, rule) in one.
+    """A place in the input: a span of a text file, a whole file, or a named thing (tensor, module, rule).
 
     `line` and `column` count from 1, in characters; 0 means that there is no position. `length` is the number of
-    characters the caret underlines, `text` the line itself.
+    characters that the caret underlines. `text` is the line itself.
     """
 
     file: str = ""
@@ -39,14 +39,14 @@ NOWHERE = Where()
 
 
 _NOTES = 20
-"""Notes that a rendering shows; JSON has them all."""
+"""How many notes the text form shows; JSON has them all."""
 _EXCERPT = 100
-"""Characters of a line that a rendering shows; longer lines are cut around the span."""
+"""How many characters of a line the text form shows; a longer line is cut around the span."""
 
 
 def _excerpt(where: Where) -> tuple[str, str]:
-    """Returns the line, cut if it is long, and the carets under its span, by the width a terminal gives each
-    character."""
+    """Returns the line (shortened if it is long) and the carets under its span. Positions count terminal columns, so
+    wide and combining characters are allowed for."""
     text, start, length = where.text.replace("\t", " "), where.column - 1, max(1, where.length)
     if len(text) > _EXCERPT + 20:
         first = max(0, min(start - 20, len(text) - _EXCERPT))
@@ -62,8 +62,8 @@ def _width(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding. `code` is stable (docs/errors), `severity` is "error" or "warning", `sees` what a user of the
-    runtime would see of it."""
+    """One error or warning. `code` is stable and documented in docs/errors. `severity` is "error" or "warning". `sees`
+    says what a user of the runtime would see because of it."""
 
     code: str
     message: str
@@ -74,7 +74,7 @@ class Diagnostic:
     sees: str = ""
 
     def render(self) -> str:
-        """Returns the finding as a person reads it: message, place, the line with a caret, notes and the mend."""
+        """Returns the text form: the message, the place, the line with a caret, the notes and the hint."""
         lines = [f"{self.severity}[{self.code}]: {self.message}"]
         place = str(self.where)
         if place:
@@ -98,7 +98,7 @@ class Diagnostic:
 
 
 class RecipeError(Exception):
-    """A refusal with its reasons: `RecipeError(code, message, where, hint)`, or many with `RecipeError.of`."""
+    """An error with its reasons: `RecipeError(code, message, where, hint)`, or several with `RecipeError.of`."""
 
     diagnostics: tuple[Diagnostic, ...]
 
@@ -118,13 +118,13 @@ class RecipeError(Exception):
 
 
 class NotInstalledError(RecipeError):
-    """What a command needs is not installed on this machine: exit code 4, so that nobody takes it for a failed
-    proof."""
+    """Something that a command needs is not installed on this machine. The exit code is 4, so that nobody takes it
+    for a failed proof."""
 
 
 @dataclass(slots=True)
 class Problems:
-    """Collects diagnostics; `raise_if_any` refuses with all errors at once, sorted by place."""
+    """Collects diagnostics. `raise_if_any` raises all errors at once, sorted by place."""
 
     found: list[Diagnostic] = field(default_factory=list)
 
@@ -148,7 +148,7 @@ class Problems:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """'did you mean "x"?' for the nearest known word, or the list of known words when nothing is near."""
+    """Returns 'did you mean "x"?' with the nearest known word, or the list of known words if none is near."""
     words = sorted(known)
     near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
     if near:

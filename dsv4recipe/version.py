@@ -1,3 +1,3 @@
-"""Floor 0. The version of the package, said once; pyproject.toml reads it from here."""
+"""Floor 0. Holds the version of the package; pyproject.toml reads it from here."""
 
 VERSION = "0.1.0"

@@ -1,1 +1,1 @@
-"""Floor 1, checkpoint. Safetensors headers, source folders, families as tables, the tensor graph."""
+"""Floor 1, checkpoint. Reads source folders and describes families as tables; the result is the tensor graph."""

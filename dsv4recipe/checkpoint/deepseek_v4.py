@@ -1,6 +1,7 @@
-"""Floor 1, checkpoint. The DeepSeek-V4 family (V4-Flash, V4-Flash-0731, V4-Pro; classic and DSpark MTP) as a table.
+"""Floor 1, checkpoint. Describes the DeepSeek-V4 family (V4-Flash, V4-Flash-0731, V4-Pro; both kinds of MTP) as a
+table.
 
-See docs/reference/checkpoint.md. This module is pure. What V4.1 shares with it is in `shared_rows`.
+See docs/reference/checkpoint.md. This module is pure. The rows that V4.1 shares with it are in `shared_rows`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dsv4recipe.checkpoint.family import Family, Row
 
 
 def dims_of(config: Mapping[str, Any], file: str) -> Dims:
-    """Returns the dimensions of a V4 config.json. Raises RecipeError C010 naming every missing or absurd key."""
+    """Returns the dimensions of a V4 config.json. Raises RecipeError C010, which names every bad key."""
     return read_dims(config, file, ratios=(0, 4, 128), tile=(128, 128))
 
 
@@ -70,7 +71,7 @@ _CLASSIC_MTP = (
 
 
 def _classic_or_last(d: Dims, layer: int) -> bool:
-    """Returns a classic stage gives tokens by itself; of DSpark's, the last one does."""
+    """Returns whether the stage produces tokens: every classic stage does, and the last of the DSpark stages."""
     return not d.dspark or shared.last_stage(d, layer)
 
 

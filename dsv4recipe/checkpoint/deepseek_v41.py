@@ -1,6 +1,6 @@
-"""Floor 1, checkpoint. The DeepSeek-V4.1 family (V4.1-Flash: Engram, vision, shared KV sources, DSpark) as a table.
+"""Floor 1, checkpoint. Describes the DeepSeek-V4.1 family (Engram, vision, shared KV sources, DSpark) as a table.
 
-See docs/reference/checkpoint.md. This module is pure. What it shares with V4 is in `shared_rows`.
+See docs/reference/checkpoint.md. This module is pure. The rows that it shares with V4 are in `shared_rows`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dsv4recipe.checkpoint.family import Family, Row
 
 def dims_of(config: Mapping[str, Any], file: str) -> Dims:
     """Returns the dimensions of a V4.1 config.json, whose language model is described in `text_config`. Raises
-    RecipeError C010 naming every missing or absurd key."""
+    RecipeError C010, which names every missing or invalid key."""
     return read_dims(config, file, ratios=(), tile=(32, 32))
 
 
@@ -31,7 +31,7 @@ def _own_index(d: Dims, layer: int) -> bool:
     return layer in d.index_sources
 
 
-def _remembers(d: Dims, layer: int) -> bool:
+def _has_engram(d: Dims, layer: int) -> bool:
     return layer in d.engrams
 
 
@@ -65,7 +65,7 @@ _BLOCK = (
     *shared.ROUTER_BIAS_OF_IMAGES,
     *shared.EXPERTS,
     *shared.HYPER_CONNECTIONS,
-    *shared.on(_remembers, _ENGRAM),
+    *shared.on(_has_engram, _ENGRAM),
 )
 
 DEEPSEEK_V41 = Family(

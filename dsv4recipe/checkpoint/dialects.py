@@ -1,9 +1,9 @@
-"""Floor 1, checkpoint. Other tools' names for a release's tensors, as tables: the rest of the house sees one. This
-module is pure.
+"""Floor 1, checkpoint. Translates other tools' tensor names into those of the release, so that the rest of the package
+sees one set of names. This module is pure.
 
-Recognised from names alone: a prefix around the language model, `weight_scale_inv` for a scale, and the names that
+The names alone decide: a prefix around the language model, `weight_scale_inv` for a scale, and the names that
 transformers gives its own class of the family (5.24, conversion_mapping of deepseek_v4). A stacked tensor is read
-expert by expert: each is a range of its bytes.
+expert by expert, because each expert is a range of its bytes.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from dsv4recipe.checkpoint.family import Family
 from dsv4recipe.headers.safetensors import TensorEntry
 
 Entries = dict[str, tuple[str, TensorEntry]]
-"""File and place of each stored tensor, by name."""
+"""Maps the name of each stored tensor to its file and place."""
 
 PREFIXES = ("model.language_model.", "language_model.model.", "language_model.", "model.")
-"""What tools put before `layers.N.`, longest first."""
+"""Prefixes that tools put before `layers.N.`, longest first."""
 
 _TRANSFORMERS = tuple(
     (re.compile(pattern), name)
@@ -59,15 +59,15 @@ _HALVES = {"gate_up_proj": ("gate_proj", "up_proj"), "down_proj": ("down_proj",)
 
 
 def transformers_name(name: str) -> str:
-    """Returns what transformers calls a tensor of the release, below its own prefix `model.`."""
+    """Returns the name that transformers gives a tensor of the release, without its own prefix `model.`."""
     for pattern, other in _TRANSFORMERS:
         name = pattern.sub(other, name)
     return name
 
 
 def canonical(entries: Entries, family: Family, dims: Dims) -> Entries:
-    """Returns the entries under the names of the release. A name that no table knows stays as it is; where two would
-    become one, nothing is renamed."""
+    """Returns the entries under the names of the release. A name that no table knows stays as it is. If two names
+    would become one, nothing is renamed."""
     prefix = _prefix(entries)
     found = _renamed(entries, ((name, _plain(name, prefix)) for name in entries))
     if not any(".self_attn." in name for name in found):
@@ -99,8 +99,8 @@ def _with_scale(name: str) -> Iterator[str]:
 
 
 def _unstacked(entries: Entries) -> Iterator[tuple[str, tuple[str, TensorEntry]]]:
-    """Yields each expert of a stack [experts, rows, columns] as an entry of its own; gate and up share a stack, gate
-    first."""
+    """Yields each expert of a stack [experts, rows, columns] as its own entry. Gate and up share a stack, and gate
+    comes first."""
     for name, (file, entry) in entries.items():
         stack = _STACK.fullmatch(name)
         parts = _HALVES[stack["what"]] if stack else ()

@@ -1,8 +1,7 @@
-"""Floor 1, checkpoint. The numbers of a config.json that decide names and shapes, and how they are read. This module is
-pure.
+"""Floor 1, checkpoint. Reads the numbers of a config.json that decide names and shapes. This module is pure.
 
-See docs/reference/checkpoint.md. Nothing here asks for a release's name: what a checkpoint has
-follows from keys that are there (`dspark_block_size`, `vision_config`, `engram_layer_ids`) and from lengths of lists.
+See docs/reference/checkpoint.md. Nothing here depends on the name of a release. What a checkpoint contains follows
+from the keys that are present (`dspark_block_size`, `vision_config`, `engram_layer_ids`) and from the lengths of lists.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from typing import Any
 from dsv4recipe.errors import Problems, Where
 
 TILES = ((128, 128), (32, 32))
-"""Scale tiles of FP8 matrices that releases use."""
+"""The scale tiles that releases use for FP8 matrices."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vision:
-    """The vision tower and the aligner that leads from it into the model."""
+    """Holds the sizes of the vision tower and of the aligner that connects it to the model."""
 
     blocks: int
     hidden: int
@@ -30,10 +29,10 @@ class Vision:
 
 @dataclass(frozen=True)
 class Dims:
-    """The numbers of one config.json that decide names and shapes. Symbols: docs/reference/checkpoint.md.
+    """Holds the numbers of one config.json that decide names and shapes. docs/reference/checkpoint.md has the symbols.
 
-    `stages` counts MTP stages, `targets` the layers that DSpark stages read (0: the stages are classic), `engrams` maps
-    a layer to the rows of its table. `tile` is the scale tile of FP8 matrices.
+    `stages` is the number of MTP stages. `targets` is the number of layers that DSpark stages read (0: the stages are
+    classic). `engrams` maps a layer to the rows of its table. `tile` is the scale tile of FP8 matrices.
     """
 
     hidden: int
@@ -67,12 +66,12 @@ class Dims:
 
     @property
     def mix(self) -> int:
-        """Returns rows of a hyper-connection matrix: (2 + C)·C for C residual streams."""
+        """Returns the number of rows of a hyper-connection matrix: (2 + C)·C for C residual streams."""
         return (2 + self.hc) * self.hc
 
     @property
     def dspark(self) -> bool:
-        """Whether the MTP stages are DSpark's."""
+        """Returns whether the MTP stages are DSpark stages."""
         return self.targets > 0
 
     @property
@@ -81,27 +80,27 @@ class Dims:
         return "dspark" if self.dspark else "classic"
 
     def ratio(self, layer: int) -> int:
-        """Returns compress ratio of a layer; MTP stages are numbered after the main layers."""
+        """Returns the compress ratio of a layer; MTP stages are numbered after the main layers."""
         return self.ratios[layer]
 
     def width(self, layer: int, dim: int) -> int:
-        """Compressor width of V4: windows overlap at ratio 4, which doubles it."""
+        """Returns the compressor width of V4: windows overlap at ratio 4, which doubles the width."""
         return 2 * dim if self.ratio(layer) == 4 else dim
 
     def experts_in(self, block: str) -> int:
-        """Routed experts of each layer of a block."""
+        """Returns the number of routed experts in each layer of a block."""
         return self.mtp_experts if block == "mtp" else self.experts
 
 
 def text_section(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Returns the part of a config.json that describes the language model: `text_config` where there is one (V4.1)."""
+    """Returns the part of a config.json that describes the language model: `text_config` if it is there (V4.1)."""
     section = config.get("text_config")
     return section if isinstance(section, dict) else config
 
 
 def flat(config: Mapping[str, Any], model_type: str) -> dict[str, Any]:
-    """Returns a config.json whose `text_config` stands at the top, as the runtimes of a model without images read it.
-    What both sections say, `text_config` says of the language model; `model_type` is what the result says of itself."""
+    """Returns a config.json with the keys of `text_config` at the top level, as runtimes without image support read it.
+    If both sections hold a key, `text_config` wins. The result's `model_type` is the one given."""
     section = config.get("text_config")
     if not isinstance(section, dict):
         return dict(config)
@@ -113,7 +112,7 @@ def flat(config: Mapping[str, Any], model_type: str) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class ConfigReader:
-    """Reads numbers from a section of config.json within bounds, collecting what is missing or absurd (C010)."""
+    """Reads numbers from a section of config.json and checks their bounds. Collects every bad key as C010."""
 
     section: Mapping[str, Any]
     file: str
@@ -128,12 +127,12 @@ class ConfigReader:
         value = self.section.get(key, default)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             found = "is missing" if value is None else f"is {value!r}"
-            self.refuse(key, f"{found}; a whole number from {low} to {high:,} is needed")
+            self.refuse(key, f"{found}; it must be a whole number from {low} to {high:,}")
             return low
         return value
 
     def numbers(self, key: str, allowed: tuple[int, ...] = (), high: int = 1 << 40) -> tuple[int, ...]:
-        """Returns a list of numbers out of `allowed`, or from 0 to `high`."""
+        """Returns a list of numbers that are all in `allowed` or, without it, from 0 to `high`."""
         value = self.section.get(key)
         fits = isinstance(value, list) and len(value) <= 4096
         fits = fits and all(type(v) is int and (v in allowed if allowed else 0 <= v <= high) for v in value or ())
@@ -144,15 +143,15 @@ class ConfigReader:
         return tuple(value or ())
 
     def layers(self, key: str, count: int) -> frozenset[int]:
-        """Returns a list of main layers; none where the key is absent."""
+        """Returns a list of main layers; it is empty if the key is absent."""
         return frozenset(self.numbers(key, high=count - 1)) if key in self.section else frozenset()
 
 
 def read_dims(config: Mapping[str, Any], file: str, ratios: tuple[int, ...], tile: tuple[int, int]) -> Dims:
-    """Returns the dimensions of a config.json. `ratios` are the compress ratios that the family knows (() for any),
-    `tile` its usual FP8 tile, for a config (a bundle's) that no longer says it.
+    """Returns the dimensions of a config.json. `ratios` are the compress ratios that the family knows (() for any).
+    `tile` is the family's usual FP8 tile, used if the config (that of a bundle) no longer states one.
 
-    Raises RecipeError C010 naming every missing or absurd key.
+    Raises RecipeError C010, which names every missing or invalid key.
     """
     problems = Problems()
     section = text_section(config)
@@ -161,7 +160,7 @@ def read_dims(config: Mapping[str, Any], file: str, ratios: tuple[int, ...], til
     per_layer = read.numbers("compress_ratios", ratios, high=1 << 16)
     stages = len(per_layer) - layers
     if per_layer and not 0 <= stages <= 64:
-        has = f"has {len(per_layer)} entries for {layers} layers; one per layer and one per MTP stage are needed"
+        has = f"has {len(per_layer)} entries for {layers} layers; it needs one per layer and one per MTP stage"
         read.refuse("compress_ratios", has)
     inter = read.number("moe_intermediate_size")
     experts = read.number("n_routed_experts", high=65536)
@@ -197,19 +196,19 @@ def read_dims(config: Mapping[str, Any], file: str, ratios: tuple[int, ...], til
     if dims.heads * dims.head_dim % dims.o_groups:
         read.refuse("o_groups", "does not divide num_attention_heads × head_dim")
     if dspark and not dims.targets:
-        read.refuse("dspark_target_layer_ids", "names no layer; DSpark stages read at least one")
+        read.refuse("dspark_target_layer_ids", "names no layer, but DSpark stages read at least one")
     problems.raise_if_any()
     return dims
 
 
 def _engrams(read: ConfigReader, layers: int) -> dict[str, Any]:
-    """Engram tables: rows per layer, width, and the columns that a token's n-grams fetch together."""
+    """Returns the Engram tables: rows per layer, width, and the columns that a token's n-grams fetch together."""
     on = read.numbers("engram_layer_ids", high=layers - 1) if "engram_layer_ids" in read.section else ()
     if not on:
         return {}
     rows = read.numbers("engram_num_embeddings")
     if len(rows) != len(on) or not all(rows):
-        read.refuse("engram_num_embeddings", f"must hold the rows of {len(on)} tables, one per engram layer")
+        read.refuse("engram_num_embeddings", f"must hold {len(on)} row counts, one per engram layer")
     width = read.number("engram_head_dim", high=65536)
     grams = read.number("engram_max_ngram_size", low=2, high=64) - 1
     columns = grams * read.number("engram_n_heads", high=4096) * width
@@ -231,7 +230,8 @@ def _vision(config: Mapping[str, Any], file: str, problems: Problems) -> Vision 
 
 
 def _tile(config: Mapping[str, Any], file: str, problems: Problems, usual: tuple[int, int]) -> tuple[int, int]:
-    """Returns `quantization_config.weight_block_size`. A bundle's config describes its own tensors there instead."""
+    """Returns `quantization_config.weight_block_size`. In a bundle's config that key describes the bundle's own
+    tensors, so the usual tile is returned."""
     section = config.get("quantization_config")
     if not isinstance(section, dict) or "weight_block_size" not in section:
         return usual
@@ -239,14 +239,14 @@ def _tile(config: Mapping[str, Any], file: str, problems: Problems, usual: tuple
     for tile in TILES:
         if given == list(tile):
             return tile
-    reason = f"is {given!r}; this version reads {' and '.join(str(list(tile)) for tile in TILES)}"
+    reason = f"is {given!r}; this version supports {' and '.join(str(list(tile)) for tile in TILES)}"
     ConfigReader(section, file, problems, "quantization_config.").refuse("weight_block_size", reason)
     return usual
 
 
 def layer_sets(dims: Dims) -> dict[str, frozenset[int]]:
-    """Returns the named layer sets of a config, main layers only. `mlx-lm-more-bits` is the rule of mlx-lm's mixed
-    recipes: i < n//8, i ≥ 7n//8 or (i − n//8) mod 3 = 2 (docs/reference/checkpoint.md)."""
+    """Returns the named layer sets of a config, main layers only. `mlx-lm-more-bits` follows mlx-lm's mixed recipes:
+    i < n//8, i ≥ 7n//8 or (i − n//8) mod 3 = 2 (docs/reference/checkpoint.md)."""
     layers = range(dims.layers)
     eighth = dims.layers // 8
     more = (n for n in layers if n < eighth or n >= 7 * dims.layers // 8 or (n - eighth) % 3 == 2)

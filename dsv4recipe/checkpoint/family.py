@@ -1,7 +1,7 @@
-"""Floor 1, checkpoint. The table language of a model family: rows of tensor patterns, shapes from config.json.
+"""Floor 1, checkpoint. Describes a model family as a table: rows of tensor patterns, with shapes from config.json.
 
-This module is pure. A family is a tuple of rows; a new release should cost a table, not code. `{N}` stands for a layer,
-MTP stage or vision block, `{E}` for an expert.
+This module is pure. A family is a tuple of rows, so a new release should need a new table and no new code. `{N}` stands
+for a layer, MTP stage or vision block, `{E}` for an expert.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ def everywhere(dims: Dims, layer: int) -> bool:  # noqa: ARG001 - one signature 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One tensor pattern. `stored` is how releases store it today (synthetic checkpoints follow it); a real
-    checkpoint's headers decide. `shape` is the logical shape, `on` tells on which layers the tensor exists. `block` is
-    "main", "mtp" or "vision"; `tile` the FP8 scale tile where it is not the config's. `indexes` says what the values of
-    an integer tensor number: "" where they number nothing."""
+    """Describes one tensor pattern. `stored` is how releases store it today, which synthetic checkpoints follow; for a
+    real checkpoint its headers decide. `shape` gives the logical shape, `on` the layers on which the tensor exists.
+    `block` is "main", "mtp" or "vision". `tile` is the FP8 scale tile if it differs from the config's. `indexes` names
+    what the values of an integer tensor refer to; it is "" if they refer to nothing."""
 
     pattern: str
     stored: Stored
@@ -41,13 +41,13 @@ class Row:
 
 
 INDEXED: Mapping[str, Callable[[Dims, str], int]] = {"routed experts": lambda d, block: d.experts_in(block)}
-"""How many there are of what integers number, by `Row.indexes`, in the layers of a block."""
+"""Returns, for each value of `Row.indexes`, how many such things a layer of the block has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """What a source tensor name means. `layer` numbers MTP stages after the main layers; None for what is in no layer.
-    `number` is the one in the name, `stage` the kind of MTP stage it is in: "classic", "dspark", or ""."""
+    """Says what a source tensor name means. `layer` numbers MTP stages after the main layers and is None outside of
+    layers. `number` is the one in the name. `stage` is the kind of MTP stage: "classic", "dspark", or ""."""
 
     row: Row
     block: str
@@ -63,16 +63,16 @@ class Slot:
         return pattern if self.number is None else pattern.replace("{N}", str(self.number))
 
     def below(self, dims: Dims) -> int:
-        """Returns what every value of an integer tensor that indexes something must be below; 0 where it indexes
-        nothing."""
+        """Returns the exclusive upper bound of the values of an integer tensor that indexes something, or 0 if it
+        indexes nothing."""
         counted = INDEXED.get(self.row.indexes)
         return counted(dims, self.block) if counted else 0
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedTensor:
-    """A logical tensor that the family's table expects for a config. `tile` is its FP8 scale tile, () if it is not
-    stored so."""
+    """Describes a logical tensor that the family's table expects for a config. `tile` is its FP8 scale tile, or () if
+    it is not stored in FP8."""
 
     name: str
     stored: Stored
@@ -83,7 +83,7 @@ class ExpectedTensor:
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    """Numbered parts of a checkpoint: how many there are, and the layer number of the first (None: they are none)."""
+    """Describes numbered parts of a checkpoint: their count, and the layer number of the first (None: not layers)."""
 
     count: Callable[[Dims], int]
     first: Callable[[Dims], int | None]
@@ -98,16 +98,16 @@ _SECTIONS = {
     "mtp": _Section(lambda d: d.stages, lambda d: d.layers),
     "vision.blocks": _Section(lambda d: d.vision.blocks if d.vision else 0, lambda d: None),
 }
-"""What stands before `.{N}.` in a pattern."""
+"""The part of a pattern that stands before `.{N}.`."""
 
 NUMBERED = tuple(head.rpartition(".")[2] for head in _SECTIONS)
-"""The last word before a number in a name: "layers", "mtp", "blocks"."""
+"""The last word before the number in a name: "layers", "mtp" or "blocks"."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """A family: how it reads config.json (`dims_of`) and its rows. `layer_sets` resolves the named layer sets of
-    recipes. `nested` says that its config.json describes the language model in `text_config`."""
+    """Describes a family by its rows and by `dims_of`, which reads config.json. `layer_sets` resolves the named layer
+    sets of recipes. `nested` says that its config.json describes the language model in `text_config`."""
 
     name: str
     dims_of: Callable[[Mapping[str, Any], str], Dims]
@@ -120,7 +120,7 @@ class Family:
 
     @cached_property
     def by_section(self) -> dict[str, list[Row]]:
-        """Returns rows by what stands before `.{N}.`; "" for those without a number."""
+        """Returns the rows, grouped by what stands before `.{N}.`; "" holds those without a number."""
         found: dict[str, list[Row]] = {"": [], **{head: [] for head in _SECTIONS}}
         for row in self.rows:
             head, numbered, _ = row.pattern.partition(".{N}.")
@@ -128,14 +128,15 @@ class Family:
         return found
 
     def config_of(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns a config.json as this family's releases have it: a wrapper around a flat one is taken off."""
+        """Returns a config.json as this family's releases have it, without a wrapper that another tool put around
+        it."""
         return dict(config) if self.nested else flat(config, self.name)
 
     def layer_sets(self, dims: Dims) -> dict[str, frozenset[int]]:
         return layer_sets(dims)
 
     def slot(self, name: str, dims: Dims) -> Slot | None:
-        """Returns what `name` (a weight or plain tensor, not a scale) means; None if the table has no such tensor."""
+        """Returns what `name` (a weight or plain tensor, not a scale) means, or None if the table does not have it."""
         pattern, number, expert, layer = name, None, None, None
         for head, section in _SECTIONS.items():
             text, dot, rest = name.removeprefix(head + ".").partition(".")
@@ -157,7 +158,7 @@ class Family:
         return Slot(row, row.block, layer, number, expert, _stage(row, dims))
 
     def expected(self, dims: Dims) -> Iterator[ExpectedTensor]:
-        """Yields every logical tensor of a config: what has no number, then main layers, MTP stages, vision blocks."""
+        """Yields every logical tensor of a config: unnumbered ones, then main layers, MTP stages and vision blocks."""
         for row in self.by_section[""]:
             if row.on(dims, 0):
                 yield from _tensors(row, dims, None, None)
@@ -174,7 +175,7 @@ def _stage(row: Row, dims: Dims) -> str:
 
 
 def _tensors(row: Row, dims: Dims, layer: int | None, number: int | None) -> Iterator[ExpectedTensor]:
-    """Yields the tensors of a row in one layer: one, or one per expert."""
+    """Yields the tensors of a row in one layer: a single one, or one per expert."""
     shape = row.shape(dims, layer or 0)
     tile = (row.tile or dims.tile) if row.stored == "fp8" else ()
     stage = _stage(row, dims)

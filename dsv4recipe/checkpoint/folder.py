@@ -1,7 +1,7 @@
-"""Floor 1, checkpoint. A checkpoint as frozen data: config.json, the index and headers of a source. No weights.
+"""Floor 1, checkpoint. Reads a checkpoint as frozen data: config.json, the index and the headers, but no weights.
 
-Opens only those files: never a pickle, never code. What the listing's order is does not matter. Every problem of
-the folder is collected and shown at once.
+It opens only those files, and never a pickle or code. The order of the folder listing does not matter. Every problem
+of the folder is collected, and all are reported at once.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from dsv4recipe.hub.error import HubError
 
 MAX_CONFIG = 1_000_000
 MAX_DOCUMENT = 64 << 20
-"""Bytes of a tokenizer.json."""
+"""The largest tokenizer.json that is read, in bytes."""
 
 
 @dataclass(frozen=True)
 class Folder:
-    """A checkpoint: its config.json and the headers of its files, sorted by name.
+    """Holds a checkpoint: its config.json and the headers of its files, sorted by name.
 
-    `config_digest` is the sha256 of the bytes of config.json, `header_digest` that of the sorted lines
-    "<file> <header digest>": it moves with any name, dtype, shape, offset or file name. `origin` is the repository that
-    it is known to be: what the source knows, or what a user says.
+    `config_digest` is the sha256 of the bytes of config.json. `header_digest` is the sha256 of the sorted lines
+    "<file> <header digest>", so it changes with any name, dtype, shape, offset or file name. `origin` is the repository
+    that the checkpoint comes from, as the source knows it or as the user says.
     """
 
     source: Source
@@ -50,20 +50,22 @@ class Folder:
             object.__setattr__(self, "origin", self.source.origin)
 
     def document(self, name: str) -> dict[str, Any]:
-        """Returns a JSON file beside the shards, read when it is asked for, if it is not among `documents`. Raises
-        C063."""
+        """Returns a JSON file that lies beside the shards, reading it on demand if it is not among `documents`. Raises
+        RecipeError C063."""
         if name in self.documents:
             return self.documents[name]
         return object_from(lambda: self.source.small(name, MAX_DOCUMENT), name, "C063")[0]
 
     def text(self, name: str) -> str:
-        """Returns a small file beside the shards as text, read once. Raises RecipeError C063 where it cannot be."""
+        """Returns a small file beside the shards as text, read once. Raises RecipeError C063 if that fails."""
         if name not in self._texts:
             try:
                 self._texts[name] = self.source.small(name, MAX_DOCUMENT).decode("utf-8", "replace")
             except TooLargeError:
                 message = f"{name} is larger than {MAX_DOCUMENT:,} bytes"
-                raise RecipeError("C063", message, Where(name), "is it the file of this checkpoint?") from None
+                raise RecipeError(
+                    "C063", message, Where(name), "check that the file belongs to this checkpoint"
+                ) from None
             except OSError as error:
                 message = f"{name} cannot be read: {reason(error)}"
                 raise RecipeError("C063", message, Where(name), "download this file again") from None
@@ -75,16 +77,16 @@ class Folder:
 
     @property
     def place(self) -> str:
-        """Returns what messages call it: the folder, or hf://org/repo@commit."""
+        """Returns the place as messages print it: the folder, or hf://org/repo@commit."""
         return self.source.place
 
     @property
     def root(self) -> Path:
-        """Returns the folder, for those who need files on this machine. Raises RecipeError H012 where there is none."""
+        """Returns the folder, for callers that need files on this machine. Raises RecipeError H012 if there is none."""
         if isinstance(self.source, FolderSource):
             return self.source.root
-        message = "this needs the checkpoint's files on this machine"
-        hint = f"`hf download {self.source.place.removeprefix(SCHEME).replace('@', ' --revision ')}`, then again"
+        message = "this command needs the checkpoint's files on this machine"
+        hint = f"`hf download {self.source.place.removeprefix(SCHEME).replace('@', ' --revision ')}`, then try again"
         raise RecipeError("H012", message, Where(self.source.place), hint)
 
     @cached_property
@@ -94,31 +96,31 @@ class Folder:
 
     @cached_property
     def by_name(self) -> dict[str, tuple[Header, TensorEntry]]:
-        """Where each tensor is; in order of files and, inside a file, of offsets."""
+        """Returns where each tensor is, ordered by file and, within a file, by offset."""
         return {entry.name: (header, entry) for header in self.files for entry in header.tensors}
 
     @property
     def tensors(self) -> int:
-        """Number of tensors as stored (a weight and its scale are two)."""
+        """Returns the number of tensors as stored (a weight and its scale are two)."""
         return sum(len(header.tensors) for header in self.files)
 
     @property
     def bytes(self) -> int:
-        """Returns bytes of all tensors, without headers."""
+        """Returns the bytes of all tensors, without headers."""
         return sum(header.size - header.data_start for header in self.files)
 
     def where(self, name: str) -> tuple[Header, TensorEntry]:
-        """Returns the file and place of a stored tensor. Raises KeyError for a name that the folder does not hold."""
+        """Returns the file and place of a stored tensor. Raises KeyError if the folder does not hold that name."""
         return self.by_name[name]
 
 
 def open_folder(place: Path | str, beside: frozenset[str] = frozenset()) -> Folder:
-    """Opens a checkpoint, on this machine or on the hub, from its headers.
+    """Opens a checkpoint, on this machine or on the hub, by reading only its headers.
 
-    With model.safetensors.index.json: exactly the shards it names, tensor by tensor as it says. Without: one
-    safetensors file, or one complete numbered set. `beside` names safetensors files that may lie there without
-    belonging to it. Raises RecipeError with every problem found: C001-C009 and C040-C048 (docs/errors/C.md), and what
-    `open_source` raises.
+    With model.safetensors.index.json, the checkpoint is exactly the shards that the index names, and each tensor must
+    be where it says. Without an index, it is one safetensors file or one complete numbered set. `beside` names
+    safetensors files that may lie in the folder without belonging to the checkpoint. Raises RecipeError with every
+    problem found: C001-C009 and C040-C048 (docs/errors/C.md), and whatever `open_source` raises.
     """
     source = open_source(place)
     if isinstance(source, FolderSource):

@@ -1,4 +1,4 @@
-"""Floor 1, checkpoint. Do the headers agree with each other and with the index? Pure."""
+"""Floor 1, checkpoint. Checks that the headers agree with each other and with the index. This module is pure."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dsv4recipe.errors import Problems, Where
 from dsv4recipe.headers.safetensors import Header
 
 SHOWN = 3
-"""Tensors named in one message; the rest is counted."""
+"""How many tensors a message names; it only counts the others."""
 
 
 def check_names(headers: Sequence[Header], problems: Problems) -> None:
-    """No tensor twice (C008), no two names equal but for case (C009)."""
+    """Reports tensors that appear twice (C008) and names that differ only in case (C009)."""
     file_of: dict[str, str] = {}
     twice: dict[tuple[str, str], list[str]] = defaultdict(list)
     for header in headers:
@@ -23,15 +23,15 @@ def check_names(headers: Sequence[Header], problems: Problems) -> None:
             if other is not header.file:
                 twice[other, header.file].append(entry.name)
     for (first, second), names in twice.items():
-        problems.error("C008", f"{_count(names)} in two files, {first} and {second}: {_some(names)}", Where(second))
+        problems.error("C008", f"{first} and {second} both hold {_count(names)}: {_some(names)}", Where(second))
     if len({name.casefold() for name in file_of}) != len(file_of):
         report_case_twins(file_of, "tensor names", "", problems)
 
 
 def check_weight_map(weight_map: dict[str, str], headers: Sequence[Header], problems: Problems) -> None:
-    """Each shard holds exactly the tensors that the index places there (C008).
+    """Reports shards that do not hold exactly the tensors that the index places there (C008).
 
-    Shards whose header could not be read have their own finding and are left out.
+    A shard whose header could not be read has its own finding and is skipped.
     """
     wanted: dict[str, set[str]] = {header.file: set() for header in headers}
     for name, file in weight_map.items():
@@ -41,7 +41,7 @@ def check_weight_map(weight_map: dict[str, str], headers: Sequence[Header], prob
         held = {entry.name for entry in header.tensors}
         missing = sorted(wanted[header.file] - held)
         extra = sorted(held - wanted[header.file])
-        hint = "index and shards are from different downloads or builds: fetch both again"
+        hint = "the index and the shards come from different downloads or builds; download both again"
         if missing:
             message = f"{header.file} lacks {_count(missing)} that {INDEX} places there: {_some(missing)}"
             problems.error("C008", message, Where(header.file), hint)

@@ -1,8 +1,9 @@
-"""Floor 1, checkpoint. From headers to logical tensors, groups and the tensor graph. Pure but for `open_checkpoint`.
+"""Floor 1, checkpoint. Turns headers into logical tensors, groups and the tensor graph. All but `open_checkpoint` is
+pure.
 
-A *tensor* is a weight with its scale. A *group* is what becomes one module: one tensor, or one projection of all
+A *tensor* is a weight with its scale. A *group* becomes one module: it is one tensor, or one projection of all
 routed experts of a block. The networkx graph is kept at the level of groups (about 1,400 nodes instead of 69,187):
-"file" → "group" → (added by the plan) "module" → "shard"; an edge reads "is made from".
+"file" → "group" → "module" → "shard". The plan adds modules and shards. An edge means "is made from".
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ FAMILIES = (DEEPSEEK_V4, DEEPSEEK_V41)
 
 _PLAIN: dict[str, Stored] = {"BF16": "bf16", "F16": "f16", "F32": "f32", "I64": "int", "I32": "int", "U8": "int"}
 _SCALES = ("F8_E8M0", "U8")
-"""dtypes of scales: tools without a name for E8M0 call the same byte U8."""
+"""The dtypes of scales. Tools that have no name for E8M0 store the same byte as U8."""
 _TOO_NARROW = ("U8",)
-"""Integer dtypes in which no release and no runtime keeps a table of numbers."""
+"""Integer dtypes in which no release and no runtime stores a table of numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A logical tensor: a weight, decoded shape and storage, and where its bytes (and its scale's) lie. Where its
+    """A logical tensor: a weight, its decoded shape and storage, and where its bytes (and its scale's) lie. If its
     values index something, each must be in [0, `below`)."""
 
     name: str
@@ -52,7 +53,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What becomes one module. `members` holds the experts in order, or the one tensor."""
+    """The tensors that become one module. `members` holds the experts in order, or the one tensor."""
 
     stem: str
     slot: Slot
@@ -61,17 +62,17 @@ class Group:
 
     @property
     def experts(self) -> int:
-        """Number of routed experts; 0 for a tensor that has none."""
+        """Returns the number of routed experts; 0 for a tensor that has none."""
         return len(self.members) if self.slot.expert is not None else 0
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Returns logical shape of the module: [experts, out, in] for routed experts."""
+        """Returns the logical shape of the module: [experts, out, in] for routed experts."""
         return (self.experts, *self.source.shape) if self.experts else self.source.shape
 
     @property
     def names(self) -> str:
-        """Returns the source names, compactly: "layers.0.ffn.experts.{0-255}.w1.weight"."""
+        """Returns the source names in compact form: "layers.0.ffn.experts.{0-255}.w1.weight"."""
         span = f"{{0-{self.experts - 1}}}"
         return (
             self.members[0].name
@@ -82,7 +83,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """An opened checkpoint of a known family: validated headers, no weights read."""
+    """An opened checkpoint of a known family. Its headers are validated, and no weights were read."""
 
     folder: Folder
     family: Family
@@ -90,7 +91,7 @@ class Checkpoint:
     groups: tuple[Group, ...]
 
     def __repr__(self) -> str:
-        """Returns one line: where it is and how large."""
+        """Returns one line with the place and the size."""
         return (
             f"<Checkpoint {self.folder.place}: {self.family.name}, {self.folder.tensors:,} tensors in "
             f"{counted(len(self.folder.files), 'file')}, {self.folder.bytes:,} bytes>"
@@ -98,7 +99,7 @@ class Checkpoint:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """config.json as the family's releases have it; `folder.config` is the file as it is."""
+        """Returns config.json as the family's releases have it; `folder.config` is the unchanged file."""
         return self.family.config_of(self.folder.config)
 
     @property
@@ -107,7 +108,7 @@ class Checkpoint:
 
     @cached_property
     def graph(self) -> Any:
-        """networkx.DiGraph: ("file", name) → ("group", stem)."""
+        """Returns a networkx.DiGraph with the edges ("file", name) → ("group", stem)."""
         import networkx as nx
 
         graph = nx.DiGraph()
@@ -122,7 +123,7 @@ class Checkpoint:
 
 
 def detect_family(config: dict[str, Any], file: str) -> Family:
-    """Returns the family of a config.json by its `model_type`. Raises RecipeError C011 for any other."""
+    """Returns the family of a config.json, chosen by its `model_type`. Raises RecipeError C011 for an unknown one."""
     section = config.get("text_config")
     wanted = config.get("model_type")
     for family in FAMILIES:
@@ -130,22 +131,22 @@ def detect_family(config: dict[str, Any], file: str) -> Family:
             return family
     known = ", ".join(family.name for family in FAMILIES)
     raise RecipeError(
-        "C011", f"config.json: model_type {wanted!r} is not a known family", Where(file), f"known: {known}"
+        "C011", f"config.json: model_type {wanted!r} is not a known family", Where(file), f"known families: {known}"
     )
 
 
 def storage(weight: TensorEntry, scale: TensorEntry | None, tile: tuple[int, ...]) -> SourceTensor | str:
-    """How a tensor is stored, by dtype and scale shape and never by name (docs/reference/checkpoint.md). `tile` is the
-    scale tile that the config gives FP8 matrices, or the table this tensor.
+    """Returns how a tensor is stored. The dtype and the scale's shape decide, never the name
+    (docs/reference/checkpoint.md). `tile` is the scale tile of this tensor, from the family's table or the config.
 
-    Returns the reason as text where the pair fits no known encoding.
+    Returns the reason as text if the pair fits no known encoding.
     """
     if scale is None:
         if weight.dtype not in _PLAIN:
-            return f"dtype {weight.dtype} without a .scale beside it"
+            return f"dtype {weight.dtype} needs a .scale tensor, and there is none"
         return SourceTensor(_PLAIN[weight.dtype], weight.shape, weight.dtype)
     if scale.dtype not in _SCALES or len(weight.shape) != 2:
-        return f"a scale of dtype {scale.dtype} for a weight of shape {list(weight.shape)}"
+        return f"a weight of shape {list(weight.shape)} cannot have a scale of dtype {scale.dtype}"
     rows, columns = weight.shape
     if weight.dtype == "I8" and scale.shape == (rows, 2 * columns // 32) and 2 * columns % 32 == 0:
         return SourceTensor("fp4", (rows, 2 * columns), "I8")
@@ -157,10 +158,10 @@ def storage(weight: TensorEntry, scale: TensorEntry | None, tile: tuple[int, ...
 
 
 def make_checkpoint(folder: Folder) -> Checkpoint:
-    """Pairs every weight with its scale, names every tensor by the family's table and groups routed experts.
+    """Pairs every weight with its scale, names every tensor by the family's table and groups the routed experts.
 
-    Raises RecipeError with every tensor that is unknown (C020), missing (C021), orphaned (C022), misshapen (C023) or
-    stored in no known encoding (C024).
+    Raises RecipeError with every tensor that is unknown (C020), is missing (C021), has a scale but no weight (C022),
+    has the wrong shape (C023) or is stored in no known encoding (C024).
     """
     config_file = f"{folder.place}/config.json"
     family = detect_family(folder.config, config_file)
@@ -169,13 +170,13 @@ def make_checkpoint(folder: Folder) -> Checkpoint:
     entries = {entry.name: (header.file, entry) for header in folder.files for entry in header.tensors}
     entries = canonical(entries, family, dims)
     if not any(name.startswith("mtp.") for name in entries):
-        dims = replace(dims, stages=0)  # removed as a whole, which config.json need not say
+        dims = replace(dims, stages=0)  # all stages were removed, which config.json need not mention
     grouped: dict[str, list[Tensor]] = {}
     seen_scales = 0
     for expected in family.expected(dims):
         found = entries.get(expected.name)
         if found is None:
-            problems.add("C021", expected.name, "the config calls for this tensor and no shard holds it")
+            problems.add("C021", expected.name, "the config requires this tensor, but no shard holds it")
             continue
         scale_file, scale = "", None
         if expected.name.endswith(".weight"):
@@ -189,11 +190,13 @@ def make_checkpoint(folder: Folder) -> Checkpoint:
             continue
         if (source.stored == "int") != (expected.stored == "int") or source.dtype in _TOO_NARROW:
             wanted = "whole numbers of 32 or 64 bits" if expected.stored == "int" else "real numbers"
-            problems.add("C024", expected.name, f"stored as {source.dtype}, where the model has {wanted}")
+            problems.add("C024", expected.name, f"it is stored as {source.dtype}, but the model needs {wanted}")
             continue
         if source.shape != expected.shape:
             problems.add(
-                "C023", expected.name, f"shape {list(source.shape)}, the config calls for {list(expected.shape)}"
+                "C023",
+                expected.name,
+                f"its shape is {list(source.shape)}, but the config requires {list(expected.shape)}",
             )
             continue
         below = expected.slot.below(dims)
@@ -207,10 +210,10 @@ def make_checkpoint(folder: Folder) -> Checkpoint:
 
 
 def open_checkpoint(path: str | Path, base_model: str = "") -> Checkpoint:
-    """Opens a checkpoint, a folder or hf://org/repo@revision: config.json, index and headers, validated; no weight.
+    """Opens a checkpoint (a folder or hf://org/repo@revision) and validates config.json, index and headers.
 
-    `base_model` (ORG/NAME or ORG/NAME@COMMIT) says which repository a folder is, where nothing else tells. Raises
-    RecipeError with everything that is wrong, all at once, and C064 for a `base_model` that cannot be.
+    No weights are read. `base_model` (ORG/NAME or ORG/NAME@COMMIT) says which repository a folder comes from, if
+    nothing else tells. Raises RecipeError with all problems at once, and C064 for a `base_model` that cannot be right.
     """
     folder = open_folder(path)
     if base_model:
@@ -223,7 +226,9 @@ def _group(stem: str, members: list[Tensor], problems: _Listing) -> Group:
     for other in members[1:]:
         if other.source != first.source:
             problems.add(
-                "C024", other.name, f"stored as {other.source.stored}, expert 0 of its stack as {first.source.stored}"
+                "C024",
+                other.name,
+                f"it is stored as {other.source.stored}, but expert 0 of its stack as {first.source.stored}",
             )
     return Group(stem, first.slot, first.source, tuple(members))
 
@@ -232,24 +237,24 @@ def _report_strangers(entries: dict[str, Any], family: Family, dims: Dims, probl
     for name in entries:
         if name.endswith(".scale"):
             if name.removesuffix("scale") + "weight" not in entries:
-                problems.add("C022", name, "a scale without its weight")
+                problems.add("C022", name, "this scale has no weight")
             elif family.slot(name.removesuffix("scale") + "weight", dims) is None:
-                problems.add("C020", name, f"no tensor of the family {family.name} has this name")
+                problems.add("C020", name, f"the family {family.name} has no tensor of this name")
         elif family.slot(name, dims) is None:
-            problems.add("C020", name, f"no tensor of the family {family.name} has this name under this config")
+            problems.add("C020", name, f"the family {family.name} has no tensor of this name under this config")
 
 
 _HINTS = {
-    "C020": "is this the config.json of these weights? A name that this version does not know is never guessed",
+    "C020": "check that config.json belongs to these weights; unknown names are never guessed",
     "C021": "the download is not complete, or config.json belongs to other weights",
-    "C022": "fetch the shards of one revision",
-    "C023": "fetch config.json and shards of one revision; after pruning, config.json says how many experts are left",
-    "C024": "fetch config.json and shards of one revision, or store the tensor as the releases do",
+    "C022": "download all shards from one revision",
+    "C023": "download all from one revision; after pruning, config.json must say how many experts are left",
+    "C024": "download config.json and shards from one revision, or store the tensor as the releases do",
 }
 
 
 class _Listing:
-    """Collects findings per code and reason; a thousand missing experts are one finding that names them all."""
+    """Collects findings per code and reason, so that a thousand missing experts are one finding that names them all."""
 
     def __init__(self, folder: Folder):
         self.folder = folder

@@ -1,6 +1,6 @@
-"""Floor 1, checkpoint. A checkpoint on the hub: headers by ranges, small files whole. Reads the hub and its cache.
+"""Floor 1, checkpoint. Reads a checkpoint on the hub: headers by byte ranges, small files whole. Uses the hub's cache.
 
-A repository that the hub's cache holds whole is read there. No byte behind a header is asked for.
+If the hub's cache holds the whole repository, it is read there. No byte after a header is requested.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CONNECTIONS = 8
 
 @dataclass(frozen=True, slots=True)
 class HubSource:
-    """One commit of a repository on the hub."""
+    """The source that is one commit of a repository on the hub."""
 
     repository: Repository
 
@@ -80,7 +80,7 @@ class HubSource:
         return self.repository.read(name, start, end)
 
     def _header(self, name: str) -> Header:
-        """Two ranges: the 8 bytes that say how long the header is, then just the header."""
+        """Reads two ranges: the 8 bytes that give the length of the header, then exactly the header."""
         size = self.repository.files[name].size
         first = self.repository.read(name, 0, min(8, size))
         length = header_length(first, size, name)
@@ -88,17 +88,17 @@ class HubSource:
 
 
 def open_hub(address: Address, typed: str) -> Source:
-    """Returns the source behind an address, its revision resolved to a commit once; in offline mode the cache's
-    snapshot.
+    """Returns the source at an address. Its revision is resolved to a commit once; in offline mode the snapshot in the
+    cache is used.
 
-    Raises RecipeError H002-H009; where `typed` only looked like an address, the message says what else it may be.
+    Raises RecipeError H002-H009. If `typed` only looks like an address, the message says what else it may be.
     """
     try:
         return _snapshot(address) if constants.is_offline_mode() else _online(address)
     except HubError as error:
         if typed.startswith(SCHEME):
             raise
-        note = f"there is no folder {typed}, so it was taken for a repository of the hub"
+        note = f"there is no folder {typed}, so it was read as the name of a repository on the hub"
         raise HubError.of(_with_note(found, note) for found in error.diagnostics) from None
 
 
@@ -122,9 +122,9 @@ def _online(address: Address) -> Source:
 
 
 def _snapshot(address: Address) -> FolderSource:
-    """Returns the snapshot of a repository in the hub's cache; no network."""
+    """Returns the snapshot of a repository in the hub's cache, without using the network."""
     try:
         root = Path(snapshot_download(address.repo, revision=address.revision or None, local_files_only=True))
     except OSError as error:
-        raise refusal(error, address, "looking into the cache") from None
+        raise refusal(error, address, "reading the cache") from None
     return FolderSource(root, Origin(address.repo, root.name))

@@ -1,8 +1,9 @@
-"""Floor 1, checkpoint. The layout of a release without its files: headers from the family's table. This module is pure.
+"""Floor 1, checkpoint. Derives the headers of a release from the family's table, without its files. This module is
+pure.
 
-`plan`, `diff`, `explain` and `check` need names, shapes and dtypes only, and these follow from a release's config.json.
-The headers are those that `synth --preset full --headers-only` writes; `layouts.json` keeps their lengths and digests,
-so that no header has to be printed and parsed again.
+`plan`, `diff`, `explain` and `check` need only names, shapes and dtypes, and these follow from a release's config.json.
+The headers are those that `synth --preset full --headers-only` writes. `layouts.json` keeps their lengths and digests,
+so that no header has to be written and parsed again.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from dsv4recipe.headers.safetensors import Header, TensorEntry
 from dsv4recipe.headers.strict_json import TooLargeError, object_from
 
 LAYOUTS = Path(__file__).with_name("layouts.json")
-"""Release → shard file → [bytes before the data, sha256 of them]; tests make it again and compare."""
+"""Maps release → shard file → [bytes before the data, sha256 of them]. A test computes it again and compares."""
 
 
 def open_release(name: str) -> Checkpoint:
-    """Returns the checkpoint of a release ("v4-flash") without weights. Raises RecipeError C051 for an unknown name."""
+    """Returns the checkpoint of a release ("v4-flash") without weights. Raises RecipeError C051 if it is unknown."""
     if name not in RELEASES:
         raise RecipeError("C051", f'the release "{name}" is unknown', hint=did_you_mean(name, RELEASES))
     source = LayoutSource(name)
@@ -38,14 +39,13 @@ def open_release(name: str) -> Checkpoint:
 
 
 def release_of(model: str, revision: str) -> str:
-    """Returns the name of the release that is pinned by this repository and commit; "" if this version does not know
-    it."""
+    """Returns the name of the release with this repository and commit, or "" if this version does not know it."""
     return next((name for name, known in RELEASES.items() if (known.model, known.revision) == (model, revision)), "")
 
 
 @dataclass(frozen=True)
 class LayoutSource:
-    """A release that lies nowhere: its small files and headers are made here, and weights cannot be read."""
+    """The source of a release that has no files: small files and headers are computed, and weights cannot be read."""
 
     release: str
     origin: Origin | None = None
@@ -88,7 +88,7 @@ class LayoutSource:
         return name in self.texts or name in self.shards
 
     def small(self, name: str, limit: int) -> bytes:
-        if name == "config.json":  # the only one that a plan always reads: the others take a while to make
+        if name == "config.json":  # every plan reads this file; the others take a while to compute
             content = (json.dumps(self.config, indent=2, ensure_ascii=False) + "\n").encode()
         elif name in self.texts:
             content = self.texts[name].encode()
@@ -102,7 +102,7 @@ class LayoutSource:
         return (self.shards[name] for name in names)
 
     def read(self, name: str, start: int, end: int) -> bytes:  # noqa: ARG002 - the protocol's signature
-        raise OSError("the layout of a release has no weights: give the checkpoint with --source")
+        raise OSError("the layout of a release has no weights; pass the checkpoint with --source")
 
 
 @cache
@@ -112,7 +112,7 @@ def _layouts() -> dict[str, dict[str, tuple[int, str]]]:
 
 
 def _header(file: str, pieces: Sequence[Piece], data_start: int, digest: str) -> Header:
-    """Returns the header of a shard that holds `pieces` back to back."""
+    """Returns the header of a shard that holds `pieces` one after the other."""
     entries, end = [], data_start
     for piece in pieces:
         start, end = end, end + piece.nbytes

@@ -1,4 +1,5 @@
-"""Floor 1, checkpoint. Which safetensors files of a folder make up the checkpoint. Reads the listing and the index."""
+"""Floor 1, checkpoint. Finds the safetensors files that make up a checkpoint. Reads the folder listing and the
+index."""
 
 from __future__ import annotations
 
@@ -21,21 +22,21 @@ _NUMBERED = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.saf
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The checkpoint's files, sorted, those that are there; and the index's tensor → file, None without an index."""
+    """Holds the checkpoint's files that exist, sorted, and the index's tensor → file map (None without an index)."""
 
     shards: tuple[str, ...]
     weight_map: dict[str, str] | None
 
 
 def list_shards(source: Source, beside: frozenset[str], problems: Problems) -> Listing:
-    """Returns the files that belong to the checkpoint in `source`; what is missing, stray or unsafe goes to
+    """Returns the files that belong to the checkpoint in `source`. Missing, stray and unsafe files are added to
     `problems`."""
     try:
         names = source.names()
     except OSError as error:
         problems.error("C001", f"{source.place} cannot be listed: {reason(error)}", Where(source.place))
         return Listing((), None)
-    # Hidden ones are no shards: no loader takes them, and some systems leave "._x" beside each "x".
+    # Hidden files are not shards: no loader reads them, and some systems leave "._x" beside each "x".
     present = [name for name in names if name.endswith(".safetensors") and not name.startswith(".")]
     present = [name for name in present if name not in beside]
     if INDEX not in names:
@@ -54,7 +55,7 @@ def list_shards(source: Source, beside: frozenset[str], problems: Problems) -> L
             "C007",
             f"{name} is in the folder but not in {INDEX}",
             Where(name),
-            "loaders that read every file would load it: remove it, or put the index that names it in place",
+            "loaders that read every file would load it; remove the file, or add the index that names it",
         )
     return Listing(shards, weight_map)
 
@@ -62,14 +63,16 @@ def list_shards(source: Source, beside: frozenset[str], problems: Problems) -> L
 def _weight_map(index: dict[str, Any]) -> dict[str, str]:
     found = index.get("weight_map")
     if not isinstance(found, dict) or not found or not all(isinstance(file, str) for file in found.values()):
-        raise RecipeError("C003", f"{INDEX} must hold weight_map, an object of tensor → file name", Where(INDEX))
+        raise RecipeError(
+            "C003", f"{INDEX} must hold weight_map, an object that maps tensors to file names", Where(INDEX)
+        )
     return found
 
 
 def _named_shards(source: Source, names: list[str], problems: Problems) -> tuple[str, ...]:
-    """Returns the shards an index names, each safe, all different on any file system, each there."""
+    """Returns the shards that an index names: each safe, each present, and all different on any file system."""
     if len(names) > MAX_SHARDS:
-        problems.error("C003", f"{INDEX} names {len(names):,} files; {MAX_SHARDS:,} are the most", Where(INDEX))
+        problems.error("C003", f"{INDEX} names {len(names):,} files; at most {MAX_SHARDS:,} are allowed", Where(INDEX))
         return ()
     report_case_twins(names, "file names", INDEX, problems)
     good = []
@@ -82,15 +85,15 @@ def _named_shards(source: Source, names: list[str], problems: Problems) -> tuple
         if not name.endswith(".safetensors"):
             problems.error("C005", f"{INDEX} names {name!r:.300}, which is not a .safetensors file", Where(INDEX))
         elif not there:
-            hint = "the download is not complete: fetch it again"
-            problems.error("C006", f"{INDEX} names {name}, which is not there", Where(name), hint)
+            hint = "the download is not complete; download the file again"
+            problems.error("C006", f"{INDEX} names {name}, but there is no such file", Where(name), hint)
         else:
             good.append(name)
     return tuple(good)
 
 
 def _without_index(place: str, present: list[str], problems: Problems) -> tuple[str, ...]:
-    """Returns one file, or one numbered set with no number missing; anything else cannot be told complete."""
+    """Returns one file, or a numbered set without gaps. No other set of files can be known to be complete."""
     good = [name for name in present if not path_problem(name)]
     for name in sorted(set(present) - set(good)):
         problems.error("C005", f"the file name {name!r:.300} is refused: {path_problem(name)}", Where(place))
@@ -104,20 +107,20 @@ def _without_index(place: str, present: list[str], problems: Problems) -> tuple[
         stem, total = next(iter(sets))
         numbers = {int(match["number"]) for match in matches}
         wanted = set(range(1, int(total) + 1))
-        for wrong, what in ((wanted - numbers, "not there"), (numbers - wanted, f"outside of 1 to {int(total)}")):
+        for wrong, what in ((wanted - numbers, "missing"), (numbers - wanted, f"numbered outside 1 to {int(total)}")):
             names = [f"{stem}-{number:05d}-of-{total}.safetensors" for number in sorted(wrong)]
             if names:
                 message = f"of the numbered set {stem}-*-of-{total}, {len(names)} of the files are {what}"
-                hint = "the download is not complete: fetch it again"
+                hint = "the download is not complete; download these files again"
                 problems.error("C006", message, Where(names[0]), hint, _some(names))
     elif len(good) > 1 or sets:
         message = f"{len(good)} .safetensors files without {INDEX} are neither one file nor one numbered set"
-        problems.error("C004", message, Where(place), f"put {INDEX} in place", _some(good))
+        problems.error("C004", message, Where(place), f"add {INDEX} to the folder", _some(good))
     return tuple(good)
 
 
 def report_case_twins(names: Iterable[str], what: str, file: str, problems: Problems) -> None:
-    """C009 for names that differ in nothing but case: one would hide the other on many disks."""
+    """Reports C009 for names that differ only in case: on many disks one would hide the other."""
     first: dict[str, str] = {}
     for name in sorted(names):
         twin = first.setdefault(name.casefold(), name)

@@ -1,8 +1,8 @@
-"""Floor 1, checkpoint. The releases that this version knows, as config.json, for `synth` and for names. This module is
-pure.
+"""Floor 1, checkpoint. Holds the config.json of each release that this version knows, for `synth` and for names. This
+module is pure.
 
-What a checkpoint holds is never decided here, but by its own config and headers.
-The values are those of the released config.json files. 0731's and V4.1's lists follow from their layer counts.
+This module never decides what a checkpoint contains: its own config and headers do.
+The values are those of the released config.json files. The lists of 0731 and V4.1 follow from their layer counts.
 """
 
 from __future__ import annotations
@@ -86,8 +86,9 @@ _V41: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Release:
-    """A release: its repository and commit on the hub, its config.json without the lists that follow from the number of
-    layers, its number of MTP stages, and the rule that writes those lists: `lay_out(text section, stages)`."""
+    """Describes a release: its repository and commit on the hub, its config.json without the lists that depend on the
+    number of layers, its number of MTP stages, and the function that writes those lists: `lay_out(text section,
+    stages)`."""
 
     model: str
     revision: str
@@ -96,7 +97,7 @@ class Release:
     lay_out: Callable[[dict[str, Any], int], None]
 
     def full_config(self) -> dict[str, Any]:
-        """config.json as released."""
+        """Returns config.json as released."""
         config = copied(self.config)
         self.lay_out(dict_section(config), self.stages)
         return config
@@ -108,13 +109,13 @@ def copied(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def dict_section(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns the section that describes the language model, to be changed."""
+    """Returns the section that describes the language model; the caller may change it."""
     section: dict[str, Any] = config.get("text_config", config)
     return section
 
 
 def _lay_out_v4(first: int) -> Callable[[dict[str, Any], int], None]:
-    """Returns compress ratio `first` on two layers, then 4 and 128 in turn, 0 on MTP stages."""
+    """Returns a function that writes compress ratio `first` on two layers, then 4 and 128 in turn, 0 on MTP stages."""
 
     def lay_out(text: dict[str, Any], stages: int) -> None:
         count = text["num_hidden_layers"]
@@ -128,8 +129,9 @@ def _lay_out_v4(first: int) -> Callable[[dict[str, Any], int], None]:
 
 
 def _lay_out_v41(text: dict[str, Any], stages: int) -> None:
-    """Two layers with the window only, then ratio 2 up to the middle and 1 after it; sources of KV and index keys every
-    sixth layer, from the middle on index queries every fourth (in a small model every second)."""
+    """Writes the lists of V4.1. Two layers have the window only; the ratio is 2 up to the middle and 1 after it. Every
+    sixth layer is a source of KV and index keys. From the middle on, every fourth layer (in a small model every second)
+    makes index queries."""
     count = text["num_hidden_layers"]
     middle = max(2, count // 2)
     kv_step, index_step = (6, 4) if count > 12 else (2, 2)
@@ -153,8 +155,8 @@ def _last_three(count: int) -> list[int]:
 
 
 def engram_rows(tables: int, buckets: int, least: int, heads: int) -> list[int]:
-    """Returns rows of each Engram table: the sum of its bucket sizes, one per n-gram size and head. A bucket has the
-    next prime from `least` on that no bucket has yet; each n-gram size begins at `least` again."""
+    """Returns the number of rows of each Engram table: the sum of its bucket sizes, one per n-gram size and head. A
+    bucket takes the next prime from `least` on that no bucket has yet; each n-gram size starts at `least` again."""
     taken: set[int] = set()
     rows = []
     for _ in range(tables):
@@ -191,7 +193,7 @@ RELEASES: dict[str, Release] = {
 
 
 def release_model(dims: Dims) -> str:
-    """Returns the repository of the release that has just these dimensions; "" if this version knows none."""
+    """Returns the repository of the release that has exactly these dimensions, or "" if there is none."""
     return next((model for model, known in _dims_of_releases() if known == dims), "")
 
 

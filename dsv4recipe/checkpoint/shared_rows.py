@@ -1,4 +1,4 @@
-"""Floor 1, checkpoint. Rows of tensor patterns that V4 and V4.1 have in common, and the blocks they stand in. This
+"""Floor 1, checkpoint. Holds the rows of tensor patterns that V4 and V4.1 share, and the blocks they stand in. This
 module is pure.
 
 See docs/reference/checkpoint.md.
@@ -23,12 +23,12 @@ def last_stage(d: Dims, layer: int) -> bool:
     return layer == d.layers + d.stages - 1
 
 
-def sees(d: Dims, layer: int) -> bool:  # noqa: ARG001 - one signature for all conditions
+def has_vision(d: Dims, layer: int) -> bool:  # noqa: ARG001 - one signature for all conditions
     return d.vision is not None
 
 
 def on(condition: Condition, rows: Iterable[Row]) -> Rows:
-    """Returns the rows, where their own condition and this one hold."""
+    """Returns the rows, each limited to the layers where its own condition and this one hold."""
 
     def both(own: Condition) -> Condition:
         return lambda d, n: condition(d, n) and own(d, n)
@@ -80,7 +80,7 @@ ROUTER = (
 
 ROUTER_BIAS = (Row("ffn.gate.bias", "f32", lambda d, n: (_experts(d, n),), "router-bias"),)
 
-ROUTER_BIAS_OF_IMAGES = on(sees, (Row("ffn.gate.bias_vl", "f32", lambda d, n: (_experts(d, n),), "router-bias"),))
+ROUTER_BIAS_OF_IMAGES = on(has_vision, (Row("ffn.gate.bias_vl", "f32", lambda d, n: (_experts(d, n),), "router-bias"),))
 
 EXPERTS = (
     Row("ffn.experts.{E}.w1.weight", "fp4", lambda d, n: (d.inter, d.hidden), "routed-expert", "gate"),
@@ -102,7 +102,7 @@ HYPER_CONNECTIONS = (
 )
 
 NORM = Row("norm.weight", "bf16", lambda d, n: (d.hidden,), "norm")
-"""The norm before the head; the stage that gives tokens has one of its own."""
+"""The norm before the head. The stage that produces tokens has its own."""
 
 GLOBALS = (
     Row("embed.weight", "bf16", lambda d, n: (d.vocab, d.hidden), "embedding"),
@@ -112,8 +112,8 @@ GLOBALS = (
 
 
 def dspark(embed: str, head: str) -> Rows:
-    """What a DSpark drafter has beside its blocks; `embed` and `head` are what a family calls the Markov head's two
-    matrices [V, R]. The first stage takes in the main model's states, the last one gives tokens."""
+    """Returns the rows that a DSpark drafter has beside its blocks. `embed` and `head` are the family's names for the
+    Markov head's two matrices [V, R]. The first stage reads the main model's states, the last one produces tokens."""
     first = (
         Row("main_proj.weight", "fp8", lambda d, n: (d.hidden, d.targets * d.hidden), "mtp-projection", "main_proj"),
         Row("main_norm.weight", "bf16", lambda d, n: (d.hidden,), "norm"),
@@ -127,7 +127,7 @@ def dspark(embed: str, head: str) -> Rows:
 
 
 def _tower(d: Dims) -> Vision:
-    assert d.vision is not None  # the rows below exist only where `sees` holds
+    assert d.vision is not None  # the rows below exist only where `has_vision` holds
     return d.vision
 
 
@@ -156,5 +156,5 @@ _TOWER = (
     Row("image_newline", "bf16", lambda d, n: (d.hidden,), "image-token"),
 )
 
-VISION = tuple(replace(row, block="vision") for row in on(sees, _TOWER))
-"""The vision tower, the aligner and the three learned marks of an image's span."""
+VISION = tuple(replace(row, block="vision") for row in on(has_vision, _TOWER))
+"""The rows of the vision tower, the aligner and the three learned markers of an image's span."""

@@ -1,6 +1,7 @@
-"""Floor 1, checkpoint. Where a checkpoint lies: a folder, or a repository of the hub; one protocol. Reads small files.
+"""Floor 1, checkpoint. One protocol for where a checkpoint lies: a folder, or a repository on the hub. Reads small
+files.
 
-`checkpoint.open` is the one place that tells them apart: everything else asks a `Source`.
+`checkpoint.open` is the only place that tells them apart; everything else uses a `Source`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from dsv4recipe.paths import left_by_tools
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The repository and the commit (40 hexadecimal digits, or "") that a source is known to be. `by` says how: "hub"
-    (it was asked), "cache" (the folder is a snapshot in the hub's cache) or "user" (who runs the command says so)."""
+    """The repository and the commit (40 hexadecimal digits, or "") that a source comes from. `by` says how this is
+    known: "hub" (from the hub), "cache" (the folder is a snapshot in the hub's cache) or "user" (the user says so)."""
 
     repo: str
     commit: str
@@ -33,21 +34,21 @@ class Source(Protocol):
 
     @property
     def place(self) -> str:
-        """Returns what messages call it: the folder, or hf://org/repo@commit."""
+        """Returns the place as messages print it: the folder, or hf://org/repo@commit."""
 
     @property
     def origin(self) -> Origin | None:
-        """Returns which commit of which repository it is, where that is known."""
+        """Returns which commit of which repository it is, or None if that is not known."""
 
     def names(self) -> Sequence[str]:
-        """Returns the names at the top, sorted, folders too. Raises OSError."""
+        """Returns the names at the top level, sorted, including folders. Raises OSError."""
 
     def tree(self) -> Sequence[str]:
-        """Returns all files, sorted, without hidden ones and what else tools leave."""
+        """Returns all files, sorted, without hidden files and other files that tools leave."""
 
     def holds(self, name: str, named_by: str) -> bool:
-        """Returns whether there is such a file. Raises RecipeError C005 for an unsafe name; `named_by` is where it
-        stands."""
+        """Returns whether there is such a file. Raises RecipeError C005 for an unsafe name; `named_by` says where the
+        name comes from."""
 
     def small(self, name: str, limit: int) -> bytes:
         """Returns the content of a file. Raises RecipeError C005, TooLargeError beyond `limit` bytes, OSError."""
@@ -57,7 +58,7 @@ class Source(Protocol):
 
     @property
     def real(self) -> bool:
-        """Whether the files are there; a layout has names and shapes only."""
+        """Returns whether the files exist; a layout has only names and shapes."""
 
     def read(self, name: str, start: int, end: int) -> bytes:
         """Returns bytes [start, end) of a file. Raises RecipeError or OSError."""
@@ -65,7 +66,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FolderSource:
-    """A folder on this machine."""
+    """The source that is a folder on this machine."""
 
     root: Path
     origin: Origin | None = None
@@ -111,5 +112,5 @@ class FolderSource:
             stream.seek(start)
             data = stream.read(end - start)
         if len(data) != end - start:
-            raise OSError("it ends too early")
+            raise OSError("the file ends too early")
         return data

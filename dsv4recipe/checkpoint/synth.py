@@ -1,8 +1,8 @@
-"""Floor 1, checkpoint. Synthetic checkpoints with the real names, dtypes, shapes and shards. Writes one new folder.
+"""Floor 1, checkpoint. Writes synthetic checkpoints with the real names, dtypes, shapes and shards, to a new folder.
 
-Shards as the V4 releases have them (docs/reference/checkpoint.md): the embedding, one per layer, the head with
-the last norm, one per MTP stage; then, where there is one, the vision tower (V4.1's own map is not known). Inside a
-shard the order is that of the safetensors package's writer, without metadata: with that, all headers of V4-Flash
+The shards are those of the V4 releases (docs/reference/checkpoint.md): the embedding, one per layer, the head with the
+last norm, and one per MTP stage. A vision tower, if there is one, comes last (V4.1's own map is not known). Inside a
+shard the order is that of the safetensors package's writer, without metadata. With that order, all headers of V4-Flash
 together are as long as the real ones, 7,663,144 bytes.
 """
 
@@ -30,12 +30,12 @@ from dsv4recipe.units import human_size
 
 _PLAIN = {"bf16": "BF16", "f32": "F32", "int": "I64"}
 _ORDER = ("I64", "F32", "BF16", "F8_E8M0", "F8_E4M3", "I8")
-"""The safetensors writer's order of dtypes, then by name: wide ones first, so that all are aligned."""
+"""Tensors are sorted as the safetensors writer does: by dtype, widest first so that all are aligned, then by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Synthetic:
-    """What was written: stored tensors, bytes of all tensors without headers, shard files."""
+    """Says what was written: stored tensors, bytes of all tensors without headers, and shard files."""
 
     root: Path
     tensors: int
@@ -46,7 +46,7 @@ class Synthetic:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One stored tensor of a shard, and the logical tensor it comes from; `scale` marks its scale."""
+    """One stored tensor of a shard and the logical tensor that it comes from; `scale` says that it is the scale."""
 
     name: str
     dtype: str
@@ -70,7 +70,7 @@ def synthesize(
 ) -> Synthetic:
     """Writes a synthetic checkpoint of a release to the new folder `out`, as `synthesize_config` does.
 
-    Raises RecipeError C051 for wrong wishes too.
+    Raises RecipeError C051 also for options that no model can have.
     """
     return synthesize_config(out, synth_config(release, preset, layers, experts), headers_only, seed)
 
@@ -78,9 +78,9 @@ def synthesize(
 def synthesize_config(out: Path, config: dict[str, Any], headers_only: bool = False, seed: int = 0) -> Synthetic:
     """Writes a synthetic checkpoint of any config.json of a known family to the new folder `out`.
 
-    `headers_only` leaves holes for the data: files of full length that take no space. Values follow from `seed` and
-    the tensor's name. The folder appears under its name when it is complete. Raises RecipeError: C010, C011 the config,
-    C052 `out` exists, C053 the disk.
+    With `headers_only`, the data are holes: the files have their full length but take no space. The values follow from
+    `seed` and the tensor's name. The folder gets its name only when it is complete. Raises RecipeError C010 or C011
+    (the config), C052 (`out` exists) or C053 (the disk).
     """
     out = as_path(out)
     family = detect_family(config, "config.json")
@@ -88,14 +88,14 @@ def synthesize_config(out: Path, config: dict[str, Any], headers_only: bool = Fa
     shards = shard_pieces(family, dims)
     total = sum(piece.nbytes for shard in shards for piece in shard)
     if out.is_symlink() or (out.exists() and not (out.is_dir() and not any(out.iterdir()))):
-        raise RecipeError("C052", f"{out} exists", Where(str(out)), "choose another name or remove it first")
+        raise RecipeError("C052", f"{out} already exists", Where(str(out)), "choose another name or remove it first")
     temporary = out.parent / f".{out.name}.{secrets.token_hex(4)}.tmp"
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(out.parent).free
         if not headers_only and total > free:
-            message = f"{human_size(total)} are needed, {human_size(free)} are free"
-            raise RecipeError("C053", message, Where(str(out)), "--headers-only takes next to nothing")
+            message = f"{human_size(total)} are needed, but only {human_size(free)} are free"
+            raise RecipeError("C053", message, Where(str(out)), "pass --headers-only, which takes almost no space")
         temporary.mkdir()
         weight_map: dict[str, str] = {}
         for number, pieces in enumerate(shards, 1):
@@ -141,7 +141,7 @@ def stored_pieces(tensor: ExpectedTensor) -> tuple[Piece, ...]:
 
 
 def _write_shard(path: Path, pieces: tuple[Piece, ...], dims: Dims, seed: int | None) -> None:
-    """One file: header, then the data of each tensor at its place, or a hole if there is no seed."""
+    """Writes one file: the header, then the data of each tensor at its place, or a hole if there is no seed."""
     head = header_bytes((p.name, p.dtype, p.shape) for p in pieces)
     place: dict[str, int] = {}
     end = len(head)

@@ -1,6 +1,6 @@
-"""Floor 1, checkpoint. config.json of synthetic checkpoints: releases × presets. This module is pure.
+"""Floor 1, checkpoint. Makes the config.json of synthetic checkpoints from a release and a preset. This module is pure.
 
-A preset changes a release's values; key set and order stay.
+A preset changes a release's values; the set of keys and their order stay.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ _SLICE = {"vocab_size": 16384, "num_hidden_layers": 1, "n_routed_experts": 64, "
 
 
 PRESETS = ("tiny", "tiny-256", "slice", "full")
-"""tiny: a toy of every kind of layer. tiny-256: with expert rows of 256 weights, as ggml's blocks need. slice: the
-release's real widths with one layer, 64 experts, a vocabulary of 16,384 and no MTP stage. full: the release."""
+"""The presets. tiny is a toy with every kind of layer. tiny-256 has expert rows of 256 weights, as ggml's blocks need.
+slice has the release's real widths with one layer, 64 experts, a vocabulary of 16,384 and no MTP stage. full is the
+release."""
 
 
 def synth_config(release: str, preset: str, layers: int | None = None, experts: int | None = None) -> dict[str, Any]:
-    """Returns config.json of a synthetic checkpoint; `layers` and `experts` replace the preset's.
+    """Returns the config.json of a synthetic checkpoint; `layers` and `experts` replace the preset's.
 
     Raises RecipeError C051 for an unknown release or preset and for counts that no model can have.
     """
@@ -56,9 +57,9 @@ def synth_config(release: str, preset: str, layers: int | None = None, experts: 
         config["vision_config"] |= _TINY_VISION if preset.startswith("tiny") else {"num_hidden_layers": 1}
     count, topk = text["num_hidden_layers"], text["num_experts_per_tok"]
     if not 1 <= count <= 1024:
-        raise RecipeError("C051", f"{count} layers: 1 to 1,024 are possible")
+        raise RecipeError("C051", f"{count} layers are not possible; choose 1 to 1,024")
     if not topk <= text["n_routed_experts"] <= 65536:
-        message = f"{text['n_routed_experts']} experts: {topk} (num_experts_per_tok) to 65,536 are possible"
+        message = f"{text['n_routed_experts']} experts are not possible; choose {topk} (num_experts_per_tok) to 65,536"
         raise RecipeError("C051", message)
     spec.lay_out(text, 0 if preset == "slice" else spec.stages)
     return config

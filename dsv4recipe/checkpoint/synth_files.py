@@ -1,5 +1,5 @@
-"""Floor 1, checkpoint. What lies beside the shards of a synthetic checkpoint: tokenizer, card, licence. This module is
-pure.
+"""Floor 1, checkpoint. Makes the files beside the shards of a synthetic checkpoint: tokenizer, card, licence. This
+module is pure.
 
 The set of files is what the runtimes read from a release (docs/reference/checkpoint.md, Files).
 """
@@ -53,18 +53,20 @@ you like, without warranty of any kind.
 
 
 MARKS = ("<think>", "</think>", "｜DSML｜")
-"""Marks of thinking and of tool calls: words of their own, but no control tokens."""
+"""Markers of thinking and of tool calls. They are words of the vocabulary, but not control tokens."""
 
 
 def special_tokens(vocab: int) -> dict[str, int]:
-    """Special tokens with the ids of the release where the vocabulary reaches that far, else right after the pad."""
+    """Returns the special tokens. They have the ids of the release if the vocabulary is large enough; otherwise they
+    follow the padding token."""
     user = 128803 if vocab > 128804 else 3
     return {BOS: 0, EOS: 1, PAD: 2, USER: user, ASSISTANT: user + 1}
 
 
 def tokenizer(vocab: int) -> dict[str, Any]:
-    """tokenizer.json: a byte-pair encoding, as the release's. Words are split at spaces and looked up whole: "w<id>"
-    for each id that is not special, a mark or a digit; the merges are those whose two halves are words."""
+    """Returns tokenizer.json: a byte-pair encoding like the release's. Text is split at spaces and words are looked up
+    whole: "w<id>" for each id that is not special, a marker or a digit. The merges are the words whose two halves are
+    words."""
     special = special_tokens(vocab)
     last = {token: vocab - 1 - place for place, token in enumerate((*MARKS, *"0123456789"))}
     marks = {token: last[token] for token in MARKS}

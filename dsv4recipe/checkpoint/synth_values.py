@@ -1,7 +1,7 @@
-"""Floor 1, checkpoint. The values of a synthetic checkpoint, in the storage formats of the real one. Pure, numpy.
+"""Floor 1, checkpoint. Draws the values of a synthetic checkpoint in the storage formats of the real one. Pure, numpy.
 
-A tensor's bytes follow from (seed, name, shape) alone. The random stream is PCG64's raw output and the bell curve a
-table of quantiles, so that neither numpy's version nor the machine moves a byte.
+A tensor's bytes follow from (seed, name, shape) alone. The random stream is PCG64's raw output and the normal
+distribution a table of quantiles, so neither numpy's version nor the machine changes a byte.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
 _BLOCK = 1 << 18
-"""Elements worked on at a time: they stay in the processor's cache."""
+"""How many elements are handled at a time, so that they stay in the processor's cache."""
 _HEIGHT = 128
-"""Rows worked on at a time are a multiple of an FP8 tile's, or of this."""
+"""The number of rows handled at a time is a multiple of an FP8 tile's rows, or of this."""
 _POOL_ROWS = 2048
 _POOLED = 1 << 20
-"""FP4 tensors of more elements take their rows from one pool of rows per width: encoding every expert of a slice
-would take minutes."""
+"""FP4 tensors with more elements take their rows from one pool of rows per width, because encoding every expert of a
+slice would take minutes."""
 
 
 @lru_cache(maxsize=1)
 def _bell() -> Floats:
-    """65,536 quantiles of the standard normal distribution, the index being the probability in 1/65,536."""
+    """Returns 65,536 quantiles of the standard normal distribution; the index is the probability in 1/65,536."""
     upper = [NormalDist().inv_cdf((index + 0.5) / 65536) for index in range(32768, 65536)]
     return np.array([-value for value in reversed(upper)] + upper, dtype=np.float32)
 
@@ -49,17 +49,17 @@ class Draw:
         return raw.astype("<u8", copy=False).view(np.uint16)[:count]
 
     def normal(self, shape: tuple[int, ...], std: float) -> Floats:
-        """Gaussian float32 of mean 0."""
+        """Returns normally distributed float32 values of mean 0."""
         values = _bell()[self.words(int(np.prod(shape)))].reshape(shape)
         values *= np.float32(std)
         return values
 
 
 def minifloat(magnitude: Floats, mantissa: int, bias: int) -> Bytes:
-    """Returns codes of the nearest values (ties to even) of a small float without sign; `magnitude` within its range.
+    """Returns the codes of the nearest values (ties to even) of a small unsigned float; `magnitude` is in its range.
 
-    E2M1: mantissa 1, bias 1. E4M3: mantissa 3, bias 7. Normal numbers are float32 with a shorter mantissa: round
-    that, move the bias. Subnormal ones are multiples of the smallest.
+    E2M1 has 1 mantissa bit and bias 1, E4M3 has 3 and bias 7. Normal numbers are float32 with a shorter mantissa, so
+    that is rounded and the bias is changed. Subnormal numbers are multiples of the smallest one.
     """
     drop = 23 - mantissa
     bits = magnitude.view(np.uint32)
@@ -70,18 +70,18 @@ def minifloat(magnitude: Floats, mantissa: int, bias: int) -> Bytes:
 
 
 def ceil_exponent(amax: Floats, top: float) -> NDArray[np.int32]:
-    """ceil(log2(amax / top)) exactly; 0 where amax is 0. See docs/reference/checkpoint.md."""
+    """Returns ceil(log2(amax / top)) exactly, and 0 where amax is 0. See docs/reference/checkpoint.md."""
     fraction, exponent = np.frexp(amax / np.float32(top))
     return np.asarray(exponent - (fraction == np.float32(0.5)), dtype=np.int32)
 
 
 def power_of_two(exponent: NDArray[np.int32]) -> Floats:
-    """2^exponent for exponents of normal float32 numbers."""
+    """Returns 2^exponent for exponents of normal float32 numbers."""
     return ((exponent + 127) << 23).view(np.float32)
 
 
 def fp4(values: Floats) -> tuple[Bytes, Bytes]:
-    """Returns [rows, columns] → E2M1 pairs [rows, columns/2], low nibble first, and E8M0 scales [rows, columns/32]."""
+    """Encodes [rows, columns] as E2M1 pairs [rows, columns/2], low nibble first, and E8M0 scales [rows, columns/32]."""
     rows, columns = values.shape
     groups = values.reshape(rows, columns // 32, 32)
     exponent = ceil_exponent(np.abs(groups).max(-1), 6.0)
@@ -91,7 +91,7 @@ def fp4(values: Floats) -> tuple[Bytes, Bytes]:
 
 
 def fp8(values: Floats, tile: tuple[int, ...]) -> tuple[Bytes, Bytes]:
-    """Returns [rows, columns], multiples of the tile → E4M3 codes of that shape and one E8M0 scale per tile."""
+    """Encodes [rows, columns], multiples of the tile, as E4M3 codes of that shape and one E8M0 scale per tile."""
     rows, columns = values.shape
     tiles = values.reshape(rows // tile[0], tile[0], columns // tile[1], tile[1])
     exponent = ceil_exponent(np.abs(tiles).max((1, 3)), 448.0)
@@ -102,7 +102,7 @@ def fp8(values: Floats, tile: tuple[int, ...]) -> tuple[Bytes, Bytes]:
 
 @lru_cache(maxsize=4)
 def _pool(seed: int, width: int) -> tuple[Bytes, Bytes]:
-    """Encoded FP4 rows that all large tensors of one width choose from."""
+    """Returns the encoded FP4 rows from which all large tensors of one width choose."""
     draw = Draw(seed, f"rows of {width}")
     step = max(1, _BLOCK // width)
     parts = [fp4(draw.normal((min(step, _POOL_ROWS - n), width), width**-0.5)) for n in range(0, _POOL_ROWS, step)]
@@ -110,13 +110,14 @@ def _pool(seed: int, width: int) -> tuple[Bytes, Bytes]:
 
 
 def bf16(values: Floats) -> NDArray[np.uint16]:
-    """Returns float32 → bfloat16 bits, nearest, ties to even."""
+    """Converts float32 to bfloat16 bits, rounding to nearest, ties to even."""
     bits = values.view(np.uint32)
     return ((bits + np.uint32(0x7FFF) + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
 
 
 def hash_table(draw: Draw, shape: tuple[int, ...], experts: int) -> NDArray[np.int64]:
-    """tid2eid [vocab, topk]: the experts of each token, all different: an arithmetic series modulo `experts`."""
+    """Returns tid2eid [vocab, topk]: the experts of each token, all different: an arithmetic series modulo
+    `experts`."""
     coprime = np.array([step for step in range(1, max(2, experts)) if np.gcd(step, experts) == 1])
     words = draw.words(2 * shape[0]).astype(np.int64)
     start, step = words[: shape[0], None], coprime[words[shape[0] :] % len(coprime)][:, None]
@@ -124,7 +125,8 @@ def hash_table(draw: Draw, shape: tuple[int, ...], experts: int) -> NDArray[np.i
 
 
 def _spread(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
-    """Returns (mean, standard deviation) of a tensor: small ones as a working model has them, matrices by fan-in."""
+    """Returns (mean, standard deviation) of a tensor: those of a working model if it is small, by fan-in for
+    matrices."""
     if name.endswith(("norm.weight", "norm1.weight", "norm2.weight", "engram.q_weight", "engram.k_weight")):
         return 1.0, 0.05
     if name.endswith("_scale"):
@@ -136,7 +138,7 @@ def _spread(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
 
 
 def blocks(tensor: ExpectedTensor, seed: int, experts: int) -> Iterator[tuple[bytes, bytes]]:
-    """Yields the stored bytes of a logical tensor as (data, scale data) in pieces; the scale is b"" for a plain one."""
+    """Yields the stored bytes of a logical tensor as (data, scale data) in pieces; a plain tensor's scale is b""."""
     draw = Draw(seed, tensor.name)
     if tensor.stored == "int":
         yield hash_table(draw, tensor.shape, experts).tobytes(), b""

@@ -1,6 +1,6 @@
-"""Floor 1, recipe. Text with positions → validated, flattened, frozen `Recipe`.
+"""Floor 1, recipe. Turns text with positions into a validated, flattened, frozen `Recipe`.
 
-Names are loaded when first used: shell completion asks this room for a few words and must not wait for all of it.
+Names are loaded when they are first used: shell completion needs only a few words and must not wait for the whole room.
 """
 
 from __future__ import annotations

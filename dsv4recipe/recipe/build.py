@@ -1,4 +1,4 @@
-"""Floor 1, recipe. Checked nodes → `Recipe`, every default spelled out. This module is pure."""
+"""Floor 1, recipe. Builds a `Recipe` from checked nodes, with every default spelled out. This module is pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dsv4recipe.recipe.shard_size import parse_shard_size
 
 
 def build(draft: Draft) -> Recipe:
-    """Returns the recipe of a flattened draft that passed the schema."""
+    """Returns the recipe of a flattened draft that has passed the schema."""
     header = {key: entry.node for key, entry in draft.header.items()}
     source, target = plain(header["source"]), plain(header["target"])
     half = target["half"]
@@ -93,6 +93,6 @@ def _action(table: Table, half: str) -> Any:
 
 
 def _format(spec: dict[str, Any], half: str) -> Format:
-    """Returns a format with its defaults, as its class spells them."""
+    """Returns a format with its defaults filled in by its class."""
     ((kind, given),) = spec.items()
     return format_class(kind).from_recipe(given, half)

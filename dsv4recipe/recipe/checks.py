@@ -1,6 +1,6 @@
-"""Floor 1, recipe. What a JSON schema cannot say: globs, ranges, sizes, ids. This module is pure.
+"""Floor 1, recipe. Checks what a JSON schema cannot express: globs, ranges, sizes, ids. This module is pure.
 
-Runs on nodes that may have broken the schema, so that all errors of a file show at once: it skips what it cannot read.
+It also runs on nodes that break the schema, so that all errors of a file show at once; it skips what it cannot read.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ MAX_SHARD = 2**50
 
 
 def check_meaning(root: Table, problems: Problems) -> None:
-    """Add duplicate ids (R030), layers (R031), globs (R032), sizes (R033) and stray words of `extends` (R044)."""
+    """Adds duplicate ids (R030), layers (R031), globs (R032), sizes (R033) and misplaced words of `extends` (R044)."""
     target, rules = root.get("target"), root.get("rules")
     if isinstance(target, Table):
         _size(target.get("shard-size"), problems)
     alone = root.get("extends") is None
     stray = root.entry("remove") if alone else None
     if stray:
-        problems.error("R044", "remove says nothing without extends", stray.where, "name the parent: extends: q4q8")
+        problems.error("R044", "remove has no effect without extends", stray.where, "name the parent: extends: q4q8")
     first: dict[str, str] = {}
     for rule in rules.items if isinstance(rules, Items) else ():
         if isinstance(rule, Table):
@@ -35,15 +35,17 @@ def _rule(rule: Table, first: dict[str, str], alone: bool, problems: Problems) -
         seen = first.setdefault(identity.value, str(identity.where))
         if seen != str(identity.where):
             message = f'two rules are called "{short(identity.value)}"'
-            problems.error("R030", message, identity.where, "give each rule its own id", (f"the first is at {seen}",))
+            problems.error(
+                "R030", message, identity.where, "give each rule its own id", (f"the first one is at {seen}",)
+            )
     for word in ("before", "after"):
         entry = rule.entry(word)
         if entry and alone:
-            hint = "without a parent, rules stand in the order in which they are tried: move the rule"
-            problems.error("R044", f"{word} says nothing without extends", entry.where, hint)
+            hint = "without a parent, rules are tried in the order in which they are written; move the rule"
+            problems.error("R044", f"{word} has no effect without extends", entry.where, hint)
     allow = rule.entry("allow")
     if allow and rule.get("note") is None:
-        problems.error("R045", "allow silences advice, and no note says why", allow.where, "add note: with the reason")
+        problems.error("R045", "allow silences advice, but no note says why", allow.where, "add a note with the reason")
     match = rule.get("match")
     if isinstance(match, Table):
         for glob in (*as_list(match.get("tensor")), *as_list(match.get("module"))):

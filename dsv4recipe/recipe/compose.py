@@ -1,5 +1,5 @@
-"""Floor 1, recipe. YAML events → nodes: duplicate keys, tags, depth, and scalars that are not what they seem. This
-module is pure."""
+"""Floor 1, recipe. Builds nodes from YAML events and refuses duplicate keys, tags, deep nesting and misleading scalars.
+This module is pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _COMMENT = re.compile(r" +#([^\n]*)")
 
 
 def compose(page: Page, problems: Problems) -> Node | None:
-    """Returns the one document of a page, None if it is empty. Raises and collects what `parse_text` says."""
+    """Returns the one document of a page, or None if it is empty. Reports the errors that `parse_text` lists."""
     events: Any = Events(page.text)
     try:
         events.get_event()
@@ -40,19 +40,24 @@ def compose(page: Page, problems: Problems) -> Node | None:
         extra = events.get_event()
         if not (isinstance(end, DocumentEndEvent) and isinstance(extra, StreamEndEvent)):
             where = page.of(extra.start_mark, extra.end_mark)
-            fail("R003", "a second document begins here; a recipe is one", where, "delete this line or make two files")
+            fail(
+                "R003",
+                "a second document begins here, but a recipe is a single document",
+                where,
+                "delete this line or make two files",
+            )
     except RefusedError as error:
         refuse_feature(error, page)
     except yaml.YAMLError as error:
         refuse_syntax(error, events, page)
     except (ValueError, OverflowError):
         # chr() of an escape beyond U+10FFFF inside a double-quoted scalar
-        fail("R002", "an escape that is no character", page.at(events.index, events.index + 8), "write the character")
+        fail("R002", "this escape is not a character", page.at(events.index, events.index + 8), "write the character")
     return node
 
 
 class _Builder:
-    """Events → nodes. Recursion is bounded by the depth limit."""
+    """Turns events into nodes. The depth limit bounds the recursion."""
 
     def __init__(self, page: Page, events: Any, problems: Problems) -> None:
         self.page = page
@@ -61,7 +66,7 @@ class _Builder:
         self.count = 0
 
     def node(self, event: Any, key: str, depth: int) -> Node:
-        """Returns the node that begins with an event; `key` is the field it is the value of."""
+        """Returns the node that begins with an event; `key` is the field whose value it is."""
         self.count += 1
         if self.count > MAX_NODES:
             fail("R006", f"a recipe has at most {MAX_NODES:,} values", self.page.of(event.start_mark, event.end_mark))
@@ -69,7 +74,7 @@ class _Builder:
             return self.scalar(event, key)
         if depth > MAX_DEPTH:
             where = self.page.of(event.start_mark, event.end_mark)
-            fail("R006", f"nested deeper than {MAX_DEPTH} levels", where)
+            fail("R006", f"this is nested deeper than {MAX_DEPTH} levels", where)
         if isinstance(event, SequenceStartEvent):
             return self.items(event, key, depth)
         return self.table(event, depth)
@@ -86,7 +91,7 @@ class _Builder:
             entry = self.entry(inner, depth)
             first = entries.setdefault(entry.key, entry)
             if first is not entry:
-                notes = (f"first written at {first.where}",)
+                notes = (f"it is first written at {first.where}",)
                 hint = "keep one of the two"
                 self.problems.error("R004", f'key "{short(entry.key)}" is written twice', entry.where, hint, notes)
         head = next(iter(entries.values())).where.length if entries else 0
@@ -95,15 +100,20 @@ class _Builder:
     def entry(self, event: Any, depth: int) -> Entry:
         key = self.node(event, "", depth + 1)
         if not isinstance(key, Scalar):
-            fail("R003", "a key that is a list or a mapping", key.where, "keys are words; quote a glob in brackets")
+            fail(
+                "R003",
+                "a key cannot be a list or a mapping",
+                key.where,
+                "write a word as key; quote a glob that begins with a bracket",
+            )
         if key.raw == "<<":
             hint = "use `extends` to build on another recipe"
             fail("R003", "merge keys (<<) are not part of the recipe language", key.where, hint)
         return Entry(key.raw, key.where, self.node(self.next(), key.raw, depth + 1))
 
     def whole(self, event: Any, end: Any, head: int) -> Where:
-        """Returns a flow collection from bracket to bracket; a block collection by the `head` characters it begins
-        with."""
+        """Returns the place of a flow collection from bracket to bracket, or of the first `head` characters of a block
+        collection."""
         if event.flow_style or not head:
             return self.page.of(event.start_mark, end.end_mark)
         return self.page.span(event.start_mark.line, event.start_mark.column, head)
@@ -129,7 +139,7 @@ class _Builder:
             return Scalar(None, text, where)
 
     def lost(self, event: Any, key: str) -> None:
-        """Text after ` #` is a comment: refuse where it was probably meant as text."""
+        """Refuses text after ` #` if it was probably meant as text, because YAML reads it as a comment."""
         found = _COMMENT.match(self.page.text, event.end_mark.index)
         if found is None or not event.value:
             return
@@ -140,4 +150,4 @@ class _Builder:
         hint = (
             f'quote the text: {key}: "{short(text)}"' if key in FREE_TEXT else "quote the text, or put a space after #"
         )
-        self.problems.error("R007", "what follows # is a comment and would be lost", where, hint)
+        self.problems.error("R007", "the text after # is a comment and would be lost", where, hint)

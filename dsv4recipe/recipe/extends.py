@@ -1,6 +1,7 @@
-"""Floor 1, recipe. `extends`: one parent, rules replaced, placed and removed by id. Pure, given a way to read parents.
+"""Floor 1, recipe. Resolves `extends`: a recipe has one parent, whose rules are replaced, placed and removed by id.
 
-Nothing merges: a rule with a parent's id replaces the whole rule, a top-level key replaces the parent's whole key.
+This module is pure if the function that reads parents is.
+Nothing merges: a rule with the id of a parent's rule replaces the whole rule, a top-level key the parent's whole key.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dsv4recipe.recipe.text import parse_text
 MAX_PARENTS = 8
 
 Parents = Callable[[str, str, Where], tuple[str, str]]
-"""(reference, file of the child, place of the reference) → (file, text) of the parent. Raises RecipeError."""
+"""Maps (reference, file of the child, place of the reference) to (file, text) of the parent. Raises RecipeError."""
 
 HEADER = ("recipe", "name", "summary", "license", "source", "target")
 
@@ -33,10 +34,10 @@ class Draft:
 def read_draft(
     text: str, file: str, parents: Parents | None, lineage: tuple[str, ...] = (), chain: tuple[str, ...] = ()
 ) -> Draft:
-    """Returns one file and its ancestors. `lineage` holds the files that led here, `chain` the same as notes for
-    errors.
+    """Returns one file with its ancestors folded in. `lineage` holds the files that led here, `chain` the same as notes
+    for errors.
 
-    Raises RecipeError: all errors of a file at once, a parent's before the child's placing of rules.
+    Raises RecipeError with all errors of a file at once; a parent's errors come before those of the child's rules.
     """
     problems = Problems()
     try:
@@ -62,7 +63,12 @@ def _parent(
 ) -> Draft:
     reference, where = str(node.value), node.where
     if parents is None:
-        fail("R040", "extends cannot be followed: there is no folder to look in", where, "load the recipe from a file")
+        fail(
+            "R040",
+            "extends cannot be followed because there is no folder to look in",
+            where,
+            "load the recipe from a file",
+        )
     try:
         parent_file, text = parents(reference, file, where)
     except RecipeError as error:
@@ -74,8 +80,14 @@ def _parent(
         circle = " → ".join((*lineage[lineage.index(parent_file) :], parent_file))
         fail("R041", f"extends goes in a circle: {circle}", where, "a recipe cannot build on itself", chain)
     if len(lineage) > MAX_PARENTS:
-        fail("R041", f"more than {MAX_PARENTS} recipes build on each other", where, "`dsv4recipe show` flattens", chain)
-    return read_draft(text, parent_file, parents, lineage, (f"extended by {where}", *chain))
+        fail(
+            "R041",
+            f"more than {MAX_PARENTS} recipes build on each other",
+            where,
+            "`dsv4recipe show` prints a flat recipe",
+            chain,
+        )
+    return read_draft(text, parent_file, parents, lineage, (f"it is extended by {where}", *chain))
 
 
 def _tables(root: Table) -> tuple[Table, ...]:
@@ -88,7 +100,7 @@ def rule_id(rule: Table) -> str:
 
 
 class _Merge:
-    """A child's rules on its parent's."""
+    """Applies a child's rules to its parent's rules."""
 
     def __init__(self, parent: tuple[Table, ...], child: tuple[Table, ...], root: Table, problems: Problems) -> None:
         self.parent = {rule_id(rule): rule for rule in parent}
@@ -113,7 +125,8 @@ class _Merge:
         return gone
 
     def rules(self) -> tuple[Table, ...]:
-        """New rules that name no place go first; all others keep the parent's order, with new ones around them."""
+        """Returns the rules. New rules without a place go first. All others keep the parent's order, with the new rules
+        that name them around them."""
         first: list[Table] = []
         around: dict[str, dict[str, list[Table]]] = {"before": {}, "after": {}}
         replaced: dict[str, Table] = {}
@@ -132,7 +145,7 @@ class _Merge:
         return tuple(flat)
 
     def anchor(self, rule: Table) -> tuple[str, str]:
-        """Returns ("before" or "after", the parent's rule), ("", "") where a rule names no place."""
+        """Returns ("before" or "after", the parent's rule), or ("", "") if the rule names no place."""
         entry = rule.entry("before") or rule.entry("after")
         if entry is None or not isinstance(entry.node, Scalar):
             return "", ""
@@ -143,11 +156,13 @@ class _Merge:
             self.problems.error("R044", message, where, hint)
         elif name in self.removed:
             self.problems.error(
-                "R043", f'{entry.key} names rule "{name}", which is removed', where, "name one that stays"
+                "R043", f'{entry.key} names rule "{name}", which is removed', where, "name a rule that is not removed"
             )
         elif name in self.own and name not in self.parent:
-            hint = "name the parent's rule for both: rules at one place keep the order in which they are written"
-            self.problems.error("R043", f'{entry.key} names rule "{name}" of this file', where, hint)
+            hint = "name the parent's rule in both: rules at the same place keep the order in which they are written"
+            self.problems.error(
+                "R043", f'{entry.key} names rule "{name}" of this file, not a rule of the parent', where, hint
+            )
         elif name not in self.parent:
             self.unknown(name, where)
         return entry.key, name

@@ -1,8 +1,8 @@
-"""Floor 1, recipe. Globs over names, in linear time. This module is pure.
+"""Floor 1, recipe. Matches globs over names in linear time. This module is pure.
 
-`*` is any run of characters (dots too), `?` one character, `[0-9]` one of a class, `[!0-9]` one outside of it. Users
-never write regular expressions; the one made here gives up on a stretch between two stars once it is placed (atomic
-groups), so that a hostile glob costs no more than a long one.
+`*` is any run of characters (including dots), `?` one character, `[0-9]` one of a class, `[!0-9]` one outside of it.
+Users never write regular expressions. The one made here never reconsiders a stretch between two stars once it is placed
+(atomic groups), so a hostile glob costs no more than a long one.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ MAX_GLOB = 512
 
 
 def compile_glob(pattern: str) -> Callable[[str], bool]:
-    """Returns whether a whole name matches. Raises RecipeError R032: an unfinished or empty class, over 512
-    characters."""
+    """Returns a function that says whether a whole name matches. Raises RecipeError R032 for an unfinished or empty
+    class, and for more than 512 characters."""
     problem, hint = glob_problem(pattern)
     if problem:
         raise RecipeError("R032", problem, hint=hint)
@@ -29,11 +29,11 @@ def compile_glob(pattern: str) -> Callable[[str], bool]:
 
 
 def glob_problem(pattern: str) -> tuple[str, str]:
-    """What is wrong with a glob, and the mend; ("", "") if nothing is."""
+    """Returns what is wrong with a glob and how to fix it, or ("", "") if it is correct."""
     if not pattern:
         return "an empty glob matches nothing", 'write "*" for every name'
     if len(pattern) > MAX_GLOB:
-        return f"a glob of {len(pattern)} characters; at most {MAX_GLOB} are allowed", "use * for the middle"
+        return f"the glob has {len(pattern)} characters; at most {MAX_GLOB} are allowed", "use * for the middle"
     for part in _PARTS.findall(pattern):
         if part in ("[", "[]", "[!]"):
             return (
@@ -68,7 +68,7 @@ def _class(part: str) -> str:
 
 
 def _translate(pattern: str) -> str:
-    """Stretches between stars; each but the last is placed at its first fit and never moved again."""
+    """Translates a glob. Each stretch between stars but the last is placed at its first fit and never moved again."""
     stretches = [""]
     for part in _PARTS.findall(pattern):
         if part[0] == "*":

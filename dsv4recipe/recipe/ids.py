@@ -1,4 +1,4 @@
-"""Floor 1, recipe. Rule ids for completion: quick, without schema or merging. Reads recipe files, never the hub."""
+"""Floor 1, recipe. Lists rule ids for completion, without schema or merging. Reads recipe files, never the hub."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DEPTH = 8
 
 
 def rule_ids(reference: str | Path) -> tuple[str, ...]:
-    """Returns the rule ids written in a recipe and then in its parents, as far as these can be read; each once."""
+    """Returns the rule ids of a recipe and then of its parents, as far as these can be read; each id once."""
     found: list[str] = []
     try:
         if isinstance(reference, Path) or is_file_reference(reference):

@@ -1,4 +1,4 @@
-"""Floor 1, recipe. Layer lists: `[0-2, 7, hash]` ↔ layer numbers and set names. This module is pure."""
+"""Floor 1, recipe. Converts layer lists such as `[0-2, 7, hash]` to numbers and set names, and back. Pure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ MAX_LAYER = 1023
 
 
 def parse_layer(value: object) -> tuple[tuple[int, ...], str]:
-    """Returns (numbers, "") of a number or range, ((), name) of a named set. Raises ValueError(message, hint)."""
+    """Returns (numbers, "") for a number or range, ((), name) for a named set. Raises ValueError(message, hint)."""
     if isinstance(value, str) and value in LAYER_SETS:
         return (), value
     if isinstance(value, int) and not isinstance(value, bool):
         if not 0 <= value <= MAX_LAYER:
-            raise ValueError(f"{value} is no layer number; layers are numbered from 0 to {MAX_LAYER}", "")
+            raise ValueError(f"{value} is not a layer number; layers are numbered from 0 to {MAX_LAYER}", "")
         return (value,), ""
     if isinstance(value, str):
         first, dash, last = value.partition("-")
@@ -25,7 +25,7 @@ def parse_layer(value: object) -> tuple[tuple[int, ...], str]:
         hint = did_you_mean(value, LAYER_SETS)
         if value.isdecimal():
             hint = f"write {value} without quotes"
-        raise ValueError(f'"{value[:40]}" is no layer number, range or named set', hint)
+        raise ValueError(f'"{value[:40]}" is not a layer number, a range or a named set', hint)
     raise ValueError("a layer is a number, a range such as 0-2, or a named set", "")
 
 

@@ -1,4 +1,4 @@
-"""Floor 1, recipe. A recipe and the content of its parents: what a lock pins of the files. Reads files and the hub."""
+"""Floor 1, recipe. Loads a recipe with the content of its parents, which a lock pins. Reads files and the hub."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from dsv4recipe.recipe.text import parse_text
 def load_with_parents(
     reference: str | Path, digest: Callable[[Any], str]
 ) -> tuple[Recipe, tuple[tuple[str, str], ...]]:
-    """Returns the flattened recipe, and per parent (the reference as it is written, `digest` of what the file says),
-    nearest first. Comments and layout of a parent do not count. Raises what `load_recipe` raises."""
+    """Returns the flattened recipe and, per parent and nearest first, the reference as written and the `digest` of what
+    the file says. Comments and layout of a parent do not count. Raises what `load_recipe` raises."""
     parents: list[tuple[str, str]] = []
 
     def remember(parent: str, child: str, where: Where) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Floor 1, recipe. The room's door: a recipe by file or name, or from its text. `load_recipe` reads files."""
+"""Floor 1, recipe. Loads a recipe by file or name, or from its text. `load_recipe` reads files."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from dsv4recipe.recipe.parents import is_file_reference, read_parent, read_shipp
 
 
 def parse_recipe(text: str, file: str, parents: Parents | None = None) -> Recipe:
-    """Returns the flattened recipe of a text; `file` names it in messages, `parents` reads what it extends.
+    """Returns the flattened recipe of a text. `file` names it in messages; `parents` reads the recipes it extends.
 
-    Pure if `parents` is. Raises RecipeError (R002 to R044) with all errors of a file at once, and nothing else.
+    It is pure if `parents` is. Raises only RecipeError (R002 to R044), with all errors of a file at once.
     """
     return build(read_draft(text, file, parents))
 
 
 def load_recipe(reference: str | Path) -> Recipe:
-    """Returns a recipe by path (ends with .yaml or .yml, or holds a separator), by the name of a shipped one, or on the
-    hub: hf://org/repo/path.yaml@COMMIT.
+    """Returns a recipe by path (it ends with .yaml or .yml, or holds a separator), by the name of a shipped recipe, or
+    from the hub: hf://org/repo/path.yaml@COMMIT.
 
     Raises RecipeError: R001 (unreadable), R050 (no such name), and what `parse_recipe` raises.
     """

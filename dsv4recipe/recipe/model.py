@@ -1,4 +1,4 @@
-"""Floor 1, recipe. The recipe as frozen data. This module is pure: no text, no schema, no files."""
+"""Floor 1, recipe. Holds the recipe as frozen data. This module is pure: no text, no schema, no files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROLES = (
     "markov-head", "confidence-head", "engram-table", "engram", "engram-gate", "vision", "aligner", "image-token",
     "bias",
 )  # fmt: skip
-"""Every role a tensor of the family can have (docs/reference/checkpoint.md)."""
+"""Every role that a tensor of the family can have (docs/reference/checkpoint.md)."""
 
 PROJECTIONS = (
     "gate", "up", "down", "wq_a", "wq_b", "wkv", "wo_a", "wo_b", "wgate", "weights_proj", "e_proj", "h_proj",
@@ -32,11 +32,11 @@ KEEP = ("source", "float32", "bfloat16", "float16")
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The AND of its conditions; an empty tuple is no condition. Values of one condition are alternatives.
+    """Conditions that must all hold; an empty tuple is no condition. The values of one condition are alternatives.
 
-    `layers` holds layer numbers (MTP stages are numbered after the main layers); `layer_sets` names sets that the
-    checkpoint's config resolves; a layer that is in either matches. `tensor` is a glob on the source name, `module`
-    one on the post-sanitize module path.
+    `layers` holds layer numbers (MTP stages are numbered after the main layers). `layer_sets` names sets that the
+    checkpoint's config resolves; a layer in either of the two matches. `tensor` is a glob over source names, `module`
+    one over the runtime's own module paths.
     """
 
     role: tuple[str, ...] = ()
@@ -51,11 +51,11 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule: `action` is a format, a plain dtype ("source", "float32", …) or "drop"; `allow` holds the codes of
-    advice that it silences.
+    """One rule. `action` is a format, a plain dtype ("source", "float32", …) or "drop". `allow` holds the codes of
+    the advice that the rule silences.
 
-    `where` points at the rule's id in its file; `fields` maps a dotted field name ("match.tensor",
-    "format.affine.bits") to its place. `where` and `fields` say nothing of what the rule means and do not compare.
+    `where` points at the rule's id in its file. `fields` maps a dotted field name ("match.tensor",
+    "format.affine.bits") to its place. Neither affects what the rule means, so they do not take part in comparisons.
     """
 
     id: str
@@ -68,14 +68,14 @@ class Rule:
     fields: tuple[tuple[str, Where], ...] = field(default=(), compare=False)
 
     def place(self, name: str) -> Where:
-        """Where a field of the rule is written, or the rule itself."""
+        """Returns where a field of the rule is written, or where the rule itself is."""
         return dict(self.fields).get(name, self.where)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The checkpoint the recipe was written for, and the families that its rules fit. `revision` is a 40-digit commit,
-    or ""."""
+    """The checkpoint that the recipe was written for, and the families that its rules fit. `revision` is a commit of 40
+    digits, or ""."""
 
     model: str
     revision: str
@@ -84,8 +84,8 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The runtime and the layout it is asked for. `shard_size` in bytes, 0 for one file; `half` "float16" or
-    "bfloat16"; `backends` where the bundle must run, () where the recipe does not say."""
+    """The runtime and the layout that the recipe asks for. `shard_size` is in bytes, 0 for one file. `half` is
+    "float16" or "bfloat16". `backends` says where the bundle must run; () means that the recipe does not say."""
 
     runtime: str
     experts: str
@@ -97,7 +97,8 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A flattened recipe: `extends` resolved, defaults spelled out, rules in the order they are tried."""
+    """A flattened recipe: `extends` is resolved, defaults are spelled out, and rules are in the order they are
+    tried."""
 
     name: str
     summary: str
@@ -107,9 +108,9 @@ class Recipe:
     rules: tuple[Rule, ...]
     where: Where = field(default=NOWHERE, compare=False)
     origins: tuple[tuple[str, str], ...] = field(default=(), compare=False)
-    """(dotted key or rule id, file it came from), for `show`."""
+    """Maps each dotted key or rule id to the file that it came from, for `show`."""
     fields: tuple[tuple[str, Where], ...] = field(default=(), compare=False)
 
     def place(self, name: str) -> Where:
-        """Where a field of the header is written ("target.half"), or the recipe itself."""
+        """Returns where a field of the header is written ("target.half"), or where the recipe itself is."""
         return dict(self.fields).get(name, self.where)

@@ -1,4 +1,4 @@
-"""Floor 1, recipe. A name of the language from the name of a file. This module is pure."""
+"""Floor 1, recipe. Makes a valid recipe name from the name of a file. This module is pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import re
 
 
 def recipe_name(stem: str, otherwise: str) -> str:
-    """Returns the name of the language (R024) that is nearest to a file's stem; `otherwise` where nothing of it is
+    """Returns the valid recipe name (R024) that is nearest to a file's stem, or `otherwise` if nothing of the stem is
     left."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:64].rstrip("-._") or otherwise

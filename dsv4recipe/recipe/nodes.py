@@ -1,4 +1,4 @@
-"""Floor 1, recipe. A YAML document as frozen nodes, each with its place in the text. This module is pure."""
+"""Floor 1, recipe. Holds a YAML document as frozen nodes, each with its place in the text. This module is pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from dsv4recipe.errors import Diagnostic, Problems, RecipeError, Where
 
 MAX_ERRORS = 100
-"""Errors shown of one recipe; a file with more is not a recipe with slips but another kind of file."""
+"""How many errors of one recipe are shown. A file with more is probably not a recipe at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A mapping; its keys are text and differ from each other."""
+    """A mapping. Its keys are text, and all are different."""
 
     entries: tuple[Entry, ...]
     where: Where
@@ -66,7 +66,7 @@ def plain(node: Node) -> Any:
 
 
 def as_list(node: Node | None) -> tuple[Node, ...]:
-    """Returns the values of a field that takes one value or a list; () where it is absent."""
+    """Returns the values of a field that takes one value or a list; () if it is absent."""
     if node is None:
         return ()
     return node.items if isinstance(node, Items) else (node,)
@@ -100,15 +100,15 @@ def places(node: Node, prefix: str = "") -> Iterator[tuple[str, Where]]:
 
 
 def short(text: str, limit: int = 60) -> str:
-    """User text for a message: one line, cut at `limit` characters."""
+    """Returns user text for a message: on one line, cut at `limit` characters."""
     line = " ".join(text.split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def refuse(problems: Problems, chain: tuple[str, ...] = ()) -> None:
-    """Raise every error found, at most MAX_ERRORS, each with the chain of `extends` that led to its file.
+    """Raises all errors found, at most MAX_ERRORS, each with the chain of `extends` that led to its file.
 
-    A value of the wrong kind (R007, R022) is not judged further, and one place gets each code once.
+    A value of the wrong kind (R007, R022) is not checked further, and each place gets each code only once.
     """
     errors = problems.errors
     kind = {found.where: found.code for found in reversed(errors) if found.code in ("R007", "R022")}
@@ -120,7 +120,9 @@ def refuse(problems: Problems, chain: tuple[str, ...] = ()) -> None:
         return
     shown = [replace(found, notes=(*found.notes, *chain)) for found in list(first.values())[:MAX_ERRORS]]
     if len(first) > MAX_ERRORS:
-        shown.append(Diagnostic("R009", f"more than {MAX_ERRORS} errors; the others are not shown", shown[-1].where))
+        shown.append(
+            Diagnostic("R009", f"there are more than {MAX_ERRORS} errors; the others are not shown", shown[-1].where)
+        )
     raise RecipeError.of(shown)
 
 

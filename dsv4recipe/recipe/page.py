@@ -1,5 +1,5 @@
-"""Floor 1, recipe. One text of a recipe with its lines: places for messages, and characters it must not hold. This
-module is pure."""
+"""Floor 1, recipe. Holds one text of a recipe with its lines, gives places for messages, and lists characters that are
+refused. This module is pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from dsv4recipe.errors import Where
 
 FREE_TEXT = ("note", "summary")
-"""Fields that hold prose: they may have line breaks, and a comment after them is taken for lost text."""
+"""Fields that hold prose. They may have line breaks, and a comment after them is taken for lost text."""
 
 FORBIDDEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ud800-\udfff\ufeff"
@@ -18,7 +18,7 @@ FORBIDDEN = re.compile(
 
 
 class Page:
-    """One text with its lines: makes `Where`s of PyYAML marks."""
+    """One text with its lines. It turns PyYAML marks into `Where`s."""
 
     def __init__(self, text: str, file: str) -> None:
         self.text = text

@@ -1,4 +1,4 @@
-"""Floor 1, recipe. Reading recipes: files, shipped ones, and parents on the hub. Reads files and the hub."""
+"""Floor 1, recipe. Reads recipes: files, shipped recipes, and parents on the hub."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ _HUB = re.compile(r"hf://(?P<org>[\w.-]+)/(?P<repo>[\w.-]+)/(?P<path>[^@]+)@(?P<
 
 
 def is_file_reference(reference: str) -> bool:
-    """Returns a path ends with .yaml or .yml or holds a separator; anything else is a shipped name."""
+    """Returns whether a reference is a path: it ends with .yaml or .yml or holds a separator. Others are shipped
+    names."""
     return reference.endswith((".yaml", ".yml")) or "/" in reference or os.sep in reference
 
 
@@ -38,8 +39,8 @@ def read_text(path: str | Path, file: str, code: str, where: Where = NOWHERE) ->
             data = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        hint = "a shipped recipe is named without an ending: see `dsv4recipe recipes`" if code == "R001" else ""
-        hint = hint or "a parent's path begins at the folder of the recipe that names it"
+        hint = "a shipped recipe is named without an ending; `dsv4recipe recipes` lists them" if code == "R001" else ""
+        hint = hint or "a parent's path is relative to the folder of the recipe that names it"
         fail(code, f"cannot read {short(file, 200)}: {reason}", place, hint)
     if len(data) > MAX_BYTES:
         fail("R006", f"a recipe has at most {MAX_BYTES:,} bytes", Where(file), "split it with `extends`")
@@ -48,7 +49,12 @@ def read_text(path: str | Path, file: str, code: str, where: Where = NOWHERE) ->
     except UnicodeDecodeError as error:
         lines = data[: error.start].decode("utf-8").split("\n")
         spot = Where(file, len(lines), len(lines[-1]) + 1, 1, lines[-1] + "\ufffd")
-        fail("R001", f"not UTF-8 text: byte 0x{data[error.start]:02x}", spot, "save the file as UTF-8")
+        fail(
+            "R001",
+            f"this is not UTF-8 text: it holds the byte 0x{data[error.start]:02x}",
+            spot,
+            "save the file as UTF-8",
+        )
 
 
 def read_parent(reference: str, child: str, where: Where) -> tuple[str, str]:
@@ -77,11 +83,16 @@ def _at_home(reference: str, where: Where) -> str:
 
 
 def _beside(reference: str, child: str, where: Where) -> str:
-    """Returns the hub address of a file beside a file on the hub: same repository, same revision."""
+    """Returns the hub address of a file next to another file on the hub: same repository, same revision."""
     found = _HUB.fullmatch(child)
     path = posixpath.normpath(posixpath.join(posixpath.dirname(found["path"]), reference)) if found else ".."
     if found is None or path.startswith(("..", "/")):
-        fail("R042", f'"{short(reference)}" leads out of its repository', where, "name the repository: hf://org/repo/…")
+        fail(
+            "R042",
+            f'"{short(reference)}" points outside of its repository',
+            where,
+            "name the repository: hf://org/repo/…",
+        )
     return f"hf://{found['org']}/{found['repo']}/{path}@{found['revision']}"
 
 
@@ -89,10 +100,15 @@ def _hub(reference: str, where: Where) -> tuple[str, str]:
     found = _HUB.fullmatch(reference)
     if found is None:
         if re.fullmatch(r"hf://[^@]+", reference):
-            fail("R042", "a parent on the hub needs its commit", where, f"write {short(reference)}@ and 40 hex digits")
+            fail(
+                "R042",
+                "a parent on the hub needs its commit",
+                where,
+                f"write {short(reference)}@ and the 40 hex digits",
+            )
         _bad(reference, where)
     if not re.fullmatch("[0-9a-f]{40}", found["revision"]):
-        hint = "a branch or tag can move: write the 40 hexadecimal digits of the commit"
+        hint = "a branch or tag can move; write the 40 hexadecimal digits of the commit"
         fail("R042", f'"{short(found["revision"])}" does not pin a revision', where, hint)
     if any(part in ("", ".", "..") for part in found["path"].split("/")):
         _bad(reference, where)
@@ -108,4 +124,4 @@ def _hub(reference: str, where: Where) -> tuple[str, str]:
 
 def _bad(reference: str, where: Where) -> NoReturn:
     hint = "write a shipped name, ./file.yaml, or hf://org/repo/path.yaml@REVISION"
-    fail("R042", f'"{short(reference)}" names no recipe', where, hint)
+    fail("R042", f'"{short(reference)}" is not the name of a recipe', where, hint)

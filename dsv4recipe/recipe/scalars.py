@@ -1,7 +1,6 @@
-"""Floor 1, recipe. Plain scalars by the YAML 1.2 core schema, and what is refused because it reads otherwise. This
-module is pure.
+"""Floor 1, recipe. Resolves plain scalars by the YAML 1.2 core schema and refuses misleading ones. This module is pure.
 
-Core schema: YAML 1.2.2 section 10.3.2. `3_6`, `no`, `2:30` and dates are text there, `1e-3` is a number.
+The core schema is in YAML 1.2.2, section 10.3.2. There, `3_6`, `no`, `2:30` and dates are text and `1e-3` is a number.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 
 def resolve(text: str) -> Value:
-    """Returns the value of a plain scalar. Raises ValueError(message, hint) where a number is not what it seems."""
+    """Returns the value of a plain scalar. Raises ValueError(message, hint) if a number is not what it seems."""
     if text in _WORDS:
         return _WORDS[text]
     if text[0] not in "+-.0123456789":
@@ -33,7 +32,7 @@ def resolve(text: str) -> Value:
     if not (_INT.fullmatch(text) or _BASED.fullmatch(text) or _FLOAT.fullmatch(text)):
         return text
     if len(text) > MAX_DIGITS:
-        raise ValueError(f"a number of {len(text)} characters", "quote it if it is text")
+        raise ValueError(f"this number has {len(text)} characters, which is too long", "quote it if it is text")
     if _INT.fullmatch(text):
         digits = text.lstrip("+-")
         if digits[0] == "0" and len(digits) > 1:
@@ -44,5 +43,5 @@ def resolve(text: str) -> Value:
         return int(text[2:], 8 if text[1] == "o" else 16)
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text} reads as a number too large to hold", quoted)
+        raise ValueError(f"{text} reads as a number that is too large", quoted)
     return number

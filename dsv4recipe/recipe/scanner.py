@@ -1,7 +1,8 @@
-"""Floor 1, recipe. PyYAML's pure-Python scanner and parser, made strict. This module is pure.
+"""Floor 1, recipe. Makes PyYAML's pure-Python scanner and parser strict. This module is pure.
 
-Never the C loader: the two disagree (tabs), and libyaml's dies on deep input. What a recipe has no use for (anchors,
-aliases, tags, directives, deep nesting) is refused at its first character, where the position is still known.
+The C loader is never used: the two disagree about tabs, and libyaml's crashes on deep input. Features that recipes do
+not have (anchors, aliases, tags, directives, deep nesting) are refused at their first character, where the position is
+still known.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ MAX_DEPTH = 32
 
 
 class RefusedError(Exception):
-    """A YAML feature that recipes do not have: `what` is one of anchor, alias, tag, directive, depth."""
+    """A YAML feature that recipes do not have; `what` is one of anchor, alias, tag, directive, depth."""
 
     def __init__(self, what: str, mark: Mark):
         self.what = what
@@ -27,9 +28,9 @@ class RefusedError(Exception):
 
 
 class Events(Reader, Scanner, Parser):
-    """Events of one text, by `get_event`. Raises RefusedError and yaml.YAMLError, where the parser has come to them.
+    """Yields the events of one text by `get_event`. Raises RefusedError and yaml.YAMLError when the parser gets there.
 
-    `scalar` is the last plain scalar before a scanner's error: what its translation points at.
+    `scalar` is the last plain scalar before a scanner's error, at which the translated message points.
     """
 
     def __init__(self, text: str) -> None:

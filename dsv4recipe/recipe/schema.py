@@ -1,6 +1,7 @@
-"""Floor 1, recipe. Nodes against the published JSON schema, in the recipe's own words. Reads the shipped schema.
+"""Floor 1, recipe. Checks nodes against the published JSON schema, with messages in the words of recipes.
 
-The schema decides; `jsonschema` finds; here each finding gets its place and a message that says how to fix it.
+The schema decides and `jsonschema` finds the errors. This module gives each finding its place and a message that says
+how to fix it. It reads the shipped schema.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _YAML_1_1 = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "fa
 
 @cache
 def _validator() -> Any:
-    """Draft 7, but a float is never a whole number: what is written is what is meant."""
+    """Returns a Draft 7 validator for which a float is never a whole number."""
     from jsonschema import Draft7Validator, validators
 
     whole = Draft7Validator.TYPE_CHECKER.redefine(
@@ -54,13 +55,13 @@ def _validator() -> Any:
 
 
 def check_schema(root: Table, problems: Problems) -> None:
-    """Add every breach of the schema to `problems`, each at the key or value that is wrong."""
+    """Adds every violation of the schema to `problems`, each at the key or value that is wrong."""
     for error in islice(_validator().iter_errors(plain(root)), 10 * MAX_ERRORS):
         _Finding(root, error, problems).explain()
 
 
 class _Finding:
-    """One schema error with its node, the field's name and a place."""
+    """One schema error with its node, the field's name and its place."""
 
     def __init__(self, root: Table, error: ValidationError, problems: Problems) -> None:
         self.root = root
@@ -90,7 +91,7 @@ class _Finding:
         if isinstance(self.node, Table):
             for entry in self.node.entries:
                 if entry.key not in known:
-                    hint = did_you_mean(entry.key, known) or "takes no parameters: {}"
+                    hint = did_you_mean(entry.key, known) or "it takes no parameters: write {}"
                     code = "R026" if self.field == "format" else "R020"
                     what = "format" if self.field == "format" else "key"
                     self.add(code, f'unknown {what} "{short(entry.key)}"', hint, entry.where)
@@ -106,7 +107,7 @@ class _Finding:
             self.add("R021", f"{name} lacks {_and(missing)}", _example(self.error.schema, missing[0]), where)
 
     def misspelled(self, *words: str) -> bool:
-        """Whether an unknown key is so near to a missing one that it is reported alone."""
+        """Returns whether an unknown key is so near to a missing one that only the unknown key is reported."""
         known = _properties(self.error.schema)
         keys = [entry.key for entry in self.node.entries] if isinstance(self.node, Table) else []
         return any(key not in known and difflib.get_close_matches(key, words) for key in keys)
@@ -117,7 +118,7 @@ class _Finding:
         self.add("R022", f"{name} must be {_TYPES[wanted]}, not {_kind(self.node)}", self.type_hint(wanted))
 
     def type_hint(self, wanted: str) -> str:
-        """Returns how to write a value of the wanted type, where what was meant can be seen."""
+        """Returns how to write a value of the wanted type, if it is clear what was meant."""
         value = self.node.value if isinstance(self.node, Scalar) else None
         raw = short(self.node.raw) if isinstance(self.node, Scalar) else ""
         hint = ""
@@ -142,7 +143,7 @@ class _Finding:
         got = _shown(self.node)
         hint = did_you_mean(str(plain(self.node)), values) if isinstance(plain(self.node), str) else ""
         if len(values) > 8:
-            self.add("R023", f"{got} is no {self.field}", hint)
+            self.add("R023", f"{got} is not a known {self.field}", hint)
         else:
             self.add("R023", f"{self.field} must be {_or(values)}, not {got}", hint if hint.startswith("did") else "")
 
@@ -189,7 +190,7 @@ class _Finding:
     def on_minproperties(self) -> None:
         if self.field == "format":
             known = ", ".join(self.error.schema["properties"])
-            self.add("R026", "format is empty", f"known: {known}", self.key)
+            self.add("R026", "format is empty", f"known formats: {known}", self.key)
         else:
             hint = 'to match every tensor left, write match: {tensor: "*"}'
             self.add("R027", "match needs at least one condition", hint, self.key)
@@ -198,10 +199,12 @@ class _Finding:
         if isinstance(self.node, Table):
             names = _and([short(entry.key) for entry in self.node.entries])
             where = self.node.entries[1].where
-            self.add("R026", f"a rule has one format, not {names}", "make a rule for each, or keep one of them", where)
+            self.add(
+                "R026", f"a rule has one format, not {names}", "write one rule for each, or keep one of them", where
+            )
 
     def on_oneof(self) -> None:
-        """Exactly one action of a rule."""
+        """Reports a rule that does not have exactly one action."""
         if isinstance(self.node, Table):
             given = [entry for entry in self.node.entries if entry.key in ACTIONS]
             if not given and self.misspelled(*ACTIONS):
@@ -211,7 +214,7 @@ class _Finding:
             self.add("R025", "a rule needs exactly one of format, keep, drop", got, where)
 
     def on_anyof(self) -> None:
-        """A layer; or a value that may stand alone or in a list: judge it by what it is."""
+        """Reports a wrong layer, or a wrong value that may stand alone or in a list, by the kind of value it is."""
         if self.error.validator_value[1].get("type") != "array":
             try:
                 parse_layer(plain(self.node))
@@ -258,8 +261,8 @@ def _or(words: list[str]) -> str:
 
 
 def _inlined(schema: Any) -> Any:
-    """Returns the schema with its definitions in place of the references to them, which are not recursive: a third
-    faster."""
+    """Returns the schema with every reference replaced by its definition, which makes validation a third faster. The
+    definitions are not recursive."""
     if isinstance(schema, dict):
         if "$ref" in schema:
             return _inlined(_document()["definitions"][schema["$ref"].rsplit("/", 1)[-1]])
@@ -268,7 +271,7 @@ def _inlined(schema: Any) -> Any:
 
 
 def _properties(schema: Any) -> dict[str, Any]:
-    """Returns the properties a schema knows; for `then` of the whole recipe, the recipe's."""
+    """Returns the properties that a schema knows; for `then` of the whole recipe, those of the recipe."""
     own: dict[str, Any] = schema if {"properties", "additionalProperties"} & set(schema) else _inlined(_document())
     found: dict[str, Any] = own.get("properties", {})
     return found
@@ -276,8 +279,8 @@ def _properties(schema: Any) -> dict[str, Any]:
 
 @cache
 def _document() -> dict[str, Any]:
-    """Returns the published schema; the parameters of `format` are those of the registered formats, and
-    `runtime` takes the runtimes that other packages add."""
+    """Returns the published schema. The parameters of `format` come from the registered formats, and `runtime` also
+    accepts the runtimes that other packages add."""
     document: dict[str, Any] = json.loads(schema_text("recipe"))
     document["definitions"]["format"]["properties"] = recipe_schema()
     return with_added(document)

@@ -1,5 +1,5 @@
-"""Floor 1, recipe. `target.shard-size` as text and as bytes; 0 bytes stand for one file, however large. This module is
-pure."""
+"""Floor 1, recipe. Converts `target.shard-size` between text and bytes; 0 bytes means one file of any size. This module
+is pure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ ONE_FILE = "none"
 
 
 def parse_shard_size(text: str) -> int:
-    """Returns bytes of a size with its unit; 0 for "none". Raises ValueError as `parse_size` does."""
+    """Returns the bytes of a size with its unit, 0 for "none". Raises ValueError as `parse_size` does."""
     return 0 if text == ONE_FILE else parse_size(text)
 
 
 def size_text(size: int) -> str:
-    """5368709120 → "5GiB": the largest unit that divides the size; 0 → "none"."""
+    """Returns a size in the largest unit that divides it: 5368709120 → "5GiB"; 0 → "none"."""
     if not size:
         return ONE_FILE
     units = sorted(UNITS.items(), key=lambda item: -item[1])

@@ -1,7 +1,4 @@
-"""Floor 1, recipe. Where the shipped recipes and schemas are: in the installed package, or beside it in a checkout.
-
-Reads files.
-"""
+"""Floor 1, recipe. Finds the shipped recipes and schemas, in the installed package or in the checkout. Reads files."""
 
 from __future__ import annotations
 
@@ -15,13 +12,13 @@ _SUFFIX = ".schema.json"
 
 
 def _folder(kind: str) -> Path:
-    """Returns `share/recipes` of an installed package, else `recipes` of the checkout."""
+    """Returns `share/recipes` of an installed package, or `recipes` of the checkout."""
     installed = _PACKAGE / "share" / kind
     return installed if installed.is_dir() else _PACKAGE.parent / kind
 
 
 def shipped_recipes() -> tuple[str, ...]:
-    """Returns names of the shipped recipes, sorted."""
+    """Returns the names of the shipped recipes, sorted."""
     return tuple(sorted(path.stem for path in _folder("recipes").glob("*.yaml")))
 
 
@@ -31,13 +28,13 @@ def recipe_path(name: str, where: Where = NOWHERE) -> Path:
     if name not in names:
         hint = did_you_mean(name, names)
         if not hint.startswith("did"):
-            hint += "; a file needs its ending .yaml or a path such as ./recipe"
+            hint += "; to name a file, write its ending .yaml or a path such as ./recipe"
         raise RecipeError("R050", f'no shipped recipe is called "{name[:80]}"', where, hint)
     return _folder("recipes") / f"{name}.yaml"
 
 
 def schema_names() -> tuple[str, ...]:
-    """Returns names of the shipped JSON schemas, sorted."""
+    """Returns the names of the shipped JSON schemas, sorted."""
     return tuple(sorted(path.name.removesuffix(_SUFFIX) for path in _folder("schemas").glob(f"*{_SUFFIX}")))
 
 

@@ -1,5 +1,4 @@
-"""Floor 1, recipe. A recipe as plain data and as YAML text: canonical, every default spelled out. This module is
-pure."""
+"""Floor 1, recipe. Prints a recipe as plain data and as canonical YAML text with every default. This module is pure."""
 
 from __future__ import annotations
 
@@ -27,8 +26,8 @@ _BARE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]*(?: [A-Za-z0-9._/+()-][A-Za-z0-
 
 
 def recipe_data(recipe: Recipe) -> dict[str, Any]:
-    """Returns the recipe as JSON-like data that is itself a valid recipe: no positions, no `extends`, defaults spelled
-    out."""
+    """Returns the recipe as JSON-like data that is itself a valid recipe, without positions or `extends` and with every
+    default."""
     families = list(recipe.source.family)
     family = families if len(families) > 1 else families[0]
     source = {"model": recipe.source.model, "revision": recipe.source.revision, "family": family}
@@ -96,7 +95,7 @@ def _match_data(match: Match) -> dict[str, Any]:
 
 
 def show_recipe(recipe: Recipe) -> str:
-    """Returns the flattened recipe as YAML; each line says where it came from. Loads again to an equal recipe."""
+    """Returns the flattened recipe as YAML. Each line says where it came from. The text loads to an equal recipe."""
     known = dict(recipe.fields)
     rules = {f"rules.{n}": rule for n, rule in enumerate(recipe.rules)}
 
@@ -140,7 +139,7 @@ def _lines(data: Mapping[str, Any], path: str, depth: int, one_line: Collection[
                 yield first[0], f"{indent}  - {first[1].lstrip()}"
                 yield from rest
         else:
-            # a comment after bare prose would read as lost text
+            # without a gap, a comment after a bare text would read as lost text
             yield here, f"{indent}{key}: {_quoted(value) if key in FREE_TEXT else _flow(value)}"
 
 
@@ -159,7 +158,7 @@ def _flow(value: Any) -> str:
 
 
 def scalar_text(value: str) -> str:
-    """Returns plain where YAML reads it back as this text, else in double quotes."""
+    """Returns the text without quotes if YAML reads it back as this text, otherwise in double quotes."""
     try:
         if _BARE.fullmatch(value) and resolve(value) == value:
             return value

@@ -1,4 +1,4 @@
-"""Floor 1, recipe. PyYAML's complaints → diagnostics that say what to write instead. This module is pure."""
+"""Floor 1, recipe. Translates PyYAML's errors into diagnostics that say what to write instead. This module is pure."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _WORD = re.compile(r"[^\s,\[\]{}#]+")
 
 
 def refuse_feature(error: RefusedError, page: Page) -> NoReturn:
-    """R003 (anchor, alias, tag, directive) or R006 (depth), at the character that begins it."""
+    """Raises R003 (anchor, alias, tag, directive) or R006 (depth), at the character where it begins."""
     index = error.mark.index
     found = _WORD.match(page.text, index)
     word = found[0] if found else page.text[index : index + 1]
     where = page.at(index, index + len(word))
     if error.what == "depth":
-        fail("R006", f"nested deeper than {MAX_DEPTH} levels", page.at(index, index + 1))
+        fail("R006", f"this is nested deeper than {MAX_DEPTH} levels", page.at(index, index + 1))
     if error.what == "directive":
         fail("R003", "directives (%) are not part of the recipe language", where, "delete the line")
     glob = f'quote the glob: "{short(word)}"' if error.what == "alias" else f'quote it if it is text: "{short(word)}"'
@@ -32,7 +32,7 @@ def refuse_feature(error: RefusedError, page: Page) -> NoReturn:
 
 
 def refuse_syntax(error: yaml.YAMLError, events: Events, page: Page) -> NoReturn:
-    """R002, at the place where the mistake is, which is often not where PyYAML noticed it."""
+    """Raises R002 at the place of the mistake, which is often not where PyYAML noticed it."""
     problem = str(getattr(error, "problem", "") or "not YAML")
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     start = getattr(error, "context_mark", None)
@@ -45,10 +45,10 @@ def refuse_syntax(error: yaml.YAMLError, events: Events, page: Page) -> NoReturn
         text = page.text[head : _line_end(page, head)].split(" #")[0].rstrip().rstrip("}],") or page.text[head]
         where = page.at(head, head + len(text))
         hint = f"quote the glob: '{short(text)}'"
-        fail("R002", "text that begins with a bracket reads as a list or mapping", where, hint)
+        fail("R002", "text that begins with a bracket is read as a list or mapping", where, hint)
     where = page.at(index, index + 1)
     if "'\\t' that cannot start" in problem:
-        fail("R002", "a tab where YAML needs spaces", where, "replace the tab by spaces")
+        fail("R002", "there is a tab where YAML needs spaces", where, "replace the tab by spaces")
     if "cannot start any token" in problem:
         fail("R002", f"text cannot begin with {page.text[index]}", where, "quote the text")
     if "flow sequence" in context or "flow mapping" in context or "flow node" in context:
@@ -56,13 +56,18 @@ def refuse_syntax(error: yaml.YAMLError, events: Events, page: Page) -> NoReturn
     if "quoted scalar" in context and "end of stream" in problem and start is not None:
         fail("R002", "the quote that opens here is never closed", page.of(start, start), "close it")
     if "unknown escape" in problem or "escape sequence" in problem:
-        fail("R002", "an unknown escape in double quotes", where, "use single quotes, or write \\\\ for a backslash")
+        fail("R002", "double quotes hold an unknown escape", where, "use single quotes, or write \\\\ for a backslash")
     if "could not find expected ':'" in problem and start is not None:
         line = page.at(start.index, _line_end(page, start.index))
-        fail("R002", "neither `key: value` nor a list item", line, "put a colon and a space after the key")
+        fail("R002", "this is neither `key: value` nor a list item", line, "put a colon and a space after the key")
     if "expected <block end>" in problem:
-        fail("R002", "this line does not fit its neighbours", where, "check the indentation of this line and the last")
-    fail("R002", f"not YAML: {problem}", where, "quote the text if it holds special characters")
+        fail(
+            "R002",
+            "the indentation of this line does not fit the lines around it",
+            where,
+            "check the indentation of this line and the one before",
+        )
+    fail("R002", f"this is not YAML: {problem}", where, "quote the text if it holds special characters")
 
 
 def _colon(events: Events, page: Page, index: int) -> NoReturn:
@@ -70,12 +75,15 @@ def _colon(events: Events, page: Page, index: int) -> NoReturn:
     if page.text.count("\n", begin, index):
         line = page.text.rindex("\n", 0, index) + 1
         line += len(page.text[line:index]) - len(page.text[line:index].lstrip())
-        hint = "check the indentation of this line and the last"
-        fail("R002", "a key on a line that continues the text above it", page.at(line, index), hint)
+        hint = "check the indentation of this line and the one before"
+        fail("R002", "this key is on a line that continues the text above it", page.at(line, index), hint)
     end = _line_end(page, index)
     text = page.text[begin:end].split(" #")[0].rstrip()
     fail(
-        "R002", "a colon and a space inside text", page.at(begin, begin + len(text)), f'quote the text: "{short(text)}"'
+        "R002",
+        "the text holds a colon and a space, which YAML reads as a key",
+        page.at(begin, begin + len(text)),
+        f'quote the text: "{short(text)}"',
     )
 
 
@@ -86,12 +94,12 @@ def _flow(page: Page, where: Where, start: yaml.Mark | None) -> NoReturn:
         fail("R002", f"the {bracket} that opens here is never closed", opened, "close it")
     if where.text[where.column - 1] in "]}" and bracket in "[{":
         closing = "]" if bracket == "[" else "}"
-        message = f"the {bracket} that opens here meets a {where.text[where.column - 1]}"
+        message = f"the {bracket} that opens here is closed by a {where.text[where.column - 1]}"
         fail("R002", message, opened, f"close it with {closing} first")
-    notes = (f"inside the {bracket} opened at {opened}",) if bracket in "[{" else ()
+    notes = (f"it is inside the {bracket} opened at {opened}",) if bracket in "[{" else ()
     fail(
         "R002",
-        "this does not belong into a list or mapping",
+        "this is not allowed in a list or mapping",
         where,
         "quote globs and text that hold []{},? or #",
         notes,
@@ -99,7 +107,7 @@ def _flow(page: Page, where: Where, start: yaml.Mark | None) -> NoReturn:
 
 
 def _closed_before(events: Events, page: Page, index: int) -> int | None:
-    """Where the bracket opened that closed right before an index: `[0-2].w1`."""
+    """Returns where the bracket opened that closed right before an index: `[0-2].w1`."""
     span = events.opened(index)
     if span is None:
         return None

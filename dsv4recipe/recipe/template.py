@@ -1,4 +1,4 @@
-"""Floor 1, recipe. The recipe that `init` writes: complete, loadable, and commented. This module is pure."""
+"""Floor 1, recipe. Holds the recipe that `init` writes: complete, loadable, and commented. This module is pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dsv4recipe.recipe.show import scalar_text
 
 TEMPLATE = """\
 # yaml-language-server: $schema={schema}
-# `dsv4recipe schema recipe > {schema}` puts the schema there, for completion in editors.
+# `dsv4recipe schema recipe > {schema}` writes the schema there, so that editors can complete keys.
 recipe: 1
 name: {name}
 summary: 4-bit affine routed experts, 8-bit affine elsewhere.
@@ -19,14 +19,14 @@ source:
   revision: 6e763230a9d263eca2023f1d4a5ce1bfe126cf48
   family: deepseek_v4
 target:
-  # It decides names on disk, legality and config: {runtimes}.
+  # The runtime decides names on disk, legality and config: {runtimes}.
   runtime: {runtime}
-  experts: stacked      # or per-expert, where the runtime takes it
-  mtp: {mtp:<16} # keep or drop the prediction stages, where the runtime leaves the choice
+  experts: stacked      # or per-expert, if the runtime supports it
+  mtp: {mtp:<16} # keep or drop the prediction stages, if the runtime allows both
   shard-size: 5GiB
-  half: {half:<15} # float16 or bfloat16: scales, biases and copies of bfloat16 tensors
-# Rules in order: the first that matches a tensor claims it, and every tensor must be claimed.
-# A rule matches when all its conditions hold: role, projection, layers, block, stored, tensor, module.
+  half: {half:<15} # float16 or bfloat16, for scales, biases and copies of bfloat16 tensors
+# Rules are tried in order. The first that matches a tensor claims it, and every tensor must be claimed.
+# A rule matches if all its conditions hold: role, projection, layers, block, stored, tensor, module.
 rules:
   # To give some layers more bits, put a narrower rule before the general one:
   # - id: early-experts
@@ -49,8 +49,8 @@ CHILD = """\
 recipe: 1
 name: {name}
 extends: {parent}
-{target}# A rule with the id of one of the parent's replaces it in its place. A new rule says before: or after:, or goes
-# first.
+{target}# A rule with the same id as one of the parent's replaces that rule in its place. A new rule says before: or
+# after: a rule of the parent; otherwise it goes first.
 # Roles: {roles}.
 # Runtimes: {runtimes}.
 rules:
@@ -69,14 +69,14 @@ def init_text(
     runtimes: str = "vmlx and others",
     schema: str = "recipe.schema.json",
 ) -> str:
-    """Returns a starter recipe, called as near to `name` as a recipe can be, for a runtime. `runtimes` lists what could
-    stand there; `schema` is the path or URL of the JSON schema, for the editor's modeline."""
+    """Returns a starter recipe for a runtime, with a valid name that is near to `name`. `runtimes` lists the runtimes
+    that could stand there. `schema` is the path or URL of the JSON schema, for the editor's modeline."""
     called = scalar_text(recipe_name(name, "mine"))
     return TEMPLATE.format(name=called, runtime=runtime, mtp=mtp, half=half, runtimes=runtimes, schema=schema)
 
 
 def child_text(name: str, parent: str, target: str, runtimes: str, schema: str = "recipe.schema.json") -> str:
-    """Returns a starter recipe that extends another; `target` holds the lines of the target that differ from the
+    """Returns a starter recipe that extends another. `target` holds the lines of the target that differ from the
     parent's."""
     called, roles = scalar_text(recipe_name(name, "mine")), ", ".join(ROLES)
     return CHILD.format(name=called, parent=parent, target=target, roles=roles, runtimes=runtimes, schema=schema)

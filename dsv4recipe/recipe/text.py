@@ -1,7 +1,7 @@
-"""Floor 1, recipe. Strict YAML 1.2 text → nodes with positions. This module is pure: a function of one string.
+"""Floor 1, recipe. Parses strict YAML 1.2 text into nodes with positions. It is pure: a function of one string.
 
-Order: size, characters, events (depth, tags, anchors), nodes (duplicate keys, scalars that are not what they seem).
-The traps and limits are explained in docs/recipe-language.md.
+It checks, in this order: size, characters, events (depth, tags, anchors), nodes (duplicate keys, misleading scalars).
+docs/recipe-language.md explains the traps and limits.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ MAX_LINES = 50_000
 def parse_text(text: str, file: str, problems: Problems) -> Table:
     """Returns the document's top mapping.
 
-    Raises RecipeError R002, R003, R005, R006 or R008 where reading cannot go on; what does not stop it (R004 duplicate
-    keys, R007 scalars that are not what they seem) is added to `problems`.
+    Raises RecipeError R002, R003, R005, R006 or R008 if reading cannot continue. Errors that do not stop it (R004
+    duplicate keys, R007 misleading scalars) are added to `problems`.
     """
     from dsv4recipe.recipe.compose import compose  # not at the top: importing the room should not cost PyYAML
 
     node = compose(Page(_checked(text, file), file), problems)
     if isinstance(node, Table):
         return node
-    hint = "start with `recipe: 1`; `dsv4recipe init FILE` writes a commented one"
+    hint = "start with `recipe: 1`; `dsv4recipe init FILE` writes a commented recipe"
     where = node.where if node else Where(file)
-    raise RecipeError("R008", "a recipe is a mapping of keys" if node else "the recipe is empty", where, hint)
+    raise RecipeError("R008", "a recipe must be a mapping of keys" if node else "the recipe is empty", where, hint)
 
 
 def _checked(text: str, file: str) -> str:
-    """Returns the text with one kind of line break, or a refusal: too large, or characters that hide what is
-    written."""
+    """Returns the text with one kind of line break. Raises RecipeError if it is too large or holds characters that hide
+    what is written."""
     if len(text) > MAX_BYTES or len(text.encode(errors="surrogatepass")) > MAX_BYTES:
         fail("R006", f"a recipe has at most {MAX_BYTES:,} bytes", Where(file), "split it with `extends`")
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
@@ -41,13 +41,23 @@ def _checked(text: str, file: str) -> str:
     found = FORBIDDEN.search(text)
     if found:
         name = f"U+{ord(found[0]):04X}"
-        fail("R005", f"invisible character {name}", _readable(page.at(found.start(), found.end())), "delete it")
+        fail(
+            "R005",
+            f"the text holds the invisible character {name}",
+            _readable(page.at(found.start(), found.end())),
+            "delete it",
+        )
     if len(page.lines) > MAX_LINES:
         fail("R006", f"a recipe has at most {MAX_LINES:,} lines", page.span(MAX_LINES, 0, 1), "use globs")
     for number, line in enumerate(page.lines):
         if len(line) > MAX_LINE:
             where = Where(file, number + 1, MAX_LINE + 1, 1, "")
-            fail("R006", f"a line of {len(line):,} characters; at most {MAX_LINE:,} are read", where, "break it up")
+            fail(
+                "R006",
+                f"this line has {len(line):,} characters; at most {MAX_LINE:,} are allowed",
+                where,
+                "break it up",
+            )
     return text
 
 

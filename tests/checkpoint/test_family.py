@@ -134,7 +134,7 @@ def test_the_fp8_tile_is_the_config_s_and_the_headers_must_agree(tmp_path: Path,
 def test_a_tile_of_another_size_is_refused(tmp_path: Path) -> None:
     config = synth_config("v4-flash", "tiny")
     config["quantization_config"]["weight_block_size"] = [64, 64]
-    with pytest.raises(RecipeError, match=r"weight_block_size is \[64, 64\]; this version reads"):
+    with pytest.raises(RecipeError, match=r"weight_block_size is \[64, 64\]; this version supports"):
         headers_of(config, tmp_path / "x")
 
 

@@ -129,9 +129,9 @@ def test_a_missing_config_and_a_pipe_in_its_place(copy: Path) -> None:
 
 
 INDEXES = {
-    "{}": f"{INDEX} must hold weight_map, an object of tensor → file name",
-    '{"weight_map": {}}': f"{INDEX} must hold weight_map, an object of tensor → file name",
-    '{"weight_map": {"a": 1}}': f"{INDEX} must hold weight_map, an object of tensor → file name",
+    "{}": f"{INDEX} must hold weight_map, an object that maps tensors to file names",
+    '{"weight_map": {}}': f"{INDEX} must hold weight_map, an object that maps tensors to file names",
+    '{"weight_map": {"a": 1}}': f"{INDEX} must hold weight_map, an object that maps tensors to file names",
     '{"weight_map": {"a": "x", "a": "x"}}': f"{INDEX} is not valid: the key 'a' stands twice in one object",
     "[" + "[]," * 800_000 + "0]": f"{INDEX} is not valid: it holds more than 1,500,000 values",
 }
@@ -175,7 +175,7 @@ def test_the_index_names_something_else_than_safetensors(copy: Path) -> None:
 
 def test_a_missing_shard(copy: Path) -> None:
     (copy / SECOND).unlink()
-    assert findings(copy) == [("C006", f"{INDEX} names {SECOND}, which is not there")]
+    assert findings(copy) == [("C006", f"{INDEX} names {SECOND}, but there is no such file")]
     (copy / INDEX).unlink()
     assert findings(copy) == [("C006", "of the numbered set model-*-of-00007, 1 of the files are not there")]
 
@@ -221,7 +221,7 @@ def test_a_tensor_in_two_shards(tmp_path: Path) -> None:
     write_shard(tmp_path / "model-00001-of-00002.safetensors", "a", "b")
     write_shard(tmp_path / "model-00002-of-00002.safetensors", "b")
     files = "model-00001-of-00002.safetensors and model-00002-of-00002.safetensors"
-    assert findings(tmp_path) == [("C008", f"1 tensor in two files, {files}: b")]
+    assert findings(tmp_path) == [("C008", f"{files} both hold 1 tensor: b")]
 
 
 def test_names_equal_but_for_case(tmp_path: Path) -> None:

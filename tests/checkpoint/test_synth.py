@@ -241,8 +241,8 @@ def test_side_files(tiny: Folder) -> None:
 REFUSALS = {
     'the release "v4-flahs" is unknown': {"release": "v4-flahs"},
     'the preset "huge" is unknown': {"preset": "huge"},
-    "0 layers: 1 to 1,024 are possible": {"layers": 0},
-    "1 experts: 2 (num_experts_per_tok) to 65,536 are possible": {"experts": 1},
+    "0 layers are not possible; choose 1 to 1,024": {"layers": 0},
+    "1 experts are not possible; choose 2 (num_experts_per_tok) to 65,536": {"experts": 1},
 }
 
 
@@ -259,7 +259,7 @@ def test_an_existing_out_is_never_touched(tmp_path: Path) -> None:
     (tmp_path / "out" / "kept").touch()
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for name in ("out", "link"):
-        with pytest.raises(RecipeError, match=f"{name} exists") as caught:
+        with pytest.raises(RecipeError, match=f"{name} already exists") as caught:
             synthesize(tmp_path / name)
         assert caught.value.diagnostics[0].code == "C052"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "out"]

@@ -48,7 +48,10 @@ def test_a_plain_id_is_the_hub_unless_a_folder_of_that_name_is_here(
     assert open_checkpoint(REPO).folder.header_digest == tiny.folder.header_digest
     code, text = refused("deepseek-ai/DeepSeek-V4-Flush")
     assert code == "H005"
-    assert "there is no folder deepseek-ai/DeepSeek-V4-Flush, so it was taken for a repository of the hub" in text
+    assert (
+        "there is no folder deepseek-ai/DeepSeek-V4-Flush, so it was read as the name of a repository on the hub"
+        in text
+    )
     Path("deepseek-ai").mkdir()
     hub.forget()
     code, text = refused(REPO)

@@ -42,11 +42,14 @@ def test_a_model_that_is_quantized_already(source_copy: Path, method: str) -> No
     (source_copy / "model.safetensors.index.json").unlink()
     code, message = refused(source_copy)
     assert code == "C066"
-    assert "quantized already" in message
+    assert "already quantized" in message
 
 
 def test_a_bundle_and_a_gguf(q4q8_bundle: Path, tmp_path: Path) -> None:
-    assert refused(q4q8_bundle) == ("C066", "this is an MLX bundle, quantized already, and no source checkpoint")
+    assert refused(q4q8_bundle) == (
+        "C066",
+        "this is an MLX bundle: it is already quantized and cannot be a source checkpoint",
+    )
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
     code, message = refused(tmp_path / "model.gguf")
     assert code == "C001"
