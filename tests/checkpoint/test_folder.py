@@ -177,7 +177,7 @@ def test_a_missing_shard(copy: Path) -> None:
     (copy / SECOND).unlink()
     assert findings(copy) == [("C006", f"{INDEX} names {SECOND}, but there is no such file")]
     (copy / INDEX).unlink()
-    assert findings(copy) == [("C006", "of the numbered set model-*-of-00007, 1 of the files are not there")]
+    assert findings(copy) == [("C006", "of the numbered set model-*-of-00007, 1 of the files are missing")]
 
 
 def test_a_stray_shard_is_named_unless_the_caller_knows_it(copy: Path) -> None:
