@@ -14,8 +14,8 @@ SECTOR = 512
 
 
 def zero_sectors(raw: NDArray[np.uint8]) -> tuple[int, int]:
-    """Returns (sectors of nothing but zero bytes, all whole sectors) of the raw bytes of a weight; what is left over at the end
-    does not count."""
+    """Returns (sectors of nothing but zero bytes, all whole sectors) of the raw bytes of a weight; what is left over at
+    the end does not count."""
     count = raw.size // SECTOR
     words = raw[: count * SECTOR].view(np.uint64).reshape(count, SECTOR // 8)
     suspect = np.flatnonzero(words[:, 0] == 0)
