@@ -2,8 +2,8 @@
 
 Makes a headers-only V4-Flash (sparse: next to no disk). Without an option it prints for several budgets how long the
 solver takes, how much of the budget is used and how far the objective is from the bound. `--recipes` writes the shipped
-recipes that allocate made again; `--tables` prints the tables of docs/allocation.md; `--plot FILE` draws budget against
-error (needs matplotlib).
+recipes that allocate made again; `--tables` prints the tables of docs/how-to/allocation.md; `--plot FILE` draws
+budget against error (needs matplotlib).
 """
 
 from __future__ import annotations

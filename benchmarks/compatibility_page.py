@@ -1,4 +1,4 @@
-"""docs/compatibility.md from the rows of benchmarks/matrix.py. Pure."""
+"""docs/evidence/compatibility.md from the rows of benchmarks/matrix.py. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a fit of affine scales is worth: the tables of docs/quality.md.
+"""What a fit of affine scales is worth: the tables of docs/evidence/quality.md.
 
     python benchmarks/fit.py errors [--weights 4194304] [--source fp4|bf16|fp8] [--sigma 1] [--bits 4,3,2]
     python benchmarks/fit.py worse [--groups 10000000]

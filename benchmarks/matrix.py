@@ -1,6 +1,6 @@
-"""Every shipped recipe × every target × every runtime: builds at tiny size, proves, writes docs/compatibility.md.
+"""Every shipped recipe × target × runtime: builds at tiny size and proves them; writes docs/evidence/compatibility.md.
 
-    python -m benchmarks.matrix [-o docs/compatibility.md] [--work DIR] [--recipe NAME]...
+    python -m benchmarks.matrix [-o docs/evidence/compatibility.md] [--work DIR] [--recipe NAME]...
 
 `sh scripts/matrix` makes the environments first; llama.cpp runs where DSV4RECIPE_LLAMA_CPP_PYTHON names its interpreter
 (scripts/llama-cpp). --work keeps the checkpoints, the bundles and one result file per cell: a second run with the same
@@ -241,7 +241,7 @@ def run(work: Path, recipes: tuple[str, ...]) -> tuple[list[dict[str, Any]], dic
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-o", "--output", type=Path, default=Path("docs/compatibility.md"))
+    parser.add_argument("-o", "--output", type=Path, default=Path("docs/evidence/compatibility.md"))
     parser.add_argument("--work", type=Path, help="keep everything here and go on from it")
     parser.add_argument("--recipe", action="append", choices=matrix_recipes(), help="only its cells, and no page")
     args = parser.parse_args()

@@ -1,6 +1,6 @@
-"""docs/performance.md and its plots from the results of one run of `scripts/benchmarks`.
+"""docs/evidence/performance.md and its plots from the results of one run of `scripts/benchmarks`.
 
-python -m benchmarks.page docs WORKDIR
+python -m benchmarks.page docs/evidence WORKDIR
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
-"""Every shipped recipe and fit on the yardstick: the tables of docs/quality.md. Needs torch.
+"""Every shipped recipe and fit on the yardstick: the tables of docs/evidence/quality.md. Needs torch.
 
     python -m benchmarks.quality FILE.json [--tokens N] [--sums N] [--only NAME…]
-    python -m benchmarks.quality FILE.json --page docs
+    python -m benchmarks.quality FILE.json --page docs/evidence
 
 The first form measures what FILE does not hold yet and writes after each model, so that it can be stopped and go on.
-The second writes the table into docs/quality.md and draws docs/quality.svg. Rules that name layers which the yardstick
-does not have match nothing there; ds4's recipes are planned for llama.cpp: ds4 runs one size of model alone.
+The second writes the table into docs/evidence/quality.md and draws docs/evidence/quality.svg. Rules that name
+layers which the yardstick does not have match nothing there;
+ds4's recipes are planned for llama.cpp: ds4 runs one size of model alone.
 """
 
 from __future__ import annotations
@@ -156,7 +157,7 @@ def table(data: dict[str, Any]) -> str:
 
 
 def page(docs: Path, data: dict[str, Any]) -> None:
-    """Writes the tables between the marks of docs/quality.md, and the plot."""
+    """Writes the tables between the marks of docs/evidence/quality.md, and the plot."""
     lossy = {name: row for name, row in data["models"].items() if row["rmse"] > 0}
     errors = np.array([row["rmse"] for row in lossy.values()])
     rank = spearman(errors, np.array([row["dev"]["kl"]["mean"] for row in lossy.values()]))

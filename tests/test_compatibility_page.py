@@ -1,4 +1,4 @@
-"""docs/compatibility.md is of this version: every pair of recipe and target, no failure, the text of its maker."""
+"""docs/evidence/compatibility.md is of this version holds every pair of recipe and target, no failure, its text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks import compatibility_page
 from benchmarks.matrix import NOWHERE, Legal, Sources, cell, chosen_for, legal, matrix_recipes, runtimes_of
 from dsv4recipe import build
 
-PAGE = Path(__file__).parent.parent / "docs" / "compatibility.md"
+PAGE = Path(__file__).parent.parent / "docs" / "evidence" / "compatibility.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 
 

@@ -73,7 +73,7 @@ def test_choices_are_spelled_out_so_that_editors_complete_them() -> None:
 
 
 def test_the_page_for_editors_names_what_there_is() -> None:
-    page = (ROOT / "docs" / "editors.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to" / "editors.md").read_text(encoding="utf-8")
     for word in (
         "all",
         *probes(),

@@ -1,4 +1,4 @@
-"""docs/plans.md: its recipes load and its commands print what the page shows ("…" stands for any text in a line)."""
+"""docs/how-to/plans.md: its recipes load and its commands print what it shows ("…" is any text in a line)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PAGE = Path(__file__).parent.parent / "docs" / "plans.md"
+PAGE = Path(__file__).parent.parent / "docs" / "how-to" / "plans.md"
 BLOCK = re.compile(r"```(yaml|console)\n(.*?)```", re.DOTALL)
 
 

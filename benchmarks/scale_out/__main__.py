@@ -1,10 +1,10 @@
 """What a cluster brings: a model of the cost, checked against shards measured here and against the real scheduler.
 
-python -m benchmarks.scale_out record WORKDIR -o docs/scale-out.json      real shards timed, and a fit
-python -m benchmarks.scale_out expect WORKDIR -o docs/scale-out.json      the model of V4-Pro by those recipes
-python -m benchmarks.scale_out overhead WORKDIR -o docs/scale-out.json    the engine against local, equal cores
-python -m benchmarks.scale_out simulate WORKDIR -o docs/scale-out.json    8 to 512 workers × the V4-Pro task list
-python -m benchmarks.scale_out plot -o docs/scale-out.json                docs/scale-out.svg
+python -m benchmarks.scale_out record WORKDIR -o docs/evidence/scale-out.json   real shards timed, and a fit
+python -m benchmarks.scale_out expect WORKDIR -o docs/evidence/scale-out.json   the model of V4-Pro by those recipes
+python -m benchmarks.scale_out overhead WORKDIR -o docs/evidence/scale-out.json the engine against local, equal cores
+python -m benchmarks.scale_out simulate WORKDIR -o docs/evidence/scale-out.json 8 to 512 workers × the V4-Pro task list
+python -m benchmarks.scale_out plot -o docs/evidence/scale-out.json             docs/evidence/scale-out.svg
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Floor 4, answers. Questions with what their answers must hold: from the command line, a file, or the built-in set.
 
 A file of questions is YAML as strict as a recipe: a list of questions, each with `turns` (or `ask` and `expect` for one
-turn). docs/asking.md shows one.
+turn). docs/how-to/asking.md shows one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Floor 4, files. Every effect on the file system that a build has, and the names of what goes wrong.
 
-Protocol and reasons: docs/reliability.md. Nothing else in this room opens, writes or renames a file, and every call
-goes through `fs`, so that tests can count the calls, let any of them fail, and record what a power cut would leave.
+Protocol and reasons: docs/explanation/reliability.md. Nothing else in this room opens, writes or renames a file, and
+every call goes through `fs`,
+so that tests can count the calls, let any of them fail, and record what a power cut would leave.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Floor 1, importance. Source tensor names ↔ GGUF tensor names of the matrices of a DeepSeek-V4. This module is pure.
 
-See docs/gguf.md. Of a stack of experts the GGUF holds one tensor; w1 is gate, w3 up,
+See docs/how-to/gguf.md. Of a stack of experts the GGUF holds one tensor; w1 is gate, w3 up,
 w2 down. `indexer.` has a dot where `indexer_compressor_` has none.
 """
 

@@ -1,7 +1,7 @@
 """Floor 1, recipe. Parses strict YAML 1.2 text into nodes with positions. It is pure: a function of one string.
 
 It checks, in this order: size, characters, events (depth, tags, anchors), nodes (duplicate keys, misleading scalars).
-docs/recipe-language.md explains the traps and limits.
+docs/reference/recipe-language.md explains the traps and limits.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ FORMAT = "record"
 
 
 class Layer:
-    """One file of a record, by tensor: see docs/calibration.md. Rows are decoded as they are asked for."""
+    """One file of a record, by tensor: see docs/how-to/calibration.md. Rows are decoded as they are asked for."""
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]], path: Path, sha256: str):
         self.arrays = arrays

@@ -77,7 +77,7 @@ def test_it_costs_what_it_says_and_stays_within_its_budget(name: str, full: Chec
 
 
 def test_the_page_has_their_figures() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "allocation.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "allocation.md").read_text(encoding="utf-8")
     for name, text in MADE.items():
         size = re.search(r"# Costs: +([\d,]+) tensor bytes", text)
         row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))

@@ -1,4 +1,4 @@
-"""Kills, failing calls, power cuts, damage and long runs, each in a small number: docs/reliability.md has the large."""
+"""Kills, failing calls, power cuts, damage and long runs, in small numbers. Large: docs/explanation/reliability.md."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def logits(checkpoint: Checkpoint, name: str, out: Path) -> np.ndarray:
 
 @needs_llama
 def test_tiny_files_run_in_llama_cpp(tiny_256: Checkpoint, tmp_path: Path) -> None:
-    """On random weights; docs/gguf.md has the correlations that were measured."""
+    """On random weights; docs/how-to/gguf.md has the correlations that were measured."""
     exact = logits(tiny_256, "f16-experts", tmp_path)
     assert np.isfinite(exact).all()
     assert exact.std() > 0

@@ -17,13 +17,13 @@ from tests.checkpoint.test_family import PUBLISHED
 from tests.recipes import WRITTEN
 from tests.targets.bundles import MLX_RECIPES
 
-PAGE = (Path(__file__).parents[2] / "docs" / "family.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "family.md").read_text(encoding="utf-8")
 CELLS = [
     (recipe, release, cell)
     for recipe, *cells in re.findall(r"^\| `([\w-]+)` \| ([\w,]+) \| ([\w,]+) \| ([\w,]+) \| ([\w,]+) \|$", PAGE, re.M)
     for release, cell in zip(RELEASES, cells, strict=True)
 ]
-"""Recipe, release, and what docs/family.md says of the plan: its bytes, or why there is none."""
+"""Recipe, release, and what docs/reference/family.md says of the plan: its bytes, or why there is none."""
 
 PLAIN_LINEAR = {
     "v4-flash": 2 * 529_530_880 + 260_046_848 + 44_040_192 + 5_505_024,

@@ -12,9 +12,9 @@ from dsv4recipe.recipe.model import LAYER_SETS, PROJECTIONS, ROLES
 from dsv4recipe.recipe.parents import read_parent
 
 ROOT = Path(__file__).parent.parent.parent
-LANGUAGE = (ROOT / "docs" / "recipe-language.md").read_text(encoding="utf-8")
+LANGUAGE = (ROOT / "docs" / "reference" / "recipe-language.md").read_text(encoding="utf-8")
 ERRORS = (ROOT / "docs" / "errors" / "R.md").read_text(encoding="utf-8")
-GGUF = (ROOT / "docs" / "gguf.md").read_text(encoding="utf-8")
+GGUF = (ROOT / "docs" / "how-to" / "gguf.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```yaml (recipe|rules)\n(.*?)```", GGUF + LANGUAGE, re.DOTALL)
 HEADER = LANGUAGE.split("```yaml recipe\n")[1].split("rules:")[0]
 

@@ -57,7 +57,13 @@ def test_the_schema_is_generated_from_the_registry() -> None:
 def test_tested_versions_are_those_of_the_pins_and_of_the_page() -> None:
     said = "".join(
         (ROOT / name).read_text(encoding="utf-8")
-        for name in ("pyproject.toml", "scripts/runtimes", "scripts/llama-cpp", "docs/compatibility.md", "docs/gguf.md")
+        for name in (
+            "pyproject.toml",
+            "scripts/runtimes",
+            "scripts/llama-cpp",
+            "docs/evidence/compatibility.md",
+            "docs/how-to/gguf.md",
+        )
     )
     for runtime in BUILT_IN:
         for version in runtime.tested.values():

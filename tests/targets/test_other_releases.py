@@ -27,9 +27,9 @@ from dsv4recipe.recipe.model import Recipe
 from dsv4recipe.runtimes import get, probes
 from dsv4recipe.verifier.contract.check import check_contract
 
-PAGE = (Path(__file__).parents[2] / "docs" / "family.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "family.md").read_text(encoding="utf-8")
 TEXT_ONLY = PAGE.split("```yaml\n")[1].split("```")[0]
-"""The recipe for mlx-lm that docs/family.md shows."""
+"""The recipe for mlx-lm that docs/reference/family.md shows."""
 TOKENS = 136
 CHILD = Path(__file__).with_name("release_child.py")
 VARIABLE = {name: probes()[name].variable for name in ("mlx-vlm", "rapid-mlx")}

@@ -1,6 +1,6 @@
 """Ways to spoil a bundle, as one table: how each is made, which step of `verify` catches it, and by which code.
 
-    python -m tests.verifier.mutants          writes the table to docs/mutants.md
+    python -m tests.verifier.mutants          writes the table to docs/evidence/mutants.md
 
 `test_mutants.py` makes each of them and looks. Swaps and shifts leave every header as it was: only `--source` sees them.
 """
@@ -510,7 +510,7 @@ PAGE = """# Mutants
 {count} ways to spoil a sound bundle, and what catches each: made and looked at by `pytest tests/verifier/test_mutants.py`,
 written by `python -m tests.verifier.mutants`. Steps: *integrity* needs the manifest; *contract* reads headers and JSON
 alone; *loaders* is the verdict of the replay of one loader; *numbers* needs `--source`. A step that is named is the first
-that can see it. The codes are in [errors/V.md](errors/V.md); a peer's fault is one that jang 2.5.50 or vMLX 1.6.81 makes or
+that can see it. The codes are in [errors/V.md](../errors/V.md); a peer's fault is one that jang 2.5.50 or vMLX 1.6.81 makes or
 lets pass, reproduced.
 
 | mutant | base | caught by | code or verdict | a peer's fault |
@@ -528,4 +528,4 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    (Path(__file__).parents[2] / "docs" / "mutants.md").write_text(page(), encoding="utf-8")
+    (Path(__file__).parents[2] / "docs" / "evidence" / "mutants.md").write_text(page(), encoding="utf-8")

@@ -94,4 +94,4 @@ def test_what_is_spoiled_was_sound(base: Base, tiny_source: Path, name: str) -> 
 
 def test_names_are_unique_and_the_page_is_that_of_the_table() -> None:
     assert len(BY_NAME) == len(MUTANTS) >= 60
-    assert (Path(__file__).parents[2] / "docs" / "mutants.md").read_text(encoding="utf-8") == page()
+    assert (Path(__file__).parents[2] / "docs" / "evidence" / "mutants.md").read_text(encoding="utf-8") == page()

@@ -2,7 +2,7 @@
 
 Dask is used as hands and wires only. Every task is bound to one worker and has a key of its own, so that none of
 Dask's own decisions about failures, stealing or retries, nor their settings on somebody's scheduler, can lose or repeat
-work: docs/scale-out.md says which and why. Imports distributed.
+work: docs/how-to/scale-out.md says which and why. Imports distributed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Floor 1, formats. What relative RMSE affine quantization was measured to give, by bits and group size. Pure data.
 
-`python benchmarks/bands.py` measures it; docs/numbers.md has what that printed.
+`python benchmarks/bands.py` measures it; docs/explanation/numbers.md has what that printed.
 """
 
 from __future__ import annotations
