@@ -5,6 +5,7 @@ First match wins. Left over, shadowed and empty-handed are errors that name the 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -140,6 +141,7 @@ def _report_idle(
         notes.append(f"{name} alone matches {count:,} tensors")
         if not count and name in ("tensor", "module"):
             names = {_pattern(group) if name == "tensor" else path_of(group.slot) or "" for group in checkpoint.groups}
+            names = {re.sub(r"\.\d+(?=\.)", ".*", each) for each in names}
             hint = did_you_mean(getattr(rule.match, name)[0], names - {""}).split("known:")[0] or hint
     empty = [name for name in tests if f"{name} alone matches 0 tensors" in notes]
     place = rule.place(f"match.{empty[0]}") if empty else rule.where

@@ -20,7 +20,7 @@ from dsv4recipe.errors import Problems, Where
 from dsv4recipe.recipe.nodes import Entry, Items, Node, Scalar, Table, fail, short
 from dsv4recipe.recipe.page import FORBIDDEN, FREE_TEXT, Page
 from dsv4recipe.recipe.scalars import resolve
-from dsv4recipe.recipe.scanner import MAX_DEPTH, Events, RefusedError
+from dsv4recipe.recipe.scanner import MAX_DEPTH, TOO_DEEP, Events, RefusedError
 from dsv4recipe.recipe.syntax import refuse_feature, refuse_syntax
 
 MAX_NODES = 50_000
@@ -74,7 +74,7 @@ class _Builder:
             return self.scalar(event, key)
         if depth > MAX_DEPTH:
             where = self.page.of(event.start_mark, event.end_mark)
-            fail("R006", f"this is nested deeper than {MAX_DEPTH} levels", where)
+            fail("R006", f"this is nested deeper than {MAX_DEPTH} levels", where, TOO_DEEP)
         if isinstance(event, SequenceStartEvent):
             return self.items(event, key, depth)
         return self.table(event, depth)

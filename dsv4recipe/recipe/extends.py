@@ -121,7 +121,8 @@ class _Merge:
                 self.unknown(name, item.where)
             gone.add(name)
         if gone >= set(self.parent) and not self.child:
-            self.problems.error("R043", "every rule is removed", node.where if node else root.where)
+            hint = "keep one of them, or write rules of your own"
+            self.problems.error("R043", "every rule is removed", node.where if node else root.where, hint)
         return gone
 
     def rules(self) -> tuple[Table, ...]:

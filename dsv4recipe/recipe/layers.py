@@ -8,6 +8,7 @@ from dsv4recipe.errors import did_you_mean
 from dsv4recipe.recipe.model import LAYER_SETS
 
 MAX_LAYER = 1023
+_WITHIN = "`dsv4recipe inspect` says how many layers a checkpoint has; the first is 0"
 
 
 def parse_layer(value: object) -> tuple[tuple[int, ...], str]:
@@ -16,7 +17,7 @@ def parse_layer(value: object) -> tuple[tuple[int, ...], str]:
         return (), value
     if isinstance(value, int) and not isinstance(value, bool):
         if not 0 <= value <= MAX_LAYER:
-            raise ValueError(f"{value} is not a layer number; layers are numbered from 0 to {MAX_LAYER}", "")
+            raise ValueError(f"{value} is not a layer number; layers are numbered from 0 to {MAX_LAYER}", _WITHIN)
         return (value,), ""
     if isinstance(value, str):
         first, dash, last = value.partition("-")
@@ -33,7 +34,7 @@ def _range(first: str, last: str) -> tuple[int, ...]:
     if any(len(end) > 1 and end[0] == "0" for end in (first, last)):
         raise ValueError(f"{first[:9]}-{last[:9]} has a leading zero", "write layer numbers without leading zeros")
     if len(first) > 4 or len(last) > 4 or int(last) > MAX_LAYER:
-        raise ValueError(f"{first[:9]}-{last[:9]} goes beyond layer {MAX_LAYER}", "")
+        raise ValueError(f"{first[:9]}-{last[:9]} goes beyond layer {MAX_LAYER}", _WITHIN)
     if int(first) > int(last):
         raise ValueError(f"the range {first}-{last} runs backwards", f"write {last}-{first}")
     return tuple(range(int(first), int(last) + 1))

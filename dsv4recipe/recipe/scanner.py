@@ -16,6 +16,7 @@ from yaml.scanner import Scanner
 from yaml.tokens import ScalarToken, Token
 
 MAX_DEPTH = 32
+TOO_DEEP = "no field of a recipe is deeper than six levels: delete the brackets that are too many"
 
 
 class RefusedError(Exception):

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from dsv4recipe.errors import Problems, Where, did_you_mean
 from dsv4recipe.formats.registry import recipe_schema
 from dsv4recipe.recipe.layers import parse_layer
-from dsv4recipe.recipe.nodes import MAX_ERRORS, Items, Node, Scalar, Table, find, plain, short
+from dsv4recipe.recipe.nodes import MAX_ERRORS, Items, Scalar, Table, find, plain, short
 from dsv4recipe.recipe.runtimes import with_added
 from dsv4recipe.recipe.shipped import schema_text
+from dsv4recipe.recipe.wording import and_, flow, kind, nearest, or_, shown
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -91,7 +92,7 @@ class _Finding:
         if isinstance(self.node, Table):
             for entry in self.node.entries:
                 if entry.key not in known:
-                    hint = did_you_mean(entry.key, known) or "it takes no parameters: write {}"
+                    hint = did_you_mean(entry.key, known) or f"it takes no parameters: write {self.field}: {{}}"
                     code = "R026" if self.field == "format" else "R020"
                     what = "format" if self.field == "format" else "key"
                     self.add(code, f'unknown {what} "{short(entry.key)}"', hint, entry.where)
@@ -104,7 +105,7 @@ class _Finding:
         if self.rule and table.entries:
             where = table.entries[0].where
         if missing:
-            self.add("R021", f"{name} lacks {_and(missing)}", _example(self.error.schema, missing[0]), where)
+            self.add("R021", f"{name} lacks {and_(missing)}", _example(self.error.schema, missing[0]), where)
 
     def misspelled(self, *words: str) -> bool:
         """Returns whether an unknown key is so near to a missing one that only the unknown key is reported."""
@@ -115,7 +116,7 @@ class _Finding:
     def on_type(self) -> None:
         wanted = str(self.error.validator_value)
         name = "a rule" if self.rule else self.field
-        self.add("R022", f"{name} must be {_TYPES[wanted]}, not {_kind(self.node)}", self.type_hint(wanted))
+        self.add("R022", f"{name} must be {_TYPES[wanted]}, not {kind(self.node)}", self.type_hint(wanted))
 
     def type_hint(self, wanted: str) -> str:
         """Returns how to write a value of the wanted type, if it is clear what was meant."""
@@ -133,33 +134,42 @@ class _Finding:
         elif wanted == "object" and self.field == "format" and raw:
             hint = f"write {{{raw}: {{}}}}"
         elif wanted == "object" and self.path[-2:-1] == ["format"]:
-            hint = f"write {self.field}: {_flow(self.error.schema['examples'][0])}"
+            hint = f"write {self.field}: {flow(self.error.schema['examples'][0])}"
+        elif wanted == "object" and self.rule and raw:
+            hint = f"write `- id: {raw}`, and below it match and one of format, keep and drop"
+        elif wanted == "integer" and isinstance(value, str):
+            hint = "write digits alone, such as " + flow(self.error.schema.get("examples", [4])[0])
         elif self.field == "extends":
-            hint = "a recipe has at most one parent"
+            hint = "a recipe has at most one parent: write its name without brackets"
+        elif wanted == "string" and self.error.schema.get("enum"):
+            hint = f"write one of {or_(self.error.schema['enum'])}"
         return hint
 
     def on_enum(self) -> None:
         values = [str(value) for value in self.error.validator_value]
-        got = _shown(self.node)
+        got = shown(self.node)
         hint = did_you_mean(str(plain(self.node)), values) if isinstance(plain(self.node), str) else ""
         if len(values) > 8:
             self.add("R023", f"{got} is not a known {self.field}", hint)
         else:
-            self.add("R023", f"{self.field} must be {_or(values)}, not {got}", hint if hint.startswith("did") else "")
+            hint = hint if hint.startswith("did") else nearest(plain(self.node), self.error.validator_value)
+            if self.field == "keep" and not hint:
+                hint = "keep copies a tensor; for fewer bits write format: {affine: {bits: 8, group-size: 32}}"
+            self.add("R023", f"{self.field} must be {or_(values)}, not {got}", hint or f"write {values[0]}")
 
     def on_const(self) -> None:
-        got = _shown(self.node)
+        got = shown(self.node)
         if self.field == "recipe":
             if isinstance(plain(self.node), int):
                 self.add(
                     "R023", f"recipe language version {got} is unknown; this tool reads version 1", "write recipe: 1"
                 )
         elif self.field == "drop" and plain(self.node) is False:
-            self.add("R023", "drop can only be true", "delete the line, or say what the tensor becomes: format or keep")
+            self.add("R023", "drop can only be true", "say in its place what the tensors become: keep: source")
 
     def on_pattern(self) -> None:
         what, hint = _PATTERNS[self.field]
-        self.add("R024", f"{_shown(self.node)} is not {what}", hint)
+        self.add("R024", f"{shown(self.node)} is not {what}", hint)
 
     def on_minlength(self) -> None:
         if self.field not in ("tensor", "module"):
@@ -168,13 +178,18 @@ class _Finding:
     def on_maxlength(self) -> None:
         length, limit = len(str(plain(self.node))), self.error.validator_value
         message = f"{self.field} has {length} characters; at most {limit} are allowed"
-        self.add("R032" if self.field in ("tensor", "module") else "R024", message)
+        if self.field in ("tensor", "module"):
+            self.add("R032", message, "use * for the middle")
+        else:
+            self.add("R024", message, "shorten it")
 
     def on_minimum(self) -> None:
-        self.add("R023", f"{self.field} must be at least {self.error.validator_value}, not {_shown(self.node)}")
+        least = self.error.validator_value
+        self.add("R023", f"{self.field} must be at least {least}, not {shown(self.node)}", f"write {least} or more")
 
     def on_maximum(self) -> None:
-        self.add("R023", f"{self.field} must be at most {self.error.validator_value}, not {_shown(self.node)}")
+        most = self.error.validator_value
+        self.add("R023", f"{self.field} must be at most {most}, not {shown(self.node)}", f"write {most} or less")
 
     def on_minitems(self) -> None:
         self.add("R027", f"{self.field} is an empty list", "give it a value, or delete the key", self.key)
@@ -184,7 +199,7 @@ class _Finding:
         for item in self.node.items if isinstance(self.node, Items) else ():
             value = (type(plain(item)), plain(item))
             if value in seen:
-                self.add("R027", f"{_shown(item)} is listed twice", "keep one of the two", item.where)
+                self.add("R027", f"{shown(item)} is listed twice", "keep one of the two", item.where)
             seen.append(value)
 
     def on_minproperties(self) -> None:
@@ -197,7 +212,7 @@ class _Finding:
 
     def on_maxproperties(self) -> None:
         if isinstance(self.node, Table):
-            names = _and([short(entry.key) for entry in self.node.entries])
+            names = and_([short(entry.key) for entry in self.node.entries])
             where = self.node.entries[1].where
             self.add(
                 "R026", f"a rule has one format, not {names}", "write one rule for each, or keep one of them", where
@@ -209,7 +224,7 @@ class _Finding:
             given = [entry for entry in self.node.entries if entry.key in ACTIONS]
             if not given and self.misspelled(*ACTIONS):
                 return
-            got = f"this one has {_and([entry.key for entry in given])}" if given else "this one has none"
+            got = f"this one has {and_([entry.key for entry in given])}" if given else "this one has none"
             where = given[1].where if given else self.node.entries[0].where if self.node.entries else self.where
             self.add("R025", "a rule needs exactly one of format, keep, drop", got, where)
 
@@ -221,7 +236,8 @@ class _Finding:
             except ValueError as error:
                 self.add("R031", *error.args)
         elif isinstance(self.node, Table):
-            self.add("R022", f"{self.field} must be a value or a list, not a mapping")
+            hint = f"write it without braces: {self.field}: {self.node.entries[0].key}" if self.node.entries else ""
+            self.add("R022", f"{self.field} must be a value or a list, not a mapping", hint)
         else:
             branch = 1 if isinstance(self.node, Items) else 0
             for inner in self.error.context:
@@ -233,31 +249,6 @@ class _Finding:
         self.add(
             "R044", "a rule goes before another or after one, not both", "keep one", entry.where if entry else None
         )
-
-
-def _kind(node: Node) -> str:
-    if isinstance(node, Table):
-        return "a mapping"
-    if isinstance(node, Items):
-        return "a list"
-    if node.value is None:
-        return "nothing"
-    if isinstance(node.value, bool):
-        return node.raw
-    return f'the text "{short(node.raw)}"' if isinstance(node.value, str) else f"the number {short(node.raw)}"
-
-
-def _shown(node: Node) -> str:
-    value = plain(node)
-    return f'"{short(value)}"' if isinstance(value, str) else short(str(value)) if value is not None else "nothing"
-
-
-def _and(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
-
-
-def _or(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1]
 
 
 def _inlined(schema: Any) -> Any:
@@ -289,13 +280,4 @@ def _document() -> dict[str, Any]:
 def _example(schema: Any, key: str) -> str:
     """Returns `key: example` from the schema's own examples."""
     found = _properties(schema).get(key, {})
-    return f"for example {key}: {_flow(found['examples'][0])}" if found.get("examples") else ""
-
-
-def _flow(value: Any) -> str:
-    """Returns an example of the schema as a recipe writes it."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_flow(each)}" for key, each in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(_flow(each) for each in value) + "]"
-    return str(value)
+    return f"for example {key}: {flow(found['examples'][0])}" if found.get("examples") else ""

@@ -10,7 +10,7 @@ import yaml
 from dsv4recipe.errors import Where
 from dsv4recipe.recipe.nodes import fail, short
 from dsv4recipe.recipe.page import Page
-from dsv4recipe.recipe.scanner import MAX_DEPTH, Events, RefusedError
+from dsv4recipe.recipe.scanner import MAX_DEPTH, TOO_DEEP, Events, RefusedError
 
 _WORD = re.compile(r"[^\s,\[\]{}#]+")
 
@@ -22,10 +22,10 @@ def refuse_feature(error: RefusedError, page: Page) -> NoReturn:
     word = found[0] if found else page.text[index : index + 1]
     where = page.at(index, index + len(word))
     if error.what == "depth":
-        fail("R006", f"this is nested deeper than {MAX_DEPTH} levels", page.at(index, index + 1))
+        fail("R006", f"this is nested deeper than {MAX_DEPTH} levels", page.at(index, index + 1), TOO_DEEP)
     if error.what == "directive":
         fail("R003", "directives (%) are not part of the recipe language", where, "delete the line")
-    glob = f'quote the glob: "{short(word)}"' if error.what == "alias" else f'quote it if it is text: "{short(word)}"'
+    glob = f'quote the glob: "{short(word)}"' if error.what == "alias" else "delete it, or quote the whole text"
     reads = f"{short(word)} reads as a YAML {error.what}"
     article = {"anchor": "anchors", "alias": "aliases", "tag": "tags"}[error.what]
     fail("R003", f"{reads}; {article} are not part of the recipe language", where, glob)
