@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from dsv4recipe.allocation.machine import RESERVE, Room, room
 from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.errors import RecipeError
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.model import Recipe
 from dsv4recipe.units import human_size
@@ -75,6 +77,15 @@ def fit(
     """
     idle = sum(module.bytes for module in plan.modules if module.path is None)
     return Fit(machine, plan.tensor_bytes - idle, idle, room(machine, checkpoint, context, reserve, wired))
+
+
+def machines(plan: Plan, checkpoint: Checkpoint) -> tuple[Fit, ...]:
+    """Returns how `plan` fits each of `MACS` that leaves room for weights at all, smallest first."""
+    found = []
+    for machine in MACS:
+        with suppress(RecipeError):  # A008: the cache alone fills it
+            found.append(fit(plan, checkpoint, machine))
+    return tuple(found)
 
 
 def machine_said(recipe: Recipe) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dsv4recipe.advice.fit import machines
 from dsv4recipe.builder.card import card
 from dsv4recipe.bundle.manifest import INDEX_NAME, PLAN_NAME, index_text
 from dsv4recipe.checkpoint.graph import Checkpoint
@@ -36,7 +37,7 @@ def side_files(plan: Plan, checkpoint: Checkpoint) -> dict[str, bytes]:
         file.name: _read(source, file.copy_of) if file.copy_of else file.content for file in target.side_files(side)
     }
     return made | {
-        "README.md": card(plan, target.library, recipe_text, made).encode(),
+        "README.md": card(plan, target.library, recipe_text, made, fits=machines(plan, checkpoint)).encode(),
         "recipe.yaml": recipe_text.encode(),
         PLAN_NAME: dump_plan(plan).encode(),
         INDEX_NAME: index_text(plan).encode(),

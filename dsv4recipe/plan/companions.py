@@ -35,6 +35,7 @@ def side_input(plan: Plan, checkpoint: Checkpoint) -> SideInput:
         texts=Texts(checkpoint.folder, tuple(name for name in files if name.endswith((".json", ".py")))),
         experts=plan.target["experts"],
         mtp=plan.target["mtp"],
+        half=plan.target["half"],
     )
 
 

@@ -48,7 +48,7 @@ def gguf_pairs(
 
 
 def _chats(checkpoint: Checkpoint) -> tuple[Pair, ...]:
-    """How a chat becomes a prompt: llama.cpp looks for it in the file, ds4 has it built in."""
+    """Returns how a chat becomes a prompt: llama.cpp looks for it in the file, ds4 has it built in."""
     found = any_template(checkpoint.config, Texts(checkpoint.folder, checkpoint.folder.source.tree()))
     return (Pair("tokenizer.chat_template", "str", found),) if found else ()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +12,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dsv4recipe import load_recipe, make_plan
+from dsv4recipe.advice.fit import machines
 from dsv4recipe.builder.card import card
 from dsv4recipe.builder.front_matter import front_matter
+from dsv4recipe.builder.side import side_files
+from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.hub.licenses import known_licenses
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.scalars import resolve
@@ -48,8 +54,45 @@ def test_an_ordinary_card_has_no_quotes(planned: Callable[[str], Plan]) -> None:
     front = card_of(planned).split("---\n")[1]
     assert front == (
         "license: mit\nlibrary_name: mlx\npipeline_tag: text-generation\n"
-        "tags:\n- mlx\n- quantized\n- dsv4recipe\n- sound\n"
+        "tags:\n- mlx\n- 4-bit\n- quantized\n- dsv4recipe\n- vmlx\n- sound\n"
     )
+
+
+def test_a_card_says_how_it_is_run_where_and_what_nobody_checked(tiny: Checkpoint) -> None:
+    made = {name: side_files(make_plan(load_recipe(name), tiny), tiny)["README.md"].decode() for name in COMMANDS}
+    for name, commands in COMMANDS.items():
+        shown = [line.removeprefix("$ ") for line in made[name].splitlines() if line.startswith("$ python")]
+        assert shown == commands
+        assert "| 64 GB | yes | " in made[name]
+        assert "Computed, not tried" in made[name]
+        assert "* Quality: not measured. `dsv4recipe evaluate`" in made[name]
+        assert "* Answers: a build asks nothing." in made[name]
+    assert "| vmlx | 1.6.81 | yes |" in made["universal"]
+    assert "| vmlx | 1.6.81 | not made for it |" in made["native"]
+    assert "Exact, with the source's very values: routed-expert, " in made["universal"]
+    assert ["Metal kernel" in text for text in made.values()] == [False, False, True, False]
+    assert "knows no server of `mlx-lm-fork`" in made["q3-mixed"]
+
+
+VMLX = "python -m vmlx_engine.cli serve BUNDLE --host 127.0.0.1 --port 8000 --enable-auto-tool-choice"
+MLX_VLM = "python -m mlx_vlm.server --model BUNDLE --host 127.0.0.1 --port 8000"
+RAPID = "python -m rapid_mlx.cli serve BUNDLE --host 127.0.0.1 --port 8000 --yes"
+COMMANDS = {"universal": [VMLX, MLX_VLM, RAPID], "native": [MLX_VLM, RAPID], "jangtq2": [VMLX], "q3-mixed": []}
+"""Those that the tests of `ask` start."""
+
+
+def test_the_config_names_the_half_type_of_the_bytes(tiny: Checkpoint) -> None:
+    for name, half in (("q4q8", "float16"), ("universal", "bfloat16")):
+        config = json.loads(side_files(make_plan(load_recipe(name), tiny), tiny)["config.json"])
+        assert config["torch_dtype"] == half
+
+
+def test_a_card_tells_of_macs_that_are_too_small(tiny: Checkpoint) -> None:
+    plan = make_plan(load_recipe("universal"), tiny)
+    fits = [replace(each, weights=80 << 30) for each in machines(plan, tiny)]
+    assert [line.split(" | ")[1] for line in card(plan, "mlx", "", fits=fits).splitlines() if " GB | " in line] == [
+        "no", "no", "yes", "yes", "yes", "yes",
+    ]  # fmt: skip
 
 
 @given(st.lists(st.one_of(st.sampled_from(ODD), st.text(max_size=12)), max_size=4), st.text(max_size=12))

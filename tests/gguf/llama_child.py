@@ -9,8 +9,21 @@ from __future__ import annotations
 import sys
 from importlib.metadata import version
 
+import llama_cpp.llama_cpp as library
 import numpy as np
 from llama_cpp import Llama
+
+usual = library.llama_model_default_params
+
+
+def as_stored() -> object:
+    """Returns the settings with weights as they are stored: repacked for AMX, llama.cpp stops at this architecture."""
+    found = usual()
+    found.use_extra_bufts = False
+    return found
+
+
+library.llama_model_default_params = as_stored
 
 
 def main() -> None:

@@ -38,7 +38,7 @@ class Wording:
 
 
 def own_template(side: SideInput) -> str:
-    """The template for a bundle whose source has none of its own; "" where it has one, or is of another family.
+    """Returns the template for a bundle whose source has none of its own; "" where it has one, or is of another family.
 
     Raises RecipeError T026 for an encoder that is no Python.
     """
@@ -46,13 +46,13 @@ def own_template(side: SideInput) -> str:
 
 
 def has_template(side: SideInput) -> bool:
-    """Whether the source says itself how a chat becomes a prompt."""
+    """Returns whether the source says itself how a chat becomes a prompt."""
     return NAME in side.files or '"chat_template"' in side.texts.get(WORDS, "")
 
 
 def any_template(config: Mapping[str, Any], texts: Mapping[str, str]) -> str:
-    """The template of a source by its `config` and its small files: its own, else one made for it; "" where it has none
-    and is of another family. Raises RecipeError T020 for a tokenizer_config.json that is no JSON, and T026."""
+    """Returns the template of a source by its `config` and its small files: its own, else one made for it; "" where it
+    has none and is of another family. Raises RecipeError T020 for a tokenizer_config.json that is no JSON, and T026."""
     if NAME in texts:
         return texts[NAME]
     try:
@@ -70,7 +70,7 @@ def _made(config: Mapping[str, Any], texts: Mapping[str, str]) -> str:
 
 
 def wording(encoder: str) -> Wording:
-    """The words of an encoder, from the constants at the top of its program. Raises RecipeError T026."""
+    """Returns the words of an encoder, from the constants at the top of its program. Raises RecipeError T026."""
     try:
         body = ast.parse(encoder).body
     except (SyntaxError, ValueError, RecursionError) as error:
@@ -86,7 +86,7 @@ def wording(encoder: str) -> Wording:
 
 
 def _constant(statement: ast.stmt) -> list[tuple[str, Any]]:
-    """The name and value of an assignment of a literal at the top of a program."""
+    """Returns the name and value of an assignment of a literal at the top of a program."""
     if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
         target: ast.expr = statement.targets[0]
     elif isinstance(statement, ast.AnnAssign):
@@ -111,7 +111,7 @@ def _around(text: Any) -> tuple[str, str] | None:
 
 
 def template(words: Wording) -> str:
-    """The template, with a release's words in it."""
+    """Returns the template, with a release's words in it."""
     head = [
         "{#- The chat format of DeepSeek-V4, written by dsv4recipe; it gives what the release's own encoder gives. -#}"
     ]
@@ -123,7 +123,7 @@ def template(words: Wording) -> str:
 
 
 def _literal(value: Any) -> str:
-    """A literal of Jinja; those of JSON are."""
+    """Returns a literal of Jinja; those of JSON are."""
     return json.dumps(value, ensure_ascii=False)
 
 

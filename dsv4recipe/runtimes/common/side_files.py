@@ -119,8 +119,8 @@ def copies(side: SideInput) -> list[SideFile]:
 
 
 def mlx_config(side: SideInput, eos: list[int]) -> dict[str, Any]:
-    """Returns the source's config.json with MLX's quantization section in place of the source's own and with the
-    MTP stages that the bundle holds.
+    """Returns the source's config.json with MLX's quantization section in place of the source's own, with the MTP
+    stages that the bundle holds, and with the half type of its tensors where it names one.
 
     Raises RecipeError T020 where it lacks what no runtime can guess.
     """
@@ -134,6 +134,8 @@ def mlx_config(side: SideInput, eos: list[int]) -> dict[str, Any]:
     config["quantization"] = dict(side.quantization)
     config["quantization_config"] = dict(side.quantization)
     config["eos_token_id"] = eos
+    config |= {key: side.half for key in _HALF_TYPE if key in config}
+    _in_text(config, **{key: side.half for key in _HALF_TYPE if key in text})
     if not side.stages:
         _in_text(config, num_nextn_predict_layers=0)
     elif not text.get("num_nextn_predict_layers"):
@@ -145,6 +147,10 @@ def mlx_config(side: SideInput, eos: list[int]) -> dict[str, Any]:
 
 NEEDED = ("rope_scaling", "swiglu_limit", "compress_ratios")
 """Keys of config.json without which every runtime takes something else for granted, or fails."""
+
+
+_HALF_TYPE = ("torch_dtype", "dtype")
+"""The older and the newer name of transformers for the type of a model's tensors."""
 
 
 def _in_text(config: dict[str, Any], **values: Any) -> None:

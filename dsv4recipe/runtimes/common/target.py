@@ -58,6 +58,7 @@ class SideInput:
     texts: Mapping[str, str]
     experts: str
     mtp: str
+    half: str
 
     @property
     def stages(self) -> int:
