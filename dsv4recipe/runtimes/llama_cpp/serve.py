@@ -17,7 +17,7 @@ sys.argv[0] = 'llama_cpp.server'
 runpy.run_module('llama_cpp.server', run_name='__main__')
 """.strip()
 """Starts the server with weights left as they are stored. On processors with AMX it would repack them, and then stops
-at the grouped output projection of DeepSeek-V4 (`GGML_ASSERT(*cur_backend_id != -1)`); the server has no flag for that."""
+at the grouped output projection of DeepSeek-V4 (`GGML_ASSERT(*cur_backend_id != -1)`); it has no flag for that."""
 
 SERVER = Server(
     "llama.cpp",
