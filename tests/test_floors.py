@@ -17,7 +17,7 @@ from dsv4recipe.api import PUBLIC
 
 ROOT = Path(dsv4recipe.__file__).parent
 FLOOR = {
-    "errors": 0, "paths": 0, "units": 0, "version": 0,
+    "errors": 0, "paths": 0, "units": 0, "version": 0, "catalogue": 0,
     "formats": 1, "headers": 1, "hub": 1, "recipe": 1, "checkpoint": 1, "importance": 1, "records": 1,
     "runtimes": 2,
     "plan": 3, "bundle": 3, "allocation": 3, "advice": 3,
@@ -27,7 +27,7 @@ FLOOR = {
     "cli": 6,
 }  # fmt: skip
 SAME_FLOOR = {
-    ("paths", "errors"),
+    ("paths", "errors"), ("catalogue", "errors"),
     ("headers", "formats"), ("checkpoint", "headers"), ("hub", "headers"),
     ("recipe", "formats"), ("checkpoint", "formats"), ("recipe", "hub"), ("checkpoint", "hub"), ("bundle", "plan"),
     ("allocation", "plan"), ("advice", "plan"), ("advice", "allocation"),

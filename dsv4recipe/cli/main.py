@@ -71,8 +71,23 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+_EXPLAIN_HELP = "Say what an error code such as P003 means and what to do, and exit."
+
+
+def _explain(ctx: click.Context, _option: click.Parameter, code: str | None) -> None:
+    """Prints what the catalogue of codes has of one code."""
+    if code is None or ctx.resilient_parsing:
+        return
+    from dsv4recipe.catalogue.codes import find_code
+    from dsv4recipe.catalogue.page import explain_code
+
+    click.echo(explain_code(*find_code(code)))
+    ctx.exit()
+
+
 @click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, "-V", "--version", prog_name="dsv4recipe")
+@click.option("--explain", metavar="CODE", callback=_explain, expose_value=False, is_eager=True, help=_EXPLAIN_HELP)
 @click.pass_context
 def dsv4recipe(ctx: click.Context) -> None:
     """A declarative quantization recipe compiler for DeepSeek-V4 checkpoints.

@@ -47,9 +47,9 @@ def test_names_are_unique_and_what_a_runtime_names_exists() -> None:
 
 
 def test_the_schema_is_generated_from_the_registry() -> None:
-    """`python scripts/schema` writes it again."""
+    """`python scripts/generate.py` writes it again."""
     done = subprocess.run(
-        [sys.executable, "scripts/schema", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "scripts/generate.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
