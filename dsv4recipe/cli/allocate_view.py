@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,7 +21,7 @@ def measuring(quiet: bool) -> Iterator[Callable[[int, int], None]]:
     if quiet:
         yield lambda done, of: None
         return
-    if not screen.is_terminal:
+    if not sys.stderr.isatty():
         yield lambda done, of: None if done else click.echo(f"measuring errors of {of:,} modules on a sample", err=True)
         return
     from rich.progress import Progress

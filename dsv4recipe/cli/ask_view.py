@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from types import TracebackType
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import click
 
 from dsv4recipe.answers.run import Answered, Answers, Served
+from dsv4recipe.cli.colours import rendered
 from dsv4recipe.cli.output import console, print_json
 from dsv4recipe.units import human_size
 
@@ -27,7 +29,7 @@ class AskView:
 
     def __enter__(self) -> AskView:
         screen = console(stderr=True)
-        if screen.is_terminal and not self.as_json:
+        if sys.stderr.isatty() and not self.as_json:
             self.status = screen.status("")
         return self
 
@@ -87,7 +89,7 @@ class AskView:
         """The last lines: memory, and whether all is as expected."""
         self._still()
         for finding in found.findings:
-            click.echo(f"\n{finding.render()}\n", err=True)
+            click.echo(f"\n{rendered(finding)}\n", err=True)
         if found.memory:
             click.echo(f"\npeak memory of the server {human_size(found.memory)}", err=True)
         if not found.environment.tested and not found.ok:
@@ -115,7 +117,7 @@ def _answered(each: Answered) -> None:
             f"  {said.tokens} tokens{rate}, first after {said.first:.1f} s; prompt {said.prompt_tokens}", err=True
         )
     for finding in each.findings:
-        click.echo(f"\n{finding.render()}\n", err=True)
+        click.echo(f"\n{rendered(finding)}\n", err=True)
 
 
 def _cut(text: str) -> str:

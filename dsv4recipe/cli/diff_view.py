@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 
+from dsv4recipe.cli.colours import tinted
 from dsv4recipe.cli.tables import print_table
 from dsv4recipe.plan.diff import Change, PlanDiff
 from dsv4recipe.plan.diff_groups import ROWS, merged, named
@@ -26,7 +27,7 @@ def print_diff(found: PlanDiff, every: bool = False) -> None:
         print_table(("", "modules", "before", "after", "bytes"), rows, (4,))
         _more(changes, shown, "groups of modules")
     for what, old, new in found.facts[:shown]:
-        click.echo(f"~ {what}: {old or 'none'} → {new or 'none'}")
+        click.echo(f"{tinted('~')} {what}: {old or 'none'} → {new or 'none'}")
     _more(found.facts, shown, "facts")
     noun = "module is" if found.same == 1 else "modules are"
     click.echo(f"{found.same:,} {noun} the same")

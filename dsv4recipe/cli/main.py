@@ -17,6 +17,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from dsv4recipe.cli.colours import CHOICES, choose, painted, wanted
 from dsv4recipe.errors import NotInstalledError, RecipeError, did_you_mean
 from dsv4recipe.version import VERSION
 
@@ -47,6 +48,24 @@ COMMANDS = {
 }
 
 
+def _color(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    """Sets the colours, for this process and for what click prints."""
+    if value is not None:
+        choose(value)
+        context.color = {"always": True, "never": False}.get(value)
+    elif context.parent is None:
+        choose("auto")
+        context.color = False if os.environ.get("NO_COLOR") else None
+
+
+def _color_option(hidden: bool = False) -> click.Option:
+    """--color, which stands before the command or behind it."""
+    return click.Option(
+        ["--color"], type=click.Choice(CHOICES), expose_value=False, callback=_color, hidden=hidden, is_eager=True,
+        help="Colours: auto (default) where there is a terminal and NO_COLOR is not set.",
+    )  # fmt: skip
+
+
 class Commands(click.Group):
     """Imports a command's module only when that command is called, so that `--help` stays fast."""
 
@@ -58,6 +77,8 @@ class Commands(click.Group):
             return None
         command = importlib.import_module(f"dsv4recipe.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
+        if not any(parameter.name == "color" for parameter in command.params):
+            command.params.append(_color_option(hidden=True))
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -98,6 +119,9 @@ def dsv4recipe(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
+dsv4recipe.params.append(_color_option())
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and exits with a contract code."""
     gc.set_threshold(200_000, 20, 20)  # plans are many small objects without cycles: a quarter of their time otherwise
@@ -113,12 +137,12 @@ def run(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as leave:
         return leave.exit_code
     except click.UsageError as error:
-        click.echo(f"error[U001]: {error.format_message()}", err=True)
+        _say(f"error[U001]: {error.format_message()}")
         if error.ctx is not None:
             unknown = next((word for word in arguments if not word.startswith("-")), "")
             near = did_you_mean(unknown, COMMANDS) if unknown not in COMMANDS else ""
             hint = near if near.startswith("did you mean") else f"{error.ctx.command_path} --help"
-            click.echo(f"   = help: {hint}", err=True)
+            _say(f"   = help: {hint}")
         return 64
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted; run the same command again to continue", err=True)
@@ -132,13 +156,18 @@ def run(arguments: Sequence[str]) -> int:
         name = error.filename or ""
         return _refuse(RecipeError("U002", f"{error.strerror or error}{f': {name}' if name else ''}"), as_json)
     except Exception:
-        click.echo("error[U999]: an internal error of dsv4recipe; please report it with the lines below", err=True)
+        _say("error[U999]: an internal error of dsv4recipe; please report it with the lines below")
         traceback.print_exc()
         return 1
 
 
+def _say(text: str) -> None:
+    """A refusal, outside of every command: as `click` would print it in one."""
+    click.echo("\n".join(map(painted, text.split("\n"))), err=True, color=wanted(sys.stderr))
+
+
 def _refuse(error: RecipeError, as_json: bool) -> int:
-    click.echo(f"{error}\n", err=True)
+    _say(f"{error}\n")
     if as_json:
         from dsv4recipe.cli.output import print_json
 

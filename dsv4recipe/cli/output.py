@@ -21,6 +21,13 @@ def console(stderr: bool = False) -> Console:
     """Returns a console that honours NO_COLOR and does not wrap names when it is no terminal."""
     from rich.console import Console
 
+    from dsv4recipe.cli.colours import wanted
+
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else int(os.environ.get("COLUMNS", "120"))
-    return Console(file=stream, width=width, highlight=False, soft_wrap=False)
+    tty = stream.isatty()
+    coloured = wanted(stream)
+    return Console(
+        file=stream, width=width, highlight=False, markup=False, soft_wrap=False, no_color=not coloured,
+        force_terminal=True if coloured and not tty else None, color_system="standard" if coloured else None,
+    )  # fmt: skip

@@ -50,6 +50,7 @@ def command(
     from dsv4recipe.advice.fit import fit, machine_said
     from dsv4recipe.api.named import Planner
     from dsv4recipe.checkpoint.layout import LayoutSource
+    from dsv4recipe.cli.colours import rendered
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.cli.plan_view import print_plan
     from dsv4recipe.errors import RecipeError
@@ -78,6 +79,6 @@ def command(
         if fitting is not None:
             click.echo(fitting.words())
     for each in advice:
-        click.echo(each.render(), err=True)
+        click.echo(rendered(each), err=True)
     if output is not None and not as_json:
         click.echo(f"wrote {output}")

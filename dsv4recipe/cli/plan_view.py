@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from dsv4recipe.cli.colours import rendered
 from dsv4recipe.cli.tables import print_table
 from dsv4recipe.plan.cautions import cautions, never_seen, rounded
 from dsv4recipe.plan.containers import placed
@@ -64,7 +65,7 @@ def print_plan(plan: Plan) -> None:
     if weighed:
         click.echo(f"importance: {weighed:,} matrices are weighed, of which calibration never reached {unseen:,}")
     for caution in cautions(plan):
-        click.echo(caution.render())
+        click.echo(rendered(caution))
     click.echo(f"plan {plan.digest}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import click
 from dsv4recipe.builder.events import Done
 from dsv4recipe.builder.zeros import told
 from dsv4recipe.cli.cluster_view import cluster_line, worker_table
+from dsv4recipe.cli.colours import rendered
 from dsv4recipe.cli.output import console, print_json
 from dsv4recipe.cli.pace import Pace
 from dsv4recipe.plan.model import Plan
@@ -33,7 +35,7 @@ def watching(as_json: bool) -> Iterator[Callable[[Event], None]]:
         yield _Json()
         return
     screen = console(stderr=True)
-    shown: _Lines | _Bar = _Bar(screen) if screen.is_terminal else _Lines()
+    shown: _Lines | _Bar = _Bar(screen) if sys.stderr.isatty() else _Lines()
     try:
         yield shown
     finally:
@@ -202,7 +204,7 @@ def duration(seconds: float) -> str:
 def _lines(event: Event) -> tuple[str, ...]:
     """Returns what is said in full of a rare event."""
     if event["event"] == "zeros":
-        return (told(event["tensors"]).render(),)
+        return (rendered(told(event["tensors"])),)
     return (_COMPILING,) if event["event"] == "compiling" else tuple(cluster_line(event))
 
 

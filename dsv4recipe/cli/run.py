@@ -63,6 +63,7 @@ def command(
     from dsv4recipe.answers.questions import load_questions, smoke_set
     from dsv4recipe.api.named import Planner
     from dsv4recipe.bundle.places import places_for
+    from dsv4recipe.cli.colours import rendered
     from dsv4recipe.cli.plan_view import print_plan
     from dsv4recipe.cli.progress import watching
 
@@ -78,7 +79,7 @@ def command(
     if machine:
         click.echo(fit(plan, planner.checkpoint, machine, context, wired=wired).words())
     for each in advise(loaded, plan, planner.checkpoint):
-        click.echo(each.render(), err=True)
+        click.echo(rendered(each), err=True)
     suffix = places_for(plan).suffix
     out = output or Path(f"{plan.source.model.rsplit('/', 1)[-1]}-{plan.recipe['name']}{suffix}")
     _say("build", f"{recipe} --source {place} -o {out}")

@@ -12,7 +12,9 @@ import click
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.table import Table
+from rich.text import Text
 
+from dsv4recipe.cli.colours import style_of, tinted
 from dsv4recipe.cli.output import console
 
 _GAP = 3
@@ -53,7 +55,7 @@ def table(
     for number, name in enumerate(columns):
         made.add_column(name, justify="right" if number in right else "left", width=widths[number] if widths else None)
     for row in rows:
-        made.add_row(*row)
+        made.add_row(*(Text(cell, style=style_of(cell)) for cell in row))
     return made
 
 
@@ -92,7 +94,7 @@ def _stacked(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) 
     for row in rows:
         mark, head, *rest = ("", *row) if columns[0] else row
         names = columns[1:] if columns[0] else columns[2:]
-        click.echo(f"{mark}   {head}" if mark else head)
+        click.echo(f"{tinted(mark)}   {head}" if mark else head)
         line = ""
         for name, cell in zip(names, rest, strict=True):
             part = f"    {name} {cell}" if cell else ""

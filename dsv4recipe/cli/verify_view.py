@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from dsv4recipe.cli.colours import rendered, tinted
 from dsv4recipe.cli.tables import print_table
 from dsv4recipe.verifier.contract.replay.outlook import LOADS, REFUSED, SEES, Outlook
 from dsv4recipe.verifier.result import Verification
@@ -19,9 +20,10 @@ def print_verification(found: Verification) -> None:
     """One line per step with what was checked, then its findings; its table behind it."""
     for step in found.steps:
         facts = ["; ".join(step.facts)] if step.facts else []
-        click.echo(f"{'ok    ' if step.ok else 'FAILED'}  {': '.join((step.name, *facts))}")
+        word = "ok" if step.ok else "FAILED"
+        click.echo(f"{tinted(word, f'{word:6}')}  {': '.join((step.name, *facts))}")
         for finding in step.findings:
-            click.echo("\n" + finding.render() + "\n")
+            click.echo("\n" + rendered(finding) + "\n")
         if step.name == "contract" and found.outlooks:
             _loaders(found.outlooks)
         if step.name == "numbers" and found.roles:
@@ -30,7 +32,7 @@ def print_verification(found: Verification) -> None:
     if errors & _ENTRIES:
         click.echo("If the tensors are right and only config.json is wrong: verify BUNDLE --fix-config OUT.json writes")
         click.echo("the entries that the tensors call for.")
-    click.echo("verified" if found.ok else "verification failed")
+    click.echo(tinted("verified" if found.ok else "verification failed"))
 
 
 def _loaders(outlooks: tuple[Outlook, ...]) -> None:
