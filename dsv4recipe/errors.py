@@ -44,14 +44,14 @@ _EXCERPT = 100
 """How many characters of a line the text form shows; a longer line is cut around the span."""
 
 
-def _excerpt(where: Where) -> tuple[str, str]:
+def _excerpt(where: Where, room: int) -> tuple[str, str]:
     """Returns the line (shortened if it is long) and the carets under its span. Positions count terminal columns, so
     wide and combining characters are allowed for."""
     text, start, length = where.text.replace("\t", " "), where.column - 1, max(1, where.length)
-    if len(text) > _EXCERPT + 20:
-        first = max(0, min(start - 20, len(text) - _EXCERPT))
-        head, tail = "…" * (first > 0), "…" * (first + _EXCERPT < len(text))
-        text, start = head + text[first : first + _EXCERPT] + tail, start - first + len(head)
+    if len(text) > room + 20 or (len(text) > room and room != _EXCERPT):
+        first = max(0, min(start - 20, len(text) - room))
+        head, tail = "…" * (first > 0), "…" * (first + room < len(text))
+        text, start = head + text[first : first + room] + tail, start - first + len(head)
         length = max(1, min(length, len(text) - start))
     return text, " " * _width(text[:start]) + "^" * max(length, _width(text[start : start + length]))
 
@@ -73,8 +73,9 @@ class Diagnostic:
     notes: tuple[str, ...] = ()
     sees: str = ""
 
-    def render(self) -> str:
-        """Returns the text form: the message, the place, the line with a caret, the notes and the hint."""
+    def render(self, room: int = _EXCERPT) -> str:
+        """Returns the text form: the message, the place, the line with a caret, the notes and the hint. `room` is how
+        many characters of that line are shown."""
         lines = [f"{self.severity}[{self.code}]: {self.message}"]
         place = str(self.where)
         if place:
@@ -82,7 +83,7 @@ class Diagnostic:
         if self.where.line:
             number = str(self.where.line)
             pad = " " * len(number)
-            source, caret = _excerpt(self.where)
+            source, caret = _excerpt(self.where, room)
             lines += [f"{pad} |", f"{number} | {source}", f"{pad} | {caret}"]
         lines += [f"   = {note}" for note in self.notes[:_NOTES]]
         if len(self.notes) > _NOTES:

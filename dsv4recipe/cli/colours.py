@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Mapping
 from typing import IO, Any
 
 import click
 
+from dsv4recipe.cli.screen import Screen, terminal_width
 from dsv4recipe.errors import Diagnostic
 
 CHOICES = ("auto", "always", "never")
@@ -59,11 +61,16 @@ def tinted(word: str, shown: str | None = None) -> str:
 
 
 def rendered(found: Diagnostic) -> str:
-    """Returns a diagnostic with colours for severity, carets and help."""
-    return "\n".join(map(painted, found.render().split("\n")))
+    """Returns a diagnostic with colours for severity, carets and help, its line of a recipe as wide as the terminal."""
+    if isinstance(sys.stderr, Screen):
+        digits = len(str(found.where.line))
+        text = found.render(max(20, terminal_width(sys.stderr.below) - digits - 5))
+    else:
+        text = found.render()
+    return "\n".join(map(_painted, text.split("\n")))
 
 
-def painted(line: str) -> str:
+def _painted(line: str) -> str:
     """Returns a line of a rendered diagnostic with its colours."""
     if head := _HEAD.match(line):
         colour = style_of(head[1]) or "red"

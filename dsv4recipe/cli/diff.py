@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
 from dsv4recipe.cli.arguments import importance_option, json_option, release_option, source_type
 from dsv4recipe.cli.complete import complete_side
+from dsv4recipe.cli.screen import raw
 
 DIFFERENT = 2
 
@@ -58,7 +60,7 @@ def command(
     if as_json:
         print_json(found.data())
     elif form == "markdown":
-        click.echo(markdown(found, before, after), nl=False)
+        click.echo(markdown(found, before, after), nl=False, file=raw(sys.stdout))
     else:
         print_diff(found, every)
     return DIFFERENT if exit_code and not found.empty else 0

@@ -17,8 +17,9 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from dsv4recipe.cli.colours import CHOICES, choose, painted, wanted
-from dsv4recipe.errors import NotInstalledError, RecipeError, did_you_mean
+from dsv4recipe.cli.colours import CHOICES, choose, rendered, wanted
+from dsv4recipe.cli.screen import install
+from dsv4recipe.errors import Diagnostic, NotInstalledError, RecipeError, did_you_mean
 from dsv4recipe.version import VERSION
 
 COMMANDS = {
@@ -124,6 +125,7 @@ dsv4recipe.params.append(_color_option())
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and exits with a contract code."""
+    install()
     gc.set_threshold(200_000, 20, 20)  # plans are many small objects without cycles: a quarter of their time otherwise
     sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
 
@@ -137,12 +139,12 @@ def run(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as leave:
         return leave.exit_code
     except click.UsageError as error:
-        _say(f"error[U001]: {error.format_message()}")
+        hint = ""
         if error.ctx is not None:
             unknown = next((word for word in arguments if not word.startswith("-")), "")
             near = did_you_mean(unknown, COMMANDS) if unknown not in COMMANDS else ""
             hint = near if near.startswith("did you mean") else f"{error.ctx.command_path} --help"
-            _say(f"   = help: {hint}")
+        _say(Diagnostic("U001", error.format_message(), hint=hint))
         return 64
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted; run the same command again to continue", err=True)
@@ -156,18 +158,19 @@ def run(arguments: Sequence[str]) -> int:
         name = error.filename or ""
         return _refuse(RecipeError("U002", f"{error.strerror or error}{f': {name}' if name else ''}"), as_json)
     except Exception:
-        _say("error[U999]: an internal error of dsv4recipe; please report it with the lines below")
+        _say(Diagnostic("U999", "an internal error of dsv4recipe; please report it with the lines below"))
         traceback.print_exc()
         return 1
 
 
-def _say(text: str) -> None:
+def _say(*found: Diagnostic) -> None:
     """A refusal, outside of every command: as `click` would print it in one."""
-    click.echo("\n".join(map(painted, text.split("\n"))), err=True, color=wanted(sys.stderr))
+    click.echo("\n\n".join(map(rendered, found)), err=True, color=wanted(sys.stderr))
 
 
 def _refuse(error: RecipeError, as_json: bool) -> int:
-    _say(f"{error}\n")
+    _say(*error.diagnostics)
+    click.echo("", err=True)
     if as_json:
         from dsv4recipe.cli.output import print_json
 

@@ -7,13 +7,15 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from dsv4recipe.cli.screen import raw
+
 if TYPE_CHECKING:
     from rich.console import Console
 
 
 def print_json(data: Any) -> None:
     """One document, one line, UTF-8."""
-    sys.stdout.write(json.dumps(data, sort_keys=True, ensure_ascii=False) + "\n")
+    raw(sys.stdout).write(json.dumps(data, sort_keys=True, ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from dsv4recipe.cli.arguments import json_option
 from dsv4recipe.cli.complete import complete_shipped
+from dsv4recipe.cli.screen import raw
 
 
 @click.group("recipes", invoke_without_command=True)
@@ -35,4 +38,4 @@ def show(name: str) -> None:
     """Print the text of a shipped recipe, comments and all."""
     from dsv4recipe.recipe.shipped import recipe_path
 
-    click.echo(recipe_path(name).read_text(encoding="utf-8"), nl=False)
+    click.echo(recipe_path(name).read_text(encoding="utf-8"), nl=False, file=raw(sys.stdout))

@@ -9,9 +9,13 @@ import click
 from dsv4recipe.cli.arguments import PathType, json_option
 
 
-@click.group("runtimes")
-def command() -> None:
-    """The runtimes that serve bundles: what this machine has, and environments that are known to work."""
+@click.group("runtimes", invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
+    """The runtimes that serve bundles: what this machine has (`list`, also without a word), and environments that are
+    known to work."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_, as_json=False)
 
 
 @command.command("list")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import click
 
 from dsv4recipe.cli.arguments import json_option, recipe_argument
 from dsv4recipe.cli.complete import complete_rule
+from dsv4recipe.cli.screen import raw
 from dsv4recipe.errors import RecipeError, Where, did_you_mean
 
 
@@ -34,4 +36,4 @@ def command(recipe: str, rule: str | None, as_json: bool) -> None:
         print_json(data if rule is None else data["rules"][0])
     else:
         text = show_recipe(found)
-        click.echo(text if rule is None else text.partition("\nrules:\n")[2], nl=False)
+        click.echo(text if rule is None else text.partition("\nrules:\n")[2], nl=False, file=raw(sys.stdout))
