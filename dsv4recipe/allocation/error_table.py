@@ -44,7 +44,7 @@ class ErrorTable:
 
     def of(self, group: Group, fmt: Format) -> float | None:
         """Σ(ŵ−w)²/Σw² of a module in a format; 0 where the format is lossless, None where the table does not know."""
-        if fmt.lossless(group.source):
+        if group.lossless(fmt):
             return 0.0
         name = fmt.error_key
         for level, key in (("name", group.names), ("kind", kind_of(group)), ("storage", group.source.stored)):

@@ -58,9 +58,7 @@ def candidates(
         if role not in priors.roles:
             continue
         runs, floor = target.runs.get(role, target.runs[""]), priors.roles[role].floor
-        legal = tuple(
-            fmt for fmt in every if fmt.kind in runs and fmt.nominal_bits >= floor and not fmt.problem(group.source)
-        )
+        legal = tuple(fmt for fmt in every if fmt.kind in runs and fmt.nominal_bits >= floor and not group.problem(fmt))
         if legal:
             found[group.names] = legal
     return found

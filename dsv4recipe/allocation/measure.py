@@ -70,7 +70,7 @@ def measure(
 
 def _module(asked: Asked, where: Source, seed: int, sample: int) -> dict[str, float]:
     group, formats = asked
-    sums = {fmt: [0.0, 0.0] for fmt in formats if not fmt.lossless(group.source)}
+    sums = {fmt: [0.0, 0.0] for fmt in formats if not group.lossless(fmt)}
     for tensor, first in _places(group, seed, sample) if sums else ():
         for fmt, gap in _block(tensor, first, tuple(sums), where).items():
             sums[fmt][0] += gap[0]

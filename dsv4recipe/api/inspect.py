@@ -46,6 +46,9 @@ def _checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
         "layers": checkpoint.dims.layers,
         "mtp_stages": checkpoint.dims.stages,
         "experts": checkpoint.dims.experts,
+        **({"mtp_experts": mtp} if (mtp := checkpoint.dims.experts_in("mtp")) != checkpoint.dims.experts else {}),
+        "dialect": checkpoint.dialect,
+        "notes": [note.as_json() for note in checkpoint.notes],
         "grouped": "role (stored as)",
         "by": [{"name": n, "tensors": count[n], "bytes": size[n]} for n, _ in size.most_common()],
     }

@@ -99,7 +99,7 @@ def check_room(
 def memory_needed(plan: Plan, workers: int) -> int:
     """Returns bytes of memory that a build needs at most: the program and one piece per worker
     (docs/explanation/reliability.md)."""
-    largest = max((piece_rows(m) * prod(m.source.shape[1:]) for m in plan.modules), default=0)
+    largest = max((piece_rows(m.source, m.format) * prod(m.source.shape[1:]) for m in plan.modules), default=0)
     widest = max((m.source.shape[-1] for m in plan.modules if m.source.shape), default=0)
     return _PROGRAM + workers * _BYTES_PER_WEIGHT * max(largest, widest)
 

@@ -16,7 +16,7 @@ from dsv4recipe.files import disk
 from dsv4recipe.files.arena import Arena
 from dsv4recipe.files.readback import DamagedError, ReadBack, Span, Written, span
 from dsv4recipe.files.sources import Reader, read_span
-from dsv4recipe.formats.encode import BadValue, NotExact
+from dsv4recipe.formats.encode import BadValue, NoScale, NotExact
 from dsv4recipe.formats.indices import first_outside
 from dsv4recipe.guidance.encode import encode_guided
 from dsv4recipe.importance.model import Guide
@@ -190,7 +190,8 @@ def encode_piece(
     """Returns the bytes of a piece, in memory of the arena that this call takes back first. `look` sees its weight.
 
     Raises RecipeError naming tensor, row and column: B020 for a value that cannot be encoded, B021 for a group that an
-    exact format cannot hold, B022 for a number of something that is not there; K003 for a damaged activation record.
+    exact format cannot hold, B022 for a number of something that is not there, B024 for a scale; K003 for a damaged
+    activation record.
     """
 
     def read(where: SourceSpan) -> np.ndarray:
@@ -206,7 +207,7 @@ def encode_piece(
     try:
         return encode_guided(piece, weight, scale, importance, lambda where: read_span(sources, where), arena.empty)
     except BadValue as bad:
-        code, hint = ("B021", _INEXACT) if isinstance(bad, NotExact) else ("B020", _DAMAGED)
+        code, hint = _TOLD.get(type(bad), ("B020", _DAMAGED))
         message = f"{piece.tensor}: {bad.reason} at row {piece.first_row + bad.row}, column {bad.column}"
         raise RecipeError(code, message, Where(piece.weight.file, subject=piece.tensor), hint) from None
 
@@ -230,3 +231,8 @@ _DAMAGED = "the checkpoint is damaged or not what its headers say: download this
 _INEXACT = (
     "5 bits, group size 32 and bfloat16 scales hold any FP4 source exactly; or take `fit: mse`, exact where it can"
 )
+_SCALES = (
+    "codes times a scale that is no power of two are not exact in any format here: write the model in BF16 with the "
+    "tool that quantized it, or name the checkpoint that it was made from"
+)
+_TOLD = {NotExact: ("B021", _INEXACT), NoScale: ("B024", _SCALES)}

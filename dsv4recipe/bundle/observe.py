@@ -128,7 +128,7 @@ def _module(group: Group, stems: Stems, seed: int | None) -> PlannedModule:
     slot, row = group.slot, group.slot.row
     return PlannedModule(
         path=None, disk=disk, role=row.role, projection=row.projection, block=slot.block, layer=slot.layer, format=fmt,
-        lossless=fmt.lossless(group.source), rule="", note="", shape=group.shape, experts=group.experts,
+        lossless=group.lossless(fmt), rule="", note="", shape=group.shape, experts=group.experts,
         source=group.source, sources=group.names, parts=made,
     )  # fmt: skip
 

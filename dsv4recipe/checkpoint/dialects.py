@@ -65,6 +65,20 @@ def transformers_name(name: str) -> str:
     return name
 
 
+def dialect_of(names: Mapping[str, object]) -> str:
+    """Returns whose names these are, in words; "" for those of the release."""
+    prefix = _prefix(names)
+    words = []
+    if any(".self_attn." in name for name in names):
+        stacked = any(_STACK.fullmatch(_plain(name, prefix)) for name in names if ".experts." in name)
+        words.append(f"transformers, experts {'stacked' if stacked else 'one by one'}")
+    if prefix:
+        words.append(f"prefix {prefix.removesuffix('.')}")
+    if any(name.endswith(".weight_scale_inv") for name in names):
+        words.append("scales as weight_scale_inv")
+    return "; ".join(words)
+
+
 def canonical(entries: Entries, family: Family, dims: Dims) -> Entries:
     """Returns the entries under the names of the release. A name that no table knows stays as it is. If two names
     would become one, nothing is renamed."""

@@ -193,6 +193,8 @@ def read_dims(config: Mapping[str, Any], file: str, ratios: tuple[int, ...], til
         vision=_vision(config, file, problems),
         **_engrams(read, layers),
     )
+    if dims.topk > dims.experts:
+        read.refuse("num_experts_per_tok", f"is {dims.topk}, and there are {dims.experts} routed experts")
     if dims.heads * dims.head_dim % dims.o_groups:
         read.refuse("o_groups", "does not divide num_attention_heads × head_dim")
     if dspark and not dims.targets:

@@ -13,12 +13,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dsv4recipe.checkpoint.downloads import in_one_line
 from dsv4recipe.checkpoint.folder_check import check_names, check_weight_map
-from dsv4recipe.checkpoint.listing import INDEX, Listing, list_shards
+from dsv4recipe.checkpoint.listing import INDEX, Listing, list_shards, without_index
 from dsv4recipe.checkpoint.open import open_source
 from dsv4recipe.checkpoint.other_things import refuse_pointers, refuse_quantized
+from dsv4recipe.checkpoint.overlay import refuse_stale, settled
 from dsv4recipe.checkpoint.source import FolderSource, Origin, Source
-from dsv4recipe.errors import Problems, RecipeError, Where
+from dsv4recipe.errors import Diagnostic, Problems, RecipeError, Where
 from dsv4recipe.headers.safetensors import Header, TensorEntry
 from dsv4recipe.headers.strict_json import TooLargeError, object_from, reason
 from dsv4recipe.hub.address import SCHEME
@@ -35,7 +37,8 @@ class Folder:
 
     `config_digest` is the sha256 of the bytes of config.json. `header_digest` is the sha256 of the sorted lines
     "<file> <header digest>", so it changes with any name, dtype, shape, offset or file name. `origin` is the repository
-    that the checkpoint comes from, as the source knows it or as the user says.
+    that the checkpoint comes from, as the source knows it or as the user says. `notes` are warnings about how the
+    checkpoint was read. A header lists only the tensors that are used.
     """
 
     source: Source
@@ -44,6 +47,7 @@ class Folder:
     files: tuple[Header, ...]
     documents: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     origin: Origin | None = None
+    notes: tuple[Diagnostic, ...] = ()
 
     def __post_init__(self) -> None:
         if self.origin is None:
@@ -107,7 +111,7 @@ class Folder:
     @property
     def bytes(self) -> int:
         """Returns the bytes of all tensors, without headers."""
-        return sum(header.size - header.data_start for header in self.files)
+        return sum(entry.end - entry.start for header in self.files for entry in header.tensors)
 
     def where(self, name: str) -> tuple[Header, TensorEntry]:
         """Returns the file and place of a stored tensor. Raises KeyError if the folder does not hold that name."""
@@ -118,9 +122,10 @@ def open_folder(place: Path | str, beside: frozenset[str] = frozenset()) -> Fold
     """Opens a checkpoint, on this machine or on the hub, by reading only its headers.
 
     With model.safetensors.index.json, the checkpoint is exactly the shards that the index names, and each tensor must
-    be where it says. Without an index, it is one safetensors file or one complete numbered set. `beside` names
-    safetensors files that may lie in the folder without belonging to the checkpoint. Raises RecipeError with every
-    problem found: C001-C009 and C040-C048 (docs/errors/C.md), and whatever `open_source` raises.
+    be where it says; a second copy in another shard is noted and not used. Without an index, it is one safetensors file
+    or one complete numbered set. `beside` names safetensors files that may lie in the folder without belonging to the
+    checkpoint. Raises RecipeError with every problem found: C001-C009 and C040-C048 (docs/errors/C.md), C068 for an
+    index that does not belong to the files, and whatever `open_source` raises.
     """
     source = open_source(place)
     if isinstance(source, FolderSource):
@@ -137,11 +142,25 @@ def open_folder(place: Path | str, beside: frozenset[str] = frozenset()) -> Fold
     refuse_quantized(config, source.place)
     listing = list_shards(source, beside, problems)
     headers = _headers(source, listing, problems)
-    check_names(headers, problems)
+    notes: tuple[Diagnostic, ...] = ()
     if listing.weight_map is not None:
+        headers, notes = settled(listing.weight_map, headers, source.place)
         check_weight_map(listing.weight_map, headers, problems)
+    check_names(headers, problems)
+    if problems.found and {each.code for each in problems.found} <= {"C006", "C007", "C008"}:
+        _check_stale(source, listing)
+    in_one_line(source, listing.wanted, problems)
     problems.raise_if_any()
-    return Folder(source, config, digest, headers)
+    return Folder(source, config, digest, headers, notes=notes)
+
+
+def _check_stale(source: Source, listing: Listing) -> None:
+    """Raises RecipeError C068 where what is wrong is the index alone."""
+    problems = Problems()
+    whole = without_index(source.place, listing.present, problems)
+    headers = _headers(source, whole, problems) if not problems.found else ()
+    if not problems.found and listing.weight_map is not None:
+        refuse_stale(listing.weight_map, headers, source.place)
 
 
 def _headers(source: Source, listing: Listing, problems: Problems) -> tuple[Header, ...]:

@@ -8,7 +8,7 @@ routed experts of a block. The networkx graph is kept at the level of groups (ab
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,23 +17,20 @@ from typing import Any
 
 from dsv4recipe.checkpoint.deepseek_v4 import DEEPSEEK_V4
 from dsv4recipe.checkpoint.deepseek_v41 import DEEPSEEK_V41
-from dsv4recipe.checkpoint.dialects import canonical
+from dsv4recipe.checkpoint.dialects import canonical, dialect_of
 from dsv4recipe.checkpoint.dims import Dims
+from dsv4recipe.checkpoint.experts import with_experts
 from dsv4recipe.checkpoint.family import Family, Slot
+from dsv4recipe.checkpoint.findings import Findings, refuse_other_names, report_strangers
 from dsv4recipe.checkpoint.folder import Folder, open_folder
 from dsv4recipe.checkpoint.open import said_to_be
-from dsv4recipe.errors import Problems, RecipeError, Where
-from dsv4recipe.formats.base import SourceTensor, Stored
+from dsv4recipe.checkpoint.storage import TOO_NARROW, storage
+from dsv4recipe.errors import Diagnostic, RecipeError, Where
+from dsv4recipe.formats.base import Format, SourceTensor
 from dsv4recipe.headers.safetensors import TensorEntry
 from dsv4recipe.units import counted
 
 FAMILIES = (DEEPSEEK_V4, DEEPSEEK_V41)
-
-_PLAIN: dict[str, Stored] = {"BF16": "bf16", "F16": "f16", "F32": "f32", "I64": "int", "I32": "int", "U8": "int"}
-_SCALES = ("F8_E8M0", "U8")
-"""The dtypes of scales. Tools that have no name for E8M0 store the same byte as U8."""
-_TOO_NARROW = ("U8",)
-"""Integer dtypes in which no release and no runtime stores a table of numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +50,14 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The tensors that become one module. `members` holds the experts in order, or the one tensor."""
+    """The tensors that become one module. `members` holds the experts in order, or the one tensor. `source` is how most
+    members are stored. `others` lists each other way, with the name of the first member that is stored in it."""
 
     stem: str
     slot: Slot
     source: SourceTensor
     members: tuple[Tensor, ...]
+    others: tuple[tuple[str, SourceTensor], ...] = ()
 
     @property
     def experts(self) -> int:
@@ -69,6 +68,15 @@ class Group:
     def shape(self) -> tuple[int, ...]:
         """Returns the logical shape of the module: [experts, out, in] for routed experts."""
         return (self.experts, *self.source.shape) if self.experts else self.source.shape
+
+    def problem(self, fmt: Format) -> str:
+        """Returns why some member cannot take a format; "" if all can."""
+        found = fmt.problem(self.source)
+        return found or next((f"{name}: {why}" for name, source in self.others if (why := fmt.problem(source))), "")
+
+    def lossless(self, fmt: Format) -> bool:
+        """Whether every number of every member stays exactly what it is."""
+        return fmt.lossless(self.source) and all(fmt.lossless(source) for _, source in self.others)
 
     @property
     def names(self) -> str:
@@ -89,6 +97,8 @@ class Checkpoint:
     family: Family
     dims: Dims
     groups: tuple[Group, ...]
+    dialect: str = ""
+    notes: tuple[Diagnostic, ...] = ()
 
     def __repr__(self) -> str:
         """Returns one line with the place and the size."""
@@ -135,40 +145,21 @@ def detect_family(config: dict[str, Any], file: str) -> Family:
     )
 
 
-def storage(weight: TensorEntry, scale: TensorEntry | None, tile: tuple[int, ...]) -> SourceTensor | str:
-    """Returns how a tensor is stored. The dtype and the scale's shape decide, never the name
-    (docs/reference/checkpoint.md). `tile` is the scale tile of this tensor, from the family's table or the config.
-
-    Returns the reason as text if the pair fits no known encoding.
-    """
-    if scale is None:
-        if weight.dtype not in _PLAIN:
-            return f"dtype {weight.dtype} needs a .scale tensor, and there is none"
-        return SourceTensor(_PLAIN[weight.dtype], weight.shape, weight.dtype)
-    if scale.dtype not in _SCALES or len(weight.shape) != 2:
-        return f"a weight of shape {list(weight.shape)} cannot have a scale of dtype {scale.dtype}"
-    rows, columns = weight.shape
-    if weight.dtype == "I8" and scale.shape == (rows, 2 * columns // 32) and 2 * columns % 32 == 0:
-        return SourceTensor("fp4", (rows, 2 * columns), "I8")
-    if weight.dtype == "F8_E4M3" and scale.shape == (-(-rows // tile[0]), -(-columns // tile[1])):
-        return SourceTensor("fp8", weight.shape, "F8_E4M3", tile)
-    return (
-        f"{weight.dtype} {list(weight.shape)} with a scale {list(scale.shape)} is neither FP4 nor FP8 in {tile} tiles"
-    )
-
-
 def make_checkpoint(folder: Folder) -> Checkpoint:
     """Pairs every weight with its scale, names every tensor by the family's table and groups the routed experts.
 
     Raises RecipeError with every tensor that is unknown (C020), is missing (C021), has a scale but no weight (C022),
-    has the wrong shape (C023) or is stored in no known encoding (C024).
+    has the wrong shape (C023) or is stored in no known encoding (C024). There is one finding instead of many if experts
+    were pruned (C025), if the hash table has another width (C026), or if the names are another tool's (C028).
     """
     config_file = f"{folder.place}/config.json"
     family = detect_family(folder.config, config_file)
     dims = family.dims_of(family.config_of(folder.config), config_file)
-    problems = _Listing(folder)
+    problems = Findings(folder)
     entries = {entry.name: (header.file, entry) for header in folder.files for entry in header.tensors}
+    dialect = dialect_of(entries)
     entries = canonical(entries, family, dims)
+    dims = with_experts(entries, dims, config_file)
     if not any(name.startswith("mtp.") for name in entries):
         dims = replace(dims, stages=0)  # all stages were removed, which config.json need not mention
     grouped: dict[str, list[Tensor]] = {}
@@ -188,7 +179,7 @@ def make_checkpoint(folder: Folder) -> Checkpoint:
         if isinstance(source, str):
             problems.add("C024", expected.name, source)
             continue
-        if (source.stored == "int") != (expected.stored == "int") or source.dtype in _TOO_NARROW:
+        if (source.stored == "int") != (expected.stored == "int") or source.dtype in TOO_NARROW:
             wanted = "whole numbers of 32 or 64 bits" if expected.stored == "int" else "real numbers"
             problems.add("C024", expected.name, f"it is stored as {source.dtype}, but the model needs {wanted}")
             continue
@@ -203,10 +194,11 @@ def make_checkpoint(folder: Folder) -> Checkpoint:
         tensor = Tensor(expected.name, expected.slot, source, found[0], found[1], scale_file, scale, below)
         grouped.setdefault(expected.slot.stem, []).append(tensor)
     if len(entries) != seen_scales + sum(map(len, grouped.values())):
-        _report_strangers(entries, family, dims, problems)
-    groups = tuple(_group(stem, members, problems) for stem, members in grouped.items())
+        report_strangers(entries.keys(), family, dims, problems)
+        refuse_other_names(problems, entries, family, sum(1 for _ in family.expected(dims)))
     problems.raise_if_any()
-    return Checkpoint(folder, family, dims, groups)
+    groups = tuple(_group(stem, members) for stem, members in grouped.items())
+    return Checkpoint(folder, family, dims, groups, dialect, (*folder.notes, *_odd(folder, groups)))
 
 
 def open_checkpoint(path: str | Path, base_model: str = "") -> Checkpoint:
@@ -221,52 +213,22 @@ def open_checkpoint(path: str | Path, base_model: str = "") -> Checkpoint:
     return make_checkpoint(folder)
 
 
-def _group(stem: str, members: list[Tensor], problems: _Listing) -> Group:
+def _group(stem: str, members: list[Tensor]) -> Group:
     first = members[0]
-    for other in members[1:]:
-        if other.source != first.source:
-            problems.add(
-                "C024",
-                other.name,
-                f"it is stored as {other.source.stored}, but expert 0 of its stack as {first.source.stored}",
-            )
-    return Group(stem, first.slot, first.source, tuple(members))
+    if all(member.source == first.source for member in members):
+        return Group(stem, first.slot, first.source, tuple(members))
+    most = Counter(member.source for member in members).most_common(1)[0][0]
+    others = {member.source: member.name for member in reversed(members) if member.source != most}
+    return Group(stem, first.slot, most, tuple(members), tuple((name, source) for source, name in others.items()))
 
 
-def _report_strangers(entries: dict[str, Any], family: Family, dims: Dims, problems: _Listing) -> None:
-    for name in entries:
-        if name.endswith(".scale"):
-            if name.removesuffix("scale") + "weight" not in entries:
-                problems.add("C022", name, "this scale has no weight")
-            elif family.slot(name.removesuffix("scale") + "weight", dims) is None:
-                problems.add("C020", name, f"the family {family.name} has no tensor of this name")
-        elif family.slot(name, dims) is None:
-            problems.add("C020", name, f"the family {family.name} has no tensor of this name under this config")
-
-
-_HINTS = {
-    "C020": "check that config.json belongs to these weights; unknown names are never guessed",
-    "C021": "the download is not complete, or config.json belongs to other weights",
-    "C022": "download all shards from one revision",
-    "C023": "download all from one revision; after pruning, config.json must say how many experts are left",
-    "C024": "download config.json and shards from one revision, or store the tensor as the releases do",
-}
-
-
-class _Listing:
-    """Collects findings per code and reason, so that a thousand missing experts are one finding that names them all."""
-
-    def __init__(self, folder: Folder):
-        self.folder = folder
-        self.found: dict[tuple[str, str], list[str]] = defaultdict(list)
-
-    def add(self, code: str, tensor: str, reason: str) -> None:
-        self.found[code, reason].append(tensor)
-
-    def raise_if_any(self) -> None:
-        problems = Problems()
-        for (code, reason), names in sorted(self.found.items()):
-            count = "" if len(names) == 1 else f" ({len(names):,} tensors)"
-            where = Where(self.folder.place, subject=names[0])
-            problems.error(code, f"{names[0]}: {reason}{count}", where, _HINTS[code], notes=names[1:])
-        problems.raise_if_any()
+def _odd(folder: Folder, groups: tuple[Group, ...]) -> Iterator[Diagnostic]:
+    """Yields C027, where experts are stored otherwise than most of their stack."""
+    odd = [(each, group) for group in groups if group.others for each in group.members if each.source != group.source]
+    if odd:
+        tensor = odd[0][0]
+        noun = "expert is" if len(odd) == 1 else "experts are"
+        message = f"{len(odd):,} {noun} stored otherwise than most of their stack, first {tensor.name}"
+        notes = [f"{each.name}: {each.source.stored}, most of its stack {of.source.stored}" for each, of in odd]
+        hint = "a format that copies the bits takes only a stack that is stored alike; others encode each from its own"
+        yield Diagnostic("C027", message, Where(folder.place, subject=tensor.name), hint, "warning", tuple(notes))

@@ -4,7 +4,7 @@ index."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +22,13 @@ _NUMBERED = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.saf
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Holds the checkpoint's files that exist, sorted, and the index's tensor → file map (None without an index)."""
+    """Holds the checkpoint's files that exist, sorted, and the index's tensor → file map (None without an index).
+    `present` lists all safetensors files of the folder, and `wanted` is how many there should be."""
 
     shards: tuple[str, ...]
     weight_map: dict[str, str] | None
+    present: tuple[str, ...] = ()
+    wanted: int = 0
 
 
 def list_shards(source: Source, beside: frozenset[str], problems: Problems) -> Listing:
@@ -40,7 +43,7 @@ def list_shards(source: Source, beside: frozenset[str], problems: Problems) -> L
     present = [name for name in names if name.endswith(".safetensors") and not name.startswith(".")]
     present = [name for name in present if name not in beside]
     if INDEX not in names:
-        return Listing(_without_index(source.place, present, problems), None)
+        return without_index(source.place, present, problems)
     try:
         index, _ = object_from(lambda: source.small(INDEX, MAX_INDEX), INDEX, "C003")
         weight_map = _weight_map(index)
@@ -57,7 +60,7 @@ def list_shards(source: Source, beside: frozenset[str], problems: Problems) -> L
             Where(name),
             "loaders that read every file would load it; remove the file, or add the index that names it",
         )
-    return Listing(shards, weight_map)
+    return Listing(shards, weight_map, tuple(present), len(set(weight_map.values())))
 
 
 def _weight_map(index: dict[str, Any]) -> dict[str, str]:
@@ -92,8 +95,9 @@ def _named_shards(source: Source, names: list[str], problems: Problems) -> tuple
     return tuple(good)
 
 
-def _without_index(place: str, present: list[str], problems: Problems) -> tuple[str, ...]:
+def without_index(place: str, present: Sequence[str], problems: Problems) -> Listing:
     """Returns one file, or a numbered set without gaps. No other set of files can be known to be complete."""
+    wanted = len(present)
     good = [name for name in present if not path_problem(name)]
     for name in sorted(set(present) - set(good)):
         problems.error("C005", f"the file name {name!r:.300} is refused: {path_problem(name)}", Where(place))
@@ -106,8 +110,9 @@ def _without_index(place: str, present: list[str], problems: Problems) -> tuple[
     elif len(sets) == 1 and len(matches) == len(good):
         stem, total = next(iter(sets))
         numbers = {int(match["number"]) for match in matches}
-        wanted = set(range(1, int(total) + 1))
-        for wrong, what in ((wanted - numbers, "missing"), (numbers - wanted, f"numbered outside 1 to {int(total)}")):
+        wanted = int(total)
+        due = set(range(1, wanted + 1))
+        for wrong, what in ((due - numbers, "missing"), (numbers - due, f"numbered outside 1 to {int(total)}")):
             names = [f"{stem}-{number:05d}-of-{total}.safetensors" for number in sorted(wrong)]
             if names:
                 message = f"of the numbered set {stem}-*-of-{total}, {len(names)} of the files are {what}"
@@ -116,7 +121,7 @@ def _without_index(place: str, present: list[str], problems: Problems) -> tuple[
     elif len(good) > 1 or sets:
         message = f"{len(good)} .safetensors files without {INDEX} are neither one file nor one numbered set"
         problems.error("C004", message, Where(place), f"add {INDEX} to the folder", _some(good))
-    return tuple(good)
+    return Listing(tuple(good), None, tuple(good), wanted)
 
 
 def report_case_twins(names: Iterable[str], what: str, file: str, problems: Problems) -> None:

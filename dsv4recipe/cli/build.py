@@ -75,6 +75,8 @@ def command(
     made_by = engine_of(engine, scheduler, workers)
     planner = Planner(source, importance_file, base_model=base_model)
     plan = plan_to_build(recipe, planner, locked)
+    for note in planner.checkpoint.notes:
+        click.echo(note.render(), err=True)
     if headers_only:
         from dsv4recipe.builder.hollow import build_headers
         from dsv4recipe.cli.progress import told_hollow

@@ -17,6 +17,7 @@ def command(path: str, as_json: bool) -> None:
     from dsv4recipe import inspect
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.cli.tables import print_table
+    from dsv4recipe.errors import Diagnostic, Where
     from dsv4recipe.units import counted, human_size
 
     found = inspect(path)
@@ -26,5 +27,9 @@ def command(path: str, as_json: bool) -> None:
     shards = counted(found["shards"], "file" if Path(path).is_file() else "shard")
     click.echo(f"{found['kind']} of family {found['family']}: {found['tensors']:,} tensors in {shards}")
     click.echo(human_size(found["bytes"]))
+    if found.get("dialect"):
+        click.echo(f"names: {found['dialect']}; read as those of the release")
     rows = [(row["name"], f"{row['tensors']:,}", f"{row['bytes']:,}") for row in found["by"]]
     print_table((found["grouped"], "tensors", "bytes"), rows, (1, 2))
+    for note in found.get("notes", ()):
+        click.echo(Diagnostic(**{**note, "where": Where(**note["where"])}).render())

@@ -76,6 +76,8 @@ def command(
         if isinstance(checkpoint.folder.source, LayoutSource):
             click.echo(f"no checkpoint was named: this is {checkpoint.folder.place}", err=True)
         print_plan(plan)
+        for note in checkpoint.notes:
+            click.echo(note.render())
         if fitting is not None:
             click.echo(fitting.words())
     for each in advice:

@@ -75,6 +75,8 @@ def command(
     _say("plan", f"{recipe} --source {place}")
     plan = make_plan(loaded, planner.checkpoint, importance=planner.importance)
     print_plan(plan)
+    for note in planner.checkpoint.notes:
+        click.echo(note.render())
     machine = fits or machine_said(loaded)
     if machine:
         click.echo(fit(plan, planner.checkpoint, machine, context, wired=wired).words())

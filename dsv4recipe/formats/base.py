@@ -56,13 +56,15 @@ class SourceTensor:
     """What a format needs to know of a source tensor: how it is stored, its logical shape, its plain dtype.
 
     `shape` is logical: [out, in] elements, not packed bytes. `dtype` is the safetensors dtype as stored.
-    `tile` is the FP8 scale tile (rows, columns), () for everything else.
+    `tile` is the FP8 scale tile (rows, columns), () for everything else. `scales` is the dtype of the scales where they
+    are not E8M0 bytes: F32 or BF16, each of which must hold a power of two.
     """
 
     stored: Stored
     shape: tuple[int, ...]
     dtype: str
     tile: tuple[int, ...] = ()
+    scales: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ Rows are those of the raw bytes given; nothing here knows files. `verify` compar
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from dsv4recipe.formats.base import ITEM_SIZE, Format, SourceTensor
 from dsv4recipe.formats.codec import codec_of
+from dsv4recipe.formats.exponents import exponents
 from dsv4recipe.formats.kernels import source as source_kernels
 
 Bytes = NDArray[np.uint8]
@@ -33,18 +35,23 @@ def rows_of(source: SourceTensor) -> tuple[int, int]:
 def stored_sizes(source: SourceTensor) -> tuple[int, int]:
     """Returns bytes of the weight and of the scale of `source` as stored; the latter 0 for plain tensors."""
     rows, columns = rows_of(source)
+    wide = ITEM_SIZE[source.scales or "F8_E8M0"]
     if source.stored == "fp4":
-        return rows * columns // 2, rows * -(-columns // 32)
+        return rows * columns // 2, rows * -(-columns // 32) * wide
     if source.stored == "fp8":
-        return rows * columns, -(-rows // source.tile[0]) * -(-columns // source.tile[1])
+        return rows * columns, -(-rows // source.tile[0]) * -(-columns // source.tile[1]) * wide
     return rows * columns * ITEM_SIZE[source.dtype], 0
 
 
 def raw(source: SourceTensor, weight: Bytes, scale: Bytes | None) -> tuple[Bytes, Bytes | None]:
-    """Read-only views of the raw bytes: one type of array, so that each kernel is compiled once.
+    """Read-only views of the raw bytes: one type of array, so that each kernel is compiled once. Scales come out as
+    E8M0 bytes whatever they were stored as, NaN for what is no power of two; bytes are left as they are.
 
     Raises ValueError where they are not those of `source.shape`: a caller's mistake, not a user's.
     """
+    if scale is not None and source.scales and scale.nbytes == stored_sizes(source)[1]:
+        scale = exponents(source.scales, scale)
+    source = replace(source, scales="")
     given = (weight.nbytes, 0 if scale is None else scale.nbytes)
     if given != stored_sizes(source):
         raise ValueError(f"{source} takes {stored_sizes(source)} bytes of weight and scale, not {given}")

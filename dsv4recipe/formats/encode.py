@@ -41,6 +41,10 @@ class BadValue(ValueError):  # noqa: N818 - a value, not a mistake of the progra
         self.reason = reason
 
 
+class NoScale(BadValue):
+    """A scale of the source, stored as a float, that is no power of two: FP4 and FP8 codes would not stay exact."""
+
+
 class NotExact(BadValue):
     """A group that an exact format cannot hold exactly. Its first column is named."""
 
@@ -96,12 +100,15 @@ def blocks(
         index = source_kernels.first_not_finite(block.view(np.int32).ravel())
         if index >= 0:
             row, column = divmod(index, columns)
-            raise BadValue(start + row, column, _why(source, float(block[row, column])))
+            kind = NoScale if source.scales and np.isnan(block[row, column]) else BadValue
+            raise kind(start + row, column, _why(source, float(block[row, column])))
         yield start, block
 
 
 def _why(source: SourceTensor, value: float) -> str:
     coded = source.stored in _OVERFLOW
+    if np.isnan(value) and source.scales:
+        return f"NaN in the source, or a scale of dtype {source.scales} that is no power of two,"
     if np.isnan(value):
         return "NaN in the source" + (" (its code or its E8M0 scale)" if coded else "")
     return "the value overflows float32" if coded else "Inf in the source"

@@ -106,7 +106,7 @@ class PlannedWeights:
         if group.source.stored == "int":
             return self.exact.tensor(group, number)
         rows = group.source.shape[0] if group.source.shape else 1
-        step = piece_rows(module)
+        step = piece_rows(group.members[number].source, module.format)
         parts = [self._encoded(group, module, number, at, min(at + step, rows)) for at in range(0, rows, step)]
         return (parts[0] if len(parts) == 1 else np.concatenate(parts)).reshape(group.source.shape)
 

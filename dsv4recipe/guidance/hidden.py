@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dsv4recipe.formats.decode import raw
 from dsv4recipe.formats.encode import blocks
 from dsv4recipe.formats.kernels.calibrated.hidden import gated, project
 from dsv4recipe.formats.kernels.calibrated.product import LANES
@@ -27,7 +28,7 @@ def hidden(
     """Returns float32 [n, width]: silu(gate) · up · routing weight of n tokens, whose inputs `inputs` gives, part by
     part."""
     gate, up = beside
-    raw = [(read(each.weight), None if each.scale is None else read(each.scale)) for each in beside]
+    stored = [raw(e.source, read(e.weight), None if e.scale is None else read(e.scale)) for e in beside]
     count, (width, size) = len(weights), gate.source.shape
     out = np.empty((count, width), np.float32)
     order = np.arange(size, dtype=np.int64)
@@ -39,7 +40,7 @@ def hidden(
         to_lanes(inputs(part), order, lanes)
         sums: list[Any] = [np.empty(panels * _ROWS * LANES, np.float32) for _ in range(2)]
         pairs = zip(
-            *(blocks(e.source, *bytes_, step=_ROWS) for e, bytes_ in zip((gate, up), raw, strict=True)), strict=True
+            *(blocks(e.source, *bytes_, step=_ROWS) for e, bytes_ in zip((gate, up), stored, strict=True)), strict=True
         )
         for (row, left), (_, right) in pairs:
             for rows, into in ((left, sums[0]), (right, sums[1])):

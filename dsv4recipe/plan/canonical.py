@@ -62,7 +62,9 @@ def _module(row: dict[str, Any]) -> PlannedModule:
         note=row["note"],
         shape=tuple(row["shape"]),
         experts=row["experts"],
-        source=SourceTensor(stored["as"], tuple(stored["shape"]), stored["dtype"], tuple(stored["tile"])),
+        source=SourceTensor(
+            stored["as"], tuple(stored["shape"]), stored["dtype"], tuple(stored["tile"]), stored.get("scales", "")
+        ),
         sources=row["sources"],
         parts=tuple(Part(p["suffix"], p["dtype"], tuple(p["shape"]), p.get("fill")) for p in row["tensors"]),
     )

@@ -81,6 +81,7 @@ def _module_data(module: Any) -> dict[str, Any]:
             "shape": list(module.source.shape),
             "dtype": module.source.dtype,
             "tile": list(module.source.tile),
+            **({"scales": module.source.scales} if module.source.scales else {}),
         },
         "tensors": [
             {"suffix": part.suffix, "dtype": part.dtype, "shape": list(part.shape)}

@@ -125,7 +125,7 @@ def module_of(claim: Claim, recipe: Recipe, target: Target, dims: Dims) -> Plann
         block=slot.block,
         layer=slot.layer,
         format=fmt,
-        lossless=fmt.lossless(group.source),
+        lossless=group.lossless(fmt),
         rule=claim.rule.id,
         note=claim.rule.note,
         shape=group.shape,

@@ -96,11 +96,10 @@ def shard_pieces(
     return pieces, constants
 
 
-def piece_rows(module: PlannedModule) -> int:
+def piece_rows(source: SourceTensor, fmt: Format) -> int:
     """Returns rows of a piece: whole FP8 tiles; all rows where the format must see a matrix whole."""
-    source = module.source
     rows, width = source.shape[0] if source.shape else 1, max(1, prod(source.shape[1:]))
-    if module.format.whole:
+    if fmt.whole:
         return rows
     step = max(1, PIECE_WEIGHTS // width)
     if source.tile:
@@ -119,7 +118,7 @@ def member_pieces(
     order."""
     source = member.source
     rows = source.shape[0] if source.shape else 1
-    step = piece_rows(module)
+    step = piece_rows(source, module.format)
     stacked = module.experts and not module.per_expert
     copies = module.experts if stacked else 1
     for first in range(0, rows, step):

@@ -34,6 +34,7 @@ def check_source(target: Target, recipe: Recipe, checkpoint: Checkpoint, problem
         message = f"config.json announces {announced} MTP layer(s), and the checkpoint holds no tensor of one"
         hint = "write `mtp: drop` in the recipe, or set num_nextn_predict_layers to 0 in config.json"
         problems.error("T019", message, recipe.place("target.mtp"), hint)
+    _check_stages(target, recipe, checkpoint, problems)
     for beginning, reason in target.refuses.items():
         found = [group for group in checkpoint.groups if group.slot.row.pattern.startswith(beginning)]
         if found:
@@ -44,6 +45,23 @@ def check_source(target: Target, recipe: Recipe, checkpoint: Checkpoint, problem
             notes = tuple(group.names for group in found)
             message = f"{target.name} does not run this checkpoint: {reason}"
             problems.error("T007", message, recipe.place("target.runtime"), hint, notes)
+
+
+def _check_stages(target: Target, recipe: Recipe, checkpoint: Checkpoint, problems: Problems) -> None:
+    """T008: kept MTP stages with another number of experts than runtimes build them with, as where the layers
+    alone were pruned."""
+    dims = checkpoint.dims
+    said = checkpoint.family.dims_of(checkpoint.config, "config.json").mtp_experts
+    if recipe.target.mtp != "keep" or not dims.stages or dims.mtp_experts == said:
+        return
+    message = (
+        f"the MTP stages hold {dims.mtp_experts} experts and the layers {dims.experts}, and {target.name} builds the "
+        f"stages with {said}, by config.json"
+    )
+    hint = "write `mtp: drop`"
+    if dims.dspark:
+        hint += f", or set dspark_n_routed_experts to {dims.mtp_experts} in config.json"
+    problems.error("T008", message, recipe.place("target.mtp"), hint)
 
 
 def check_layout(target: Target, recipe: Recipe, dims: Dims, problems: Problems) -> None:
@@ -88,7 +106,7 @@ def _reasons(target: Target, recipe: Recipe, claim: Claim) -> list[tuple[str, st
     group, fmt = claim.group, claim.format
     role, half = group.slot.row.role, recipe.target.half
     found = []
-    if problem := fmt.problem(group.source):
+    if problem := group.problem(fmt):
         found.append(("T010", problem, "choose a group size or format that fits, or another rule for this tensor"))
     allowed = target.runs.get(role, target.runs[""])
     if fmt.kind not in allowed:
@@ -103,10 +121,9 @@ def _reasons(target: Target, recipe: Recipe, claim: Claim) -> list[tuple[str, st
             found.append(
                 ("T013", f"{dtype} beside half: {half} makes two half types in one bundle", f"use keep: {half}")
             )
-        if group.source.stored in ("fp4", "fp8") and dtype == group.source.dtype:
-            found.append(
-                ("T014", f"{target.name} does not load {group.source.stored} as stored", _EXACT[group.source.stored])
-            )
+        coded = [each for each in (group.source, *(other for _, other in group.others)) if each.stored in _EXACT]
+        if any(dtype == each.dtype for each in coded):
+            found.append(("T014", f"{target.name} does not load {coded[0].stored} as stored", _EXACT[coded[0].stored]))
     if fmt.scales_type not in ("", half):
         hint = f"drop `scales`: it follows target.half ({half})"
         found.append(
