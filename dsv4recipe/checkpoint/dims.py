@@ -119,9 +119,9 @@ class ConfigReader:
     problems: Problems
     prefix: str = ""
 
-    def refuse(self, key: str, reason: str) -> None:
+    def refuse(self, key: str, reason: str, hint: str = "fetch config.json of this very release again") -> None:
         name = self.prefix + key
-        self.problems.error("C010", f"config.json: {name} {reason}", Where(self.file, subject=name))
+        self.problems.error("C010", f"config.json: {name} {reason}", Where(self.file, subject=name), hint)
 
     def number(self, key: str, low: int = 1, high: int = 1 << 24, default: int | None = None) -> int:
         value = self.section.get(key, default)
@@ -194,7 +194,11 @@ def read_dims(config: Mapping[str, Any], file: str, ratios: tuple[int, ...], til
         **_engrams(read, layers),
     )
     if dims.topk > dims.experts:
-        read.refuse("num_experts_per_tok", f"is {dims.topk}, and there are {dims.experts} routed experts")
+        read.refuse(
+            "num_experts_per_tok",
+            f"is {dims.topk}, and there are {dims.experts} routed experts",
+            f"write num_experts_per_tok: {dims.experts} or less",
+        )
     if dims.heads * dims.head_dim % dims.o_groups:
         read.refuse("o_groups", "does not divide num_attention_heads × head_dim")
     if dspark and not dims.targets:

@@ -10,19 +10,23 @@ from dsv4recipe.formats.base import SourceTensor
 from dsv4recipe.formats.decode import decode_source
 from tests.inputs.sources import Raw, Tensors
 
+TILES = ((128, 128), (32, 32), (1, 32))
+"""Of the releases."""
 Change = Callable[[Tensors], None]
 
 
 def numbers(tensors: Tensors, name: str) -> np.ndarray:
-    """float32 of a matrix as a release stores it: FP4 with a scale for 32 columns, FP8 with one for 128 x 128, BF16."""
+    """float32 of a matrix as releases store it: FP4 with a scale for 32 columns, FP8 with one for a tile, BF16, F32."""
     raw = tensors[name]
     weight = np.frombuffer(raw.data, np.uint8)
-    if raw.dtype == "BF16":
-        return decode_source(SourceTensor("bf16", raw.shape, "BF16"), weight, None)
+    if raw.dtype in ("BF16", "F32"):
+        return decode_source(SourceTensor("bf16" if raw.dtype == "BF16" else "f32", raw.shape, raw.dtype), weight, None)
     scale = np.frombuffer(tensors[scale_of(name)].data, np.uint8)
     if raw.dtype == "I8":
         return decode_source(SourceTensor("fp4", (raw.shape[0], 2 * raw.shape[1]), "I8"), weight, scale)
-    return decode_source(SourceTensor("fp8", raw.shape, "F8_E4M3", (128, 128)), weight, scale)
+    shape = tensors[scale_of(name)].shape
+    tile = next(t for t in TILES if shape == (-(-raw.shape[0] // t[0]), -(-raw.shape[1] // t[1])))
+    return decode_source(SourceTensor("fp8", raw.shape, "F8_E4M3", tile), weight, scale)
 
 
 def scale_of(name: str) -> str:
