@@ -110,7 +110,7 @@ def test_single_experts_stored_otherwise_than_their_stack(
     [
         (lambda raw: Raw("F8_E8M0", (raw.shape[0], raw.shape[1] * 2), raw.data * 2), "one scale for 16 codes"),
         (lambda raw: Raw("F8_E8M0", (raw.shape[0],), raw.data[: raw.shape[0]]), "is neither FP4 nor FP8"),
-        (lambda raw: Raw("F16", raw.shape, raw.data * 2), "a scale of dtype F16"),
+        (lambda raw: Raw("F16", raw.shape, raw.data * 2), "cannot have a scale of dtype F16"),
     ],
 )
 def test_scales_of_no_known_kind_are_refused_with_the_reason(
