@@ -55,6 +55,7 @@ _TRANSFORMERS = tuple(
     )
 )
 _STACK = re.compile(r"(?P<block>.+\.mlp\.experts)\.(?P<what>gate_up_proj|down_proj)(?:\.weight)?")
+_NUMBER = re.compile(r"\.experts\.(\d{1,5})\.")
 _HALVES = {"gate_up_proj": ("gate_proj", "up_proj"), "down_proj": ("down_proj",)}
 
 
@@ -87,6 +88,8 @@ def canonical(entries: Entries, family: Family, dims: Dims) -> Entries:
     if not any(".self_attn." in name for name in found):
         return found
     found = dict(_unstacked(found))
+    most = max((int(match[1]) + 1 for name in found if (match := _NUMBER.search(name))), default=0)
+    dims = replace(dims, experts=max(dims.experts, most))  # names of experts that config.json does not count, too
     known = {transformers_name(name): name for each in family.expected(dims) for name in _with_scale(each.name)}
     return _renamed(found, ((name, known.get(name, name)) for name in found))
 

@@ -87,7 +87,7 @@ def fewer_experts(tensors: Tensors, left: int, where: Callable[[str], bool] = la
         _, expert, rest = name.partition(".ffn.experts.")
         if expert and int(rest.partition(".")[0]) >= left:
             del tensors[name]
-        elif name.endswith(("ffn.gate.weight", "ffn.gate.bias")):
+        elif name.endswith(("ffn.gate.weight", "ffn.gate.bias", "ffn.gate.bias_vl")) and raw.shape[0] > left:
             tensors[name] = Raw(raw.dtype, (left, *raw.shape[1:]), raw.data[: len(raw.data) // raw.shape[0] * left])
         elif name.endswith("tid2eid"):
             tensors[name] = Raw(raw.dtype, raw.shape, (raw.array("<i8") % left).tobytes())

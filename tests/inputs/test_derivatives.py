@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dsv4recipe import RecipeError, build, load_recipe, make_plan, open_checkpoint, verify
+from dsv4recipe.checkpoint.dialects import transformers_name
 from dsv4recipe.checkpoint.synth import synthesize
 from dsv4recipe.errors import Diagnostic
 from dsv4recipe.recipe.load import parse_recipe
@@ -114,3 +115,15 @@ def test_more_experts_for_a_token_than_there_are(source_copy: Path) -> None:
     edit_json(source_copy / "config.json", lambda config: config.update(num_experts_per_tok=9))
     found = json.dumps([each.message for each in _problems(lambda: open_checkpoint(source_copy))])
     assert "num_experts_per_tok is 9, and there are 8 routed experts" in found
+
+
+def test_pruning_is_seen_under_the_names_of_transformers_too(tiny_source: Path, tmp_path: Path) -> None:
+    def change(tensors: Tensors) -> None:
+        fewer_experts(tensors, 6, lambda block: block in ("layers.1", "layers.3"))
+        for name in list(tensors):
+            raw = tensors.pop(name)
+            if not name.startswith("mtp."):
+                tensors[transformers_name(name)] = raw
+
+    source = changed_copy(tiny_source, tmp_path / "source", change, lambda config: config.update(n_routed_experts=6))
+    assert refused(lambda: open_checkpoint(source)).notes == ("6 experts in layers 1, 3", "8 experts in layers 0, 2")

@@ -62,11 +62,11 @@ def _recipe(rng: random.Random) -> Recipe:
         return replace(recipe, target=replace(recipe.target, runtime="llama.cpp", backends=()))
     recipe = load(rng.choice(RECIPES))
     target = recipe.target
-    if rng.random() < 0.35:
+    if rng.random() < 0.25:
         target = replace(target, runtime=rng.choice(RUNTIMES))
     if rng.random() < 0.4:
         target = replace(target, mtp=rng.choice(("keep", "drop")))
-    if rng.random() < 0.15:
+    if rng.random() < 0.05:
         target = replace(target, half=rng.choice(("float16", "bfloat16")))
     if rng.random() < 0.15:
         target = replace(target, experts=rng.choice(("stacked", "per-expert")))

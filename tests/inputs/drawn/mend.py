@@ -20,7 +20,7 @@ _KEYS = ("rope_scaling", "swiglu_limit", "compress_ratios")
 
 
 def mend(drawn: Drawn, recipe: Recipe, found: Sequence[Diagnostic]) -> tuple[Recipe, set[str]]:
-    """Returns the recipe as edited, and the messages whose help was followed; files of the source are edited in place."""
+    """Returns the recipe as edited, and the messages whose help was followed; files are edited in place."""
     done: set[str] = set()
     for each in found:
         text = f"{each.hint}\n{each.message}"
