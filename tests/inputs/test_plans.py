@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from dsv4recipe import RecipeError, load_recipe, make_plan, open_checkpoint
+from dsv4recipe import RecipeError, build, load_recipe, make_plan, open_checkpoint, verify
 from dsv4recipe.builder.side import side_files
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.cli.main import run
+from dsv4recipe.headers.gguf import read_gguf_header
 from dsv4recipe.plan.model import Plan
+from tests.gguf.recipes import for_llama_cpp
 from tests.inputs.sources import Tensors, changed_copy, edit_json, in_bf16
 from tests.recipes import with_first_rule
 
@@ -90,3 +93,17 @@ def test_rules_that_drop_what_is_needed_or_name_layers_that_are_not_there(
     assert "layers 0 to 3, and its MTP stages are 4 to 4" in found.hint
     assert run(["plan", "q4q8", "--source", str(source_copy)]) == 0
     assert "tensors are kept as F16, and the source has them in BF16" in capsys.readouterr().out
+
+
+def test_a_gguf_stops_at_two_tokens_and_has_room_for_no_third(tiny_256_source: Path, tmp_path: Path) -> None:
+    source = Path(shutil.copytree(tiny_256_source, tmp_path / "source"))
+    edit_json(source / "config.json", lambda config: config.update(eos_token_id=[1, 5]))
+    checkpoint = open_checkpoint(source)
+    out = build(make_plan(for_llama_cpp("ds4-q4"), checkpoint), checkpoint, tmp_path / "model.gguf")
+    said = read_gguf_header(out)
+    assert (said.pairs["tokenizer.ggml.eos_token_id"].value, said.pairs["tokenizer.ggml.eot_token_id"].value) == (1, 5)
+    assert verify(out, source).ok
+    edit_json(source / "config.json", lambda config: config.update(eos_token_id=[1, 5, 7]))
+    with pytest.raises(RecipeError) as caught:
+        make_plan(for_llama_cpp("ds4-q4"), open_checkpoint(source))
+    assert [(each.code, each.hint) for each in caught.value.diagnostics] == [("T031", "write [1, 5]")]

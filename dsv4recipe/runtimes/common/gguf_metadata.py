@@ -67,22 +67,23 @@ def architecture_pairs(config: Mapping[str, Any], dims: Dims, stages: bool) -> t
     """
     problems = Problems()
     where = Where("config.json")
+    hint = "download config.json of this release again, or copy this value from it"
     pairs = []
     for key, kind, path in FROM_CONFIG:
         value = _at(config, path)
         fits = isinstance(value, _WANTED[kind]) and (kind == "bool") == isinstance(value, bool)
         if not fits or (kind == "u32" and not 0 <= value < 1 << 32):
-            problems.error("T030", f"config.json: {path} is {value!r:.80}; a GGUF needs it as {kind}", where)
+            problems.error("T030", f"config.json: {path} is {value!r:.80}; a GGUF needs it as {kind}", where, hint)
         else:
             pairs.append(Pair(f"{ARCHITECTURE}.{key}", kind, value))
     for path, known in (("scoring_func", _GATING), ("rope_scaling.type", _ROPE)):
         if _at(config, path) not in known:
             problems.error(
-                "T030", f"config.json: {path} is {_at(config, path)!r:.80}; known: {', '.join(known)}", where
+                "T030", f"config.json: {path} is {_at(config, path)!r:.80}; known: {', '.join(known)}", where, hint
             )
     limit = config.get("swiglu_limit")
     if not isinstance(limit, int | float) or isinstance(limit, bool):
-        problems.error("T030", f"config.json: swiglu_limit is {limit!r:.80}; a GGUF needs it as f32", where)
+        problems.error("T030", f"config.json: swiglu_limit is {limit!r:.80}; a GGUF needs it as f32", where, hint)
     problems.raise_if_any()
     ratios = dims.ratios if stages else dims.ratios[: dims.layers]
     last = (
@@ -148,15 +149,20 @@ PRE_TOKENIZER = "joyai-llm"
 """llama.cpp's word for the split of this family's tokenizer; ds4 has it built in."""
 
 
+_ENDS = ("eos", "eot")
+"""What GGUF calls the tokens of `eos_token_id`: the end of a text, and of a turn. llama.cpp stops at either."""
+
+
 def tokenizer_pairs(tokenizer: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Pair, ...]:
     """Returns `tokenizer.ggml.*`, by llama.cpp's convention: every id has a token, gaps are `[PADid]`.
 
     Raises RecipeError T031 for a tokenizer.json that is no byte-pair encoding, or does not fit the vocabulary.
     """
     where, problems = Where("tokenizer.json"), Problems()
+    hint = "download tokenizer.json of this release again"
     model, size = tokenizer.get("model"), config["vocab_size"]
     if not isinstance(model, dict) or model.get("type") != "BPE":
-        raise RecipeError("T031", "tokenizer.json: a GGUF needs a byte-pair encoding (model.type BPE)", where)
+        raise RecipeError("T031", "tokenizer.json: a GGUF needs a byte-pair encoding (model.type BPE)", where, hint)
     tokens = [f"[PAD{number}]" for number in range(size)]
     kinds = [_UNUSED] * size
     added = [each for each in tokenizer.get("added_tokens") or () if isinstance(each, dict)]
@@ -164,16 +170,29 @@ def tokenizer_pairs(tokenizer: Mapping[str, Any], config: Mapping[str, Any]) -> 
     rows += [(each.get("content"), each.get("id"), _CONTROL if each.get("special") else _USER) for each in added]
     for token, number, kind in rows:
         if not isinstance(token, str) or type(number) is not int or not 0 <= number < size:
-            problems.error("T031", f"tokenizer.json: token {token!r:.80} has the id {number!r:.40}, of {size:,}", where)
+            problems.error(
+                "T031",
+                f"tokenizer.json: token {token!r:.80} has the id {number!r:.40}, of {size:,}",
+                where,
+                f"{hint}, or remove the tokens that were added to it",
+            )
             break
         tokens[number], kinds[number] = token, kind
     merges = [_merge(each) for each in model.get("merges") or ()]
     if "" in merges or not merges:
-        problems.error("T031", "tokenizer.json: its merges are missing, or not pairs of tokens", where)
-    ids = {name: config.get(f"{name}_token_id") for name in ("bos", "eos")}
-    for name, number in ids.items():
+        problems.error("T031", "tokenizer.json: its merges are missing, or not pairs of tokens", where, hint)
+    ends = config.get("eos_token_id")
+    ends = ends if isinstance(ends, list) and ends else [ends]
+    ids = [("bos", config.get("bos_token_id")), *zip(_ENDS, ends, strict=False)]
+    for name, number in ids:
         if type(number) is not int or not 0 <= number < size:
-            problems.error("T031", f"config.json: {name}_token_id is {number!r:.40}", Where("config.json"))
+            message = f"config.json: {name}_token_id is {number!r:.40}, which is none of the {size:,} tokens"
+            problems.error(
+                "T031", message, Where("config.json"), "write the ids of the tokens that begin and end a text"
+            )
+    if len(ends) > len(_ENDS):
+        message = f"config.json: eos_token_id lists {len(ends)} tokens, and a GGUF has room for {len(_ENDS)}"
+        problems.error("T031", message, Where("config.json"), f"write {ends[: len(_ENDS)]}")
     problems.raise_if_any()
     return (
         Pair("tokenizer.ggml.model", "str", "gpt2"),
@@ -181,8 +200,7 @@ def tokenizer_pairs(tokenizer: Mapping[str, Any], config: Mapping[str, Any]) -> 
         Pair("tokenizer.ggml.tokens", "str[]", tuple(tokens)),
         Pair("tokenizer.ggml.token_type", "i32[]", tuple(kinds)),
         Pair("tokenizer.ggml.merges", "str[]", tuple(merges)),
-        Pair("tokenizer.ggml.bos_token_id", "u32", ids["bos"]),
-        Pair("tokenizer.ggml.eos_token_id", "u32", ids["eos"]),
+        *(Pair(f"tokenizer.ggml.{name}_token_id", "u32", number) for name, number in ids),
     )
 
 

@@ -33,7 +33,7 @@ def mend(drawn: Drawn, recipe: Recipe, found: Sequence[Diagnostic]) -> tuple[Rec
             _config(drawn, {match[1]: int(match[2])})
         elif each.hint.startswith("remove model.safetensors.index.json"):
             storage.remove_index(drawn)
-        elif each.code == "T024" or (each.code == "T031" and "beyond" in each.message):
+        elif each.code == "T024" or (each.code == "T031" and each.message.startswith("tokenizer.json")):
             storage.restore(drawn, "tokenizer.json")
         elif each.code in ("T020", "T021", "T022", "C063", "C010", "T030") and (match := _MISSING.search(text)):
             storage.restore(drawn, match[1])
