@@ -59,7 +59,7 @@ def observe(view: BundleView, prefer: str = "") -> Observed:
     seed = seed if type(seed) is int else 42
     bare = [_module(group, found[group.stem], None if gguf else seed) for group in groups]
     overrides = quantization_of(view.config)
-    targets = running(checkpoint.family.name).values()
+    targets = [each for each in running(checkpoint.family.name).values() if (each.engine is not None) == gguf]
     ranked = sorted(targets, key=lambda target: _misfit(target, groups, bare, view, prefer, checkpoint))
     best = ranked[0]
     alike = _names_misfit(best, groups, bare, checkpoint)

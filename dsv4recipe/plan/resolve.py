@@ -70,7 +70,8 @@ def resolve(
     _report_unclaimed(recipe, unclaimed, problems)
     for rule in recipe.rules:
         if not wins[rule.id] and not rule.optional:
-            _report_idle(rule, beaten[rule.id], tests[rule.id], checkpoint, target.path, problems)
+            there = [group for group, skip in zip(groups, skipped, strict=True) if not skip]
+            _report_idle(rule, beaten[rule.id], tests[rule.id], there, groups, target.path, problems)
     return claims, dict(sorted(dropped.items()))
 
 
@@ -124,7 +125,8 @@ def _report_idle(
     rule: Rule,
     beaten: Counter[str],
     tests: dict[str, Test],
-    checkpoint: Checkpoint,
+    there: Sequence[Group],
+    everything: Sequence[Group],
     path_of: Callable[[Slot], str | None],
     problems: Problems,
 ) -> None:
@@ -136,11 +138,14 @@ def _report_idle(
         )
         return
     notes, hint = [], "mark it `optional: true` if that is meant"
+    dropped = 0 if there == everything else sum(matched_members(tests, group) for group in everything)
+    if dropped:
+        notes.append(f"it matches {dropped:,} tensors of MTP stages, which `mtp: drop` leaves out")
     for name, test in tests.items():
-        count = sum(test(group) for group in checkpoint.groups)
+        count = sum(test(group) for group in there)
         notes.append(f"{name} alone matches {count:,} tensors")
-        if not count and name in ("tensor", "module"):
-            names = {_pattern(group) if name == "tensor" else path_of(group.slot) or "" for group in checkpoint.groups}
+        if not count and not dropped and name in ("tensor", "module"):
+            names = {_pattern(group) if name == "tensor" else path_of(group.slot) or "" for group in there}
             names = {re.sub(r"\.\d+(?=\.)", ".*", each) for each in names}
             hint = did_you_mean(getattr(rule.match, name)[0], names - {""}).split("known:")[0] or hint
     empty = [name for name in tests if f"{name} alone matches 0 tensors" in notes]

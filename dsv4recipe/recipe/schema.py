@@ -19,6 +19,7 @@ from dsv4recipe.recipe.nodes import MAX_ERRORS, Items, Scalar, Table, find, plai
 from dsv4recipe.recipe.runtimes import with_added
 from dsv4recipe.recipe.shipped import schema_text
 from dsv4recipe.recipe.wording import and_, flow, kind, nearest, or_, shown
+from dsv4recipe.recipe.words import format_hint, known_word
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -93,6 +94,8 @@ class _Finding:
             for entry in self.node.entries:
                 if entry.key not in known:
                     hint = did_you_mean(entry.key, known) or f"it takes no parameters: write {self.field}: {{}}"
+                    if self.field == "format":
+                        hint = format_hint(entry.key, self.error.schema["properties"])
                     code = "R026" if self.field == "format" else "R020"
                     what = "format" if self.field == "format" else "key"
                     self.add(code, f'unknown {what} "{short(entry.key)}"', hint, entry.where)
@@ -132,7 +135,7 @@ class _Finding:
         elif wanted == "boolean" and raw in _YAML_1_1:
             hint = f"YAML 1.2 reads {raw} as text; write {_YAML_1_1[raw]}"
         elif wanted == "object" and self.field == "format" and raw:
-            hint = f"write {{{raw}: {{}}}}"
+            hint = format_hint(raw, self.error.schema["properties"])
         elif wanted == "object" and self.path[-2:-1] == ["format"]:
             hint = f"write {self.field}: {flow(self.error.schema['examples'][0])}"
         elif wanted == "object" and self.rule and raw:
@@ -148,7 +151,7 @@ class _Finding:
     def on_enum(self) -> None:
         values = [str(value) for value in self.error.validator_value]
         got = shown(self.node)
-        hint = did_you_mean(str(plain(self.node)), values) if isinstance(plain(self.node), str) else ""
+        hint = known_word(str(plain(self.node)), values) if isinstance(plain(self.node), str) else ""
         if len(values) > 8:
             self.add("R023", f"{got} is not a known {self.field}", hint)
         else:

@@ -43,6 +43,8 @@ def test_prestacked_entries_by_path_alone_are_a_warning(sound: dict[str, Path], 
     bundle = Path(shutil.copytree(sound["q4q8"], tmp_path / "bundle"))
     drop(*STEMS)(bundle)
     assert {(code, severity) for code, severity, _ in findings(bundle)} == {("V140", "warning")}
+    found = check_contract(bundle, get("vmlx", "deepseek_v4")).findings
+    assert all(each.sees.startswith("nothing: vMLX finds the entry") for each in found)  # it runs as it was built
 
 
 @pytest.mark.parametrize("path", ["/Users/somebody/source", "~/source", "C:\\source", "D:/source"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from dsv4recipe.bundle.manifest import INDEX_NAME
@@ -99,6 +100,9 @@ def companions(view: BundleView, picture: Picture, target: Target) -> Findings:
         yield Diagnostic("V131", message, Where(str(view.root)), "copy the source's encoding folder")
 
 
+_UNCHANGED = "nothing: vMLX finds the entry under the module path; a tool that knows names on disk alone would guess"
+
+
 def disk_entries(view: BundleView, picture: Picture, target: Target) -> Findings:
     """Yields a module that the global entry does not describe has an entry under each disk stem. vMLX looks there and
     else guesses, and what it guesses replaces the entry under the module path, but for prestacked experts."""
@@ -116,7 +120,8 @@ def disk_entries(view: BundleView, picture: Picture, target: Target) -> Findings
             note = (f"and {len(missing) - 1:,} more stems of {module.name}",) if len(missing) > 1 else ()
             where = Where(str(view.root / "config.json"), subject=missing[0])
             hint = f"write an entry for {missing[0]} that describes its {module.stored}"
-            yield Diagnostic("V140", message, where, hint, "error" if guessed else "warning", note)
+            found = Diagnostic("V140", message, where, hint, "error" if guessed else "warning", note)
+            yield found if guessed else replace(found, sees=_UNCHANGED)
 
 
 def no_absolute_path(view: BundleView, picture: Picture, target: Target) -> Findings:
