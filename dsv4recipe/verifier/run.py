@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from dsv4recipe.paths import as_path
 from dsv4recipe.verifier.contract.check import check_any
 from dsv4recipe.verifier.integrity import check_integrity
 from dsv4recipe.verifier.result import Step, Verification
+from dsv4recipe.verifier.runtime.dense_source import readable
 from dsv4recipe.verifier.runtime.step import RuntimeRun, choices, runtime_steps
 
 if TYPE_CHECKING:
@@ -52,7 +54,8 @@ def verify(
     chosen = choices(root, contract.runtimes, run) if run else ()
     steps = [check_integrity(root), contract.step]
     checkpoint = None if source is None else open_checkpoint(source)
-    dense = None if checkpoint is None or run is None else checkpoint.folder.root
+    if checkpoint is not None and run is not None:
+        _ = checkpoint.folder.root  # raises where the source is not on this machine
     numbers = None
     if checkpoint is not None:
         numbers = _numbers(root, checkpoint, sample, seed, importance, scratch_for(root, scratch, scratch_dir))
@@ -60,7 +63,8 @@ def verify(
         steps.append(numbers.step)
     if run is not None:
         if all(step.ok for step in steps):
-            steps += runtime_steps(root, dense, chosen, run)
+            with contextlib.nullcontext() if checkpoint is None else readable(checkpoint) as dense:
+                steps += runtime_steps(root, dense, chosen, run)
         else:
             skipped = Diagnostic("V002", "skipped: the steps before it failed", Where(str(root)), severity="warning")
             steps.append(Step(f"runtime {run.runtime}", (skipped,)))

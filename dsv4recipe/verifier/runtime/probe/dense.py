@@ -11,7 +11,7 @@ from typing import Any
 import mlx.core as mx
 
 from .adapter import Adapter
-from .source import decode
+from .source import decode, folder_of
 
 
 def dense_model(runtime: Adapter, source: Path) -> Any:
@@ -21,5 +21,5 @@ def dense_model(runtime: Adapter, source: Path) -> Any:
     arrays = {name: mx.array(value) for name, value in weights.items()}
     model.load_weights(list(model.sanitize(arrays).items()), strict=True)
     model.eval()
-    runtime.settle(model, source)
+    runtime.settle(model, folder_of(source))
     return model

@@ -22,6 +22,7 @@ _E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6], np.float32)
 _FP4 = np.concatenate([_E2M1, -_E2M1])
 _TYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I8": "i1", "U8": "u1"}
 _TYPES |= {"F8_E4M3": "u1", "F8_E8M0": "u1"}
+_PAIRS = ("I8", "U8")
 
 
 def _e4m3_table() -> np.ndarray:
@@ -37,7 +38,10 @@ _FP8 = _e4m3_table()
 
 def decode(source: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Returns (config.json without its quantization, source name → array) without the MTP blocks; weights float32,
-    integer tables as they are. Raises MemoryError beyond LIMIT and KeyError for a weight without its scale."""
+    integer tables as they are. `source` is a folder as releases are, or a file that lists the tensors of another one.
+    Raises MemoryError beyond LIMIT and KeyError for a weight without its scale."""
+    if source.is_file():
+        return _decode_listed(json.loads(source.read_text(encoding="utf-8")))
     config = json.loads((source / "config.json").read_text(encoding="utf-8"))
     size = _float32_bytes(source)
     if size > LIMIT:
@@ -56,11 +60,47 @@ def decode(source: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         if dtype in ("I8", "F8_E4M3"):
             scale = np.exp2(raw[name.removesuffix("weight") + "scale"][1].astype(np.float32) - 127)
             out[name] = _fp4(array, scale) if dtype == "I8" else _fp8(array, scale)
-        elif dtype == "BF16":
-            out[name] = (array.astype(np.uint32) << 16).view(np.float32)
         else:
-            out[name] = array.astype(np.float32) if dtype in ("F32", "F16") else array
+            out[name] = _plain(dtype, array)
     return config, out
+
+
+def folder_of(source: Path) -> Path:
+    """Returns the folder of a source, which may be given as a list of its tensors."""
+    return Path(json.loads(source.read_text(encoding="utf-8"))["root"]) if source.is_file() else source
+
+
+def _decode_listed(listed: dict[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Does the same for a list of tensors: each with the place of its weight and, if there is one, of its scale."""
+    tensors = {name: places for name, places in listed["tensors"].items() if not name.startswith("mtp.")}
+    size = sum(4 * math.prod(w["shape"]) * (2 if w["dtype"] in _PAIRS and s else 1) for w, *s in tensors.values())
+    if size > LIMIT:
+        raise MemoryError(f"the source is {size:,} bytes as float32; the comparison takes up to {LIMIT:,}")
+    out = {}
+    for name, (weight, *scale) in tensors.items():
+        array = _read(listed["root"], weight)
+        if scale:
+            factor = _factor(scale[0]["dtype"], _read(listed["root"], scale[0]))
+            out[name] = _fp4(array, factor) if weight["dtype"] in _PAIRS else _fp8(array, factor)
+        else:
+            out[name] = _plain(weight["dtype"], array)
+    return {key: value for key, value in listed["config"].items() if key != "quantization_config"}, out
+
+
+def _read(root: str, place: dict[str, Any]) -> np.ndarray:
+    data = np.fromfile(Path(root, place["file"]), np.uint8, place["end"] - place["start"], offset=place["start"])
+    return data.view(_TYPES[place["dtype"]]).reshape(place["shape"])
+
+
+def _factor(dtype: str, scale: np.ndarray) -> np.ndarray:
+    """Returns float32 scales: of E8M0 bytes, or of floats as they are."""
+    return _plain(dtype, scale) if dtype in ("F32", "BF16") else np.exp2(scale.astype(np.float32) - 127)
+
+
+def _plain(dtype: str, array: np.ndarray) -> np.ndarray:
+    if dtype == "BF16":
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    return array.astype(np.float32) if dtype in ("F32", "F16") else array
 
 
 def _fp4(array: np.ndarray, scale: np.ndarray) -> np.ndarray:
