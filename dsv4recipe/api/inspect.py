@@ -10,6 +10,7 @@ from dsv4recipe.api.subjects import as_bundle, is_bundle_on_hub
 from dsv4recipe.bundle.open import open_bundle
 from dsv4recipe.bundle.places import is_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint, open_checkpoint
+from dsv4recipe.checkpoint.other_things import snapshot_in
 from dsv4recipe.errors import Problems
 from dsv4recipe.paths import as_path
 
@@ -24,7 +25,7 @@ def inspect(path: str | Path | Checkpoint) -> dict[str, Any]:
     if isinstance(path, Checkpoint):
         found = _checkpoint(path)
     else:
-        here = is_bundle_on_hub(path) or is_bundle(as_path(path))
+        here = is_bundle_on_hub(path) or is_bundle(snapshot_in(as_path(path)))
         found = _bundle(as_bundle(path)) if here else _checkpoint(open_checkpoint(path))
     return {"format_version": 1, **found}
 

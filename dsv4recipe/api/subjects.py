@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsv4recipe.checkpoint.graph import Checkpoint, open_checkpoint
+from dsv4recipe.checkpoint.other_things import snapshot_in
 from dsv4recipe.paths import as_path
 from dsv4recipe.recipe.load import load_recipe
 from dsv4recipe.recipe.model import Recipe
@@ -36,11 +37,11 @@ def as_bundle(bundle: str | Path) -> Path:
     Raises RecipeError U016, H001 to H009, and V020 where the repository holds no bundle.
     """
     if not str(bundle).startswith("hf:/"):
-        return as_path(bundle)
+        return snapshot_in(as_path(bundle))
     from dsv4recipe.publish.remote import address_of, mirror
 
     address = address_of(bundle)
-    return as_path(bundle) if address is None else mirror(address).root
+    return snapshot_in(as_path(bundle)) if address is None else mirror(address).root
 
 
 def is_bundle_on_hub(name: object) -> bool:

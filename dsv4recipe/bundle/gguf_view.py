@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dsv4recipe.bundle.view import BundleView
+from dsv4recipe.checkpoint.other_things import refuse_pointer
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.headers.gguf import GgufHeader, read_gguf_header
 from dsv4recipe.headers.safetensors import Header, TensorEntry
@@ -18,7 +19,9 @@ _HUB = "https://huggingface.co/"
 
 
 def open_gguf(path: Path) -> BundleView:
-    """Returns the view of a file. Raises RecipeError C060 to C062 (its header) and V020 (another architecture)."""
+    """Returns the view of a file. Raises RecipeError C065 (a git-lfs pointer), C060 to C062 (its header) and V020
+    (another architecture)."""
+    refuse_pointer(path)
     header = read_gguf_header(path)
     found = header.value("general.architecture")
     if found != ARCHITECTURE:

@@ -7,7 +7,7 @@ of the folder is collected, and all are reported at once.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -139,7 +139,7 @@ def open_folder(place: Path | str, beside: frozenset[str] = frozenset()) -> Fold
         raise
     except RecipeError as error:
         problems.found += error.diagnostics
-    refuse_quantized(config, source.place)
+    refuse_quantized(config, source.place, _names(source))
     listing = list_shards(source, beside, problems)
     headers = _headers(source, listing, problems)
     notes: tuple[Diagnostic, ...] = ()
@@ -152,6 +152,14 @@ def open_folder(place: Path | str, beside: frozenset[str] = frozenset()) -> Fold
     in_one_line(source, listing.wanted, problems)
     problems.raise_if_any()
     return Folder(source, config, digest, headers, notes=notes)
+
+
+def _names(source: Source) -> Sequence[str]:
+    """Returns the names at the top of a source; none where it cannot be listed, which is a finding of the listing."""
+    try:
+        return source.names()
+    except OSError:
+        return ()
 
 
 def _check_stale(source: Source, listing: Listing) -> None:

@@ -42,6 +42,14 @@ def list_shards(source: Source, beside: frozenset[str], problems: Problems) -> L
     # Hidden files are not shards: no loader reads them, and some systems leave "._x" beside each "x".
     present = [name for name in names if name.endswith(".safetensors") and not name.startswith(".")]
     present = [name for name in present if name not in beside]
+    others = [name for name in names if name.endswith((".gguf", ".bin", ".pt", ".pth")) and not name.startswith(".")]
+    if not present and INDEX not in names and others:
+        gguf = others[0].endswith(".gguf")
+        what = "a GGUF, which is already quantized" if gguf else "a pickle, which is never opened"
+        message = f"{source.place} holds no .safetensors file; {others[0]} is {what}"
+        hint = "pass the safetensors checkpoint that it was made from, a folder or hf://org/repo"
+        problems.error("C004", message, Where(source.place), hint, _some(others))
+        return Listing((), None)
     if INDEX not in names:
         return without_index(source.place, present, problems)
     try:

@@ -10,6 +10,7 @@ from dsv4recipe.bundle.open import open_bundle
 from dsv4recipe.bundle.places import places_of
 from dsv4recipe.bundle.read import read_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint, open_checkpoint
+from dsv4recipe.checkpoint.other_things import snapshot_in
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
 from dsv4recipe.hub.scratch import Scratch, scratch_for
 from dsv4recipe.paths import as_path
@@ -46,7 +47,7 @@ def verify(
     V222 for an unknown runtime, H012 where a runtime is to be compared with a source that is not on this machine, I020
     for another importance file, and what `open_checkpoint` raises for a broken source.
     """
-    root = as_path(bundle)
+    root = snapshot_in(as_path(bundle))
     if not places_of(root).there(root):
         raise RecipeError("V001", "there is no such bundle", Where(str(root)))
     contract = check_any(root)
