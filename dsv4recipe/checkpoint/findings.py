@@ -67,7 +67,7 @@ def refuse_other_names(problems: Findings, entries: Iterable[str], family: Famil
         f"{strange[0]}"
     )
     hint = (
-        "known are the names of the release, with or without a prefix model. or language_model., and for deepseek_v4 "
-        "those of transformers; take the checkpoint that the author published, or is config.json another model's?"
+        "known are the names of the release, with or without a prefix model. or language_model., and those of "
+        "transformers; take the checkpoint that the author published, or is config.json another model's?"
     )
     raise RecipeError("C028", message, Where(problems.folder.place, subject=strange[0]), hint, strange[1:4])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from huggingface_hub import constants, snapshot_download
 from dsv4recipe import RecipeError, load_recipe, make_plan, open_checkpoint
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.source import FolderSource
+from dsv4recipe.cli.main import run
 from dsv4recipe.plan.canonical import dump_plan
 from tests.hub.server import COMMIT, Faults, Hub
 
@@ -73,6 +75,18 @@ def test_the_commit_goes_into_the_plan_and_a_revision_that_moves_is_noticed(
     assert moved.source.revision == OTHER
     pinned = make_plan(loose, open_checkpoint(f"{ADDRESS}@{COMMIT}"))
     assert pinned == plan != moved
+
+
+def test_a_recipe_s_pin_is_what_a_repository_without_a_revision_means(
+    hub: Hub, tiny_source: Path, source_copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pin = load_recipe("q4q8").source.revision
+    hub.add(REPO, tiny_source, pin)
+    hub.add(REPO, source_copy, OTHER)  # what the main branch is now
+    assert run(["plan", "q4q8", "--source", ADDRESS, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["source"]["revision"] == pin
+    assert run(["plan", "q4q8", "--source", f"{ADDRESS}@{OTHER}", "--json"]) == 1
+    assert [each["code"] for each in json.loads(capsys.readouterr().out)["errors"]] == ["P006"]
 
 
 def test_a_token_goes_to_the_hub_and_nowhere_else(

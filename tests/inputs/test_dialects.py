@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsv4recipe import build, make_plan, open_checkpoint
+from dsv4recipe import RecipeError, build, inspect, make_plan, open_checkpoint
 from dsv4recipe.checkpoint.deepseek_v4 import DEEPSEEK_V4, dims_of
 from dsv4recipe.checkpoint.dialects import transformers_name
 from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.checkpoint.synth import synthesize
 from dsv4recipe.checkpoint.synth_config import synth_config
 from dsv4recipe.formats.decode import decode_source
 from dsv4recipe.recipe.load import parse_recipe
@@ -125,3 +126,54 @@ def test_the_table_is_a_bijection_onto_transformers_own_class() -> None:
     wanted = {f"model.layers.{n}.mlp.experts.{what}" for n in range(4) for what in ("gate_up_proj", "down_proj")}
     assert set(experts) == wanted
     assert experts["model.layers.0.mlp.experts.gate_up_proj"] == [8, 2 * 128, 256]
+
+
+@pytest.mark.parametrize(
+    ("release", "rename"),
+    [
+        ("v4-flash", lambda name: f"transformer.h.{name}"),
+        ("v4-flash", lambda name: name.replace("layers.", "blk.").replace("ffn.experts", "moe")),
+        ("v4.1-flash", lambda name: name.replace("layers.", "blocks.").replace("attn.", "attention.")),
+    ],
+)
+def test_names_of_a_tool_that_no_table_knows_are_one_error(
+    release: str, rename: Callable[[str], str], tmp_path: Path
+) -> None:
+    def change(tensors: Tensors) -> None:
+        for name in list(tensors):
+            tensors[rename(name)] = tensors.pop(name)
+
+    whole = synthesize(tmp_path / "whole", release, headers_only=True).root
+    with pytest.raises(RecipeError) as caught:
+        open_checkpoint(changed_copy(whole, tmp_path / "source", change))
+    (found,) = caught.value.diagnostics
+    assert found.code == "C028"
+    assert "tensors have names that no table for" in found.message
+    assert found.hint
+
+
+@pytest.mark.parametrize("rename", [transformers_name, lambda name: f"language_model.model.{name}"])
+def test_v41_is_read_under_other_names_too(rename: Callable[[str], str], tmp_path: Path) -> None:
+    whole = synthesize(tmp_path / "whole", "v4.1-flash", headers_only=True).root
+
+    def change(tensors: Tensors) -> None:
+        for name in list(tensors):
+            tensors[rename(name)] = tensors.pop(name)
+
+    plain, other = open_checkpoint(whole), open_checkpoint(changed_copy(whole, tmp_path / "source", change))
+    assert {group.names: group.source for group in other.groups} == {g.names: g.source for g in plain.groups}
+    assert other.dialect
+
+
+def test_inspect_says_whose_names_they_are(tiny: Checkpoint, tmp_path: Path) -> None:
+    plain = in_bf16(tiny)
+    for number, (names, said) in enumerate(
+        (
+            (plain, ""),
+            (split(plain), "transformers, experts one by one; prefix model"),
+            (stacked(plain), "transformers, experts stacked; prefix model"),
+            ({f"language_model.{name}": raw for name, raw in plain.items()}, "prefix language_model"),
+        )
+    ):
+        source = changed_copy(tiny.folder.root, tmp_path / str(number), replaced(names))
+        assert inspect(source)["dialect"] == said

@@ -15,9 +15,10 @@ from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.cli.main import run
 from dsv4recipe.headers.gguf import read_gguf_header
 from dsv4recipe.plan.model import Plan
+from dsv4recipe.recipe.load import parse_recipe
 from tests.gguf.recipes import for_llama_cpp
 from tests.inputs.sources import Tensors, changed_copy, edit_json, in_bf16
-from tests.recipes import with_first_rule
+from tests.recipes import changed, with_first_rule
 
 
 def codes(recipe: str, checkpoint: Checkpoint) -> list[str]:
@@ -107,3 +108,26 @@ def test_a_gguf_stops_at_two_tokens_and_has_room_for_no_third(tiny_256_source: P
     with pytest.raises(RecipeError) as caught:
         make_plan(for_llama_cpp("ds4-q4"), open_checkpoint(source))
     assert [(each.code, each.hint) for each in caught.value.diagnostics] == [("T031", "write [1, 5]")]
+
+
+@pytest.mark.parametrize("said", [False, True])
+def test_stages_that_are_gone_are_dropped_or_the_mend_is_told(said: bool, tiny_source: Path, tmp_path: Path) -> None:
+    def gone(tensors: Tensors) -> None:
+        for name in [name for name in tensors if name.startswith("mtp.")]:
+            del tensors[name]
+
+    source = changed_copy(
+        tiny_source, tmp_path / "source", gone, lambda c: c.update(num_nextn_predict_layers=0) if said else None
+    )
+    if not said:
+        with pytest.raises(RecipeError) as caught:
+            make_plan(load_recipe("q4q8"), open_checkpoint(source))
+        (found,) = caught.value.diagnostics
+        assert found.code == "T019"
+        assert found.hint == "write `mtp: drop` in the recipe, or set num_nextn_predict_layers to 0 in config.json"
+        edit_json(source / "config.json", lambda config: config.update(num_nextn_predict_layers=0))
+    checkpoint = open_checkpoint(source)
+    out = build(make_plan(load_recipe("q4q8"), checkpoint), checkpoint, tmp_path / "kept")
+    assert verify(out).ok
+    dropped = make_plan(parse_recipe(changed("mtp: keep", "mtp: drop"), "recipe.yaml"), checkpoint)
+    assert json.loads(side_files(dropped, checkpoint)["config.json"])["num_nextn_predict_layers"] == 0
