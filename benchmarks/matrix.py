@@ -89,7 +89,7 @@ def legal(sources: Sources, recipes: tuple[str, ...]) -> Iterator[Legal]:
         for target in running(source.family.name).values():
             if (target.container == "gguf") != one_file(name):
                 continue
-            if target.name == "ds4":
+            if target.engine is not None and target.engine.values:  # one size of model is compiled in
                 yield Legal(name, target, source, None)
                 continue
             moved = replace(recipe.target, runtime=target.name, backends=())  # backends are those of its own runtime
@@ -113,7 +113,7 @@ def runtimes_of(case: Legal) -> tuple[str, ...]:
         return ()
     if case.target.name in NOWHERE:
         return ("—",)
-    return ("llama.cpp",) if case.target.name == "llama.cpp" else tuple(each.runtime.name for each in chosen_for(case))
+    return (case.target.name,) if case.target.container == "gguf" else tuple(c.runtime.name for c in chosen_for(case))
 
 
 def cell(case: Legal, chosen: Chosen, bundle: Path, reference: Path | None) -> dict[str, Any]:

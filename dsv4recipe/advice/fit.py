@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from dsv4recipe.allocation.machine import RESERVE, Room, room
+from dsv4recipe.allocation.machine import CONTEXT, RESERVE, Room, room
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError
 from dsv4recipe.plan.model import Plan
@@ -16,9 +16,6 @@ from dsv4recipe.units import human_size
 
 MACS = tuple(f"{memory}GB-mac" for memory in (64, 96, 128, 192, 256, 512))
 """Memory sizes of Macs that people run models of this size on."""
-
-CONTEXT = 32_768
-"""Tokens of context that a fit is judged at, where a user names no other number."""
 
 _SAID = re.compile(
     r"(?<![0-9])(?P<memory>[1-9][0-9]{1,2}) ?-?GB(?=[- ]?Macs?\b)|^fits-(?P<name>[1-9][0-9]{1,2})gb", re.I

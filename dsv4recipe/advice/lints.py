@@ -12,17 +12,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dsv4recipe.advice.case import Case
 from dsv4recipe.advice.fit import MACS, fit, machine_said
 from dsv4recipe.errors import Diagnostic
-from dsv4recipe.formats import Format, Keep, Mxfp4, Mxfp8
+from dsv4recipe.formats import Format
+from dsv4recipe.formats.registry import as_stored
 from dsv4recipe.plan.cautions import cautions
 from dsv4recipe.plan.model import PlannedModule
+from dsv4recipe.recipe.model import CONTROL_ROLES
 from dsv4recipe.units import human_size
 
 ADVICE, WARNING = "advice", "warning"
 _NEAR = 0.08
 """A plan is told that it nearly fits a machine where it is too large by at most this share of the room."""
-_CONTROL = frozenset(
-    ("norm", "router", "router-bias", "hyper-connection", "attention-sink", "position-bias", "confidence-head")
-)
 _WIDTH = {"F32": 4, "BF16": 2, "F16": 2}
 
 
@@ -46,7 +45,7 @@ def dearer_than_exact(case: Case) -> Iterator[Found]:
                 f"{before} is not exact for {_those(module for module, _ in pairs)}, and {after} is, in "
                 f"{human_size(saved)} less"
             )
-            hint = f"write {_written(after)}"
+            hint = f"write format: {{{after}: {{}}}}"
             yield rule, Diagnostic("L001", message, case.place(rule, "format"), hint, ADVICE)
 
 
@@ -72,7 +71,7 @@ def wider_than_the_source(case: Case) -> Iterator[Found]:
 def misses_by_little(case: Case) -> Iterator[Found]:
     """L003: a plan that is a little too large for a common Mac. Silent where the recipe names its machine: the fit is
     then shown in any case."""
-    if case.plan.target["runtime"] in ("ds4", "llama.cpp") or machine_said(case.recipe):
+    if case.target.library != "mlx" or machine_said(case.recipe):
         return
     for machine in MACS:
         found = fit(case.plan, case.checkpoint, machine)
@@ -94,7 +93,7 @@ def unlike_layers(case: Case) -> Iterator[Found]:
         projection = "gate and up" if module.projection in ("gate", "up") else module.projection
         kinds[module.block, module.role, projection][module.format.label].append(module)
     for (_, role, projection), formats in kinds.items():
-        if role in _CONTROL or len(formats) < 2:
+        if role in CONTROL_ROLES or len(formats) < 2:
             continue
         few = min(formats.values(), key=len)
         rules = {module.rule for modules in formats.values() for module in modules}
@@ -111,7 +110,7 @@ def narrowed_control(case: Case) -> Iterator[Found]:
         narrow = [
             module
             for module in modules
-            if module.role in _CONTROL
+            if module.role in CONTROL_ROLES
             and module.format.plain_dtype
             and not module.lossless
             and not case.rules[rule].note
@@ -153,15 +152,11 @@ def _exact(case: Case, module: PlannedModule) -> tuple[Format, int] | None:
     copies = max(module.experts, 1)
     options = [
         (sum(part.nbytes for part in fmt.parts(module.source)) * copies, fmt)
-        for fmt in (Mxfp4(), Mxfp8(), Keep("source"))
+        for fmt in as_stored()
         if fmt.kind in runs and not fmt.problem(module.source) and fmt.lossless(module.source)
     ]
     size, fmt = min(options, key=lambda option: option[0], default=(0, None))
     return None if fmt is None else (fmt, size)
-
-
-def _written(name: str) -> str:
-    return f"format: {{{name}: {{}}}}" if name.startswith("mx") else "keep: source"
 
 
 def _those(modules: Iterable[PlannedModule]) -> str:

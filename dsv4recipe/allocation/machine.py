@@ -11,14 +11,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError
 from dsv4recipe.units import gigabytes
+
+if TYPE_CHECKING:
+    from dsv4recipe.checkpoint.graph import Checkpoint
 
 _MACHINE = re.compile(r"(?P<memory>[1-9][0-9]{0,3})GB-mac")
 _GIB = 1 << 30
 _HALF = 2
+CONTEXT = 32_768
+"""Tokens of context that a KV cache is computed for where nobody says how many."""
 RESERVE = _GIB
 """Activations, buffers and the runtime itself: an allowance that was not measured."""
 

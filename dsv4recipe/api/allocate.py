@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dsv4recipe.allocation.budget import Budget, fitting, per_weight, sized
-from dsv4recipe.allocation.machine import RESERVE, Room, room
+from dsv4recipe.allocation.machine import CONTEXT, RESERVE, Room, room
 from dsv4recipe.allocation.outcome import allocation_data
 from dsv4recipe.allocation.problem import Problem, Spent
 from dsv4recipe.allocation.run import Wishes, prepare
@@ -57,7 +57,7 @@ def allocate(
     budget: int | str | None = None,
     bits_per_weight: float | None = None,
     fits: str | None = None,
-    context: int = 32768,
+    context: int = CONTEXT,
     wired: int | None = None,
     reserve: int = RESERVE,
     formats: Sequence[str] = (),

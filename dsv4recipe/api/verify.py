@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsv4recipe.api.subjects import as_importance
+from dsv4recipe.checkpoint.other_things import snapshot_in
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.hub.scratch import scratch_for
 from dsv4recipe.paths import as_path
 from dsv4recipe.publish.remote import Mirror, address_of, mirror
-from dsv4recipe.verifier import run
 from dsv4recipe.verifier.contract.check import check_any
 from dsv4recipe.verifier.integrity import check_integrity
 from dsv4recipe.verifier.result import Verification
+from dsv4recipe.verifier.run import prove
 from dsv4recipe.verifier.runtime.step import RuntimeRun
 
 if TYPE_CHECKING:
@@ -54,11 +56,9 @@ def verify(
             hint = f"`hf download {address.repo}`, then verify the folder"
             raise RecipeError("H015", message, Where(str(address)), hint)
         return _on_hub(mirror(address))
-    where = None if scratch_dir is None else as_path(scratch_dir)
-    return run.verify(
-        bundle, source, runtime, python, sample=sample, seed=seed, importance=as_importance(importance),
-        scratch=scratch, scratch_dir=where,
-    )  # fmt: skip
+    root = snapshot_in(as_path(bundle))
+    run = RuntimeRun(runtime, (str(python),) if python else ()) if isinstance(runtime, str) else runtime
+    return prove(root, source, run, sample, seed, as_importance(importance), scratch_for(root, scratch, scratch_dir))
 
 
 def _on_hub(found: Mirror) -> Verification:

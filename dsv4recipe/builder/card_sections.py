@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 
-from dsv4recipe.advice.fit import CONTEXT, Fit
+from dsv4recipe.advice.fit import Fit
+from dsv4recipe.allocation.machine import CONTEXT
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.plan.provenance import claimed
 from dsv4recipe.runtimes import loaders, runtimes

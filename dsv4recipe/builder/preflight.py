@@ -12,7 +12,6 @@ from pathlib import Path
 from dsv4recipe.builder import journal, lease
 from dsv4recipe.builder.encoders import encoders_of
 from dsv4recipe.builder.resumable import kept_bytes
-from dsv4recipe.builder.tasks import task_digest
 from dsv4recipe.bundle.manifest import PLAN_NAME, manifest_text
 from dsv4recipe.bundle.places import NAME
 from dsv4recipe.checkpoint.graph import Checkpoint
@@ -54,7 +53,7 @@ def bytes_to_write(plan: Plan, made: Mapping[str, bytes], have: Mapping[str, jou
     """Returns the sizes of all files that are still to be written, journal and manifest included, to the byte. The
     plan's own file is there by now."""
     entries = {
-        shard.file: have.get(shard.file) or journal.Entry(task_digest(plan, shard), shard.file, shard.file_bytes, _HASH)
+        shard.file: have.get(shard.file) or journal.Entry(_HASH, shard.file, shard.file_bytes, _HASH)
         for shard in plan.shards
     }
     files = {name: (entry.size, _HASH) for name, entry in entries.items()}

@@ -22,7 +22,7 @@ from dsv4recipe.builder.options import BuildOptions
 from dsv4recipe.builder.pace import measure
 from dsv4recipe.builder.preflight import check_memory, check_names, check_room, check_source, memory_needed
 from dsv4recipe.builder.shard import ShardTask
-from dsv4recipe.builder.tasks import shard_tasks, task_digest
+from dsv4recipe.builder.tasks import shard_tasks, task_digests
 from dsv4recipe.builder.work_folder import WorkFolder
 from dsv4recipe.bundle.manifest import PLAN_NAME, manifest_text
 from dsv4recipe.bundle.places import NAME
@@ -80,7 +80,7 @@ def _write(work: WorkFolder, checkpoint: Checkpoint, made: dict[str, bytes], ask
     plan, partial, making = work.plan, work.path, work.making
     scratch = scratch_for(work.out, asked.scratch, asked.scratch_dir)
     on_event = _in_turn(asked.on_event)
-    entries = journal.finished(partial, {shard.file: task_digest(plan, shard) for shard in plan.shards})
+    entries = journal.finished(partial, task_digests(plan))
     work.remove_all_but(entries)
     finished = frozenset(entries)
 

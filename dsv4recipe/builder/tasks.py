@@ -10,15 +10,19 @@ from dsv4recipe.builder.shard import ShardTask
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.formats.base import wants_moments
 from dsv4recipe.plan.containers import header_of, placed
-from dsv4recipe.plan.model import Plan, PlannedShard
+from dsv4recipe.plan.model import Plan
 from dsv4recipe.plan.pieces import shard_pieces
 from dsv4recipe.plan.shards import PlacedTensor
 
 
-def task_digest(plan: Plan, shard: PlannedShard) -> str:
-    """Returns sha256 over everything that decides a shard's bytes: plan (with the source's header digest), file,
+def task_digests(plan: Plan) -> dict[str, str]:
+    """Returns file → sha256 over everything that decides a shard's bytes: plan (with the source's header digest), file,
     encoders."""
-    return hashlib.sha256(f"{plan.digest}\n{shard.file}\n{encoders_of(plan)}\n".encode()).hexdigest()
+    encoders = encoders_of(plan)
+    return {
+        shard.file: hashlib.sha256(f"{plan.digest}\n{shard.file}\n{encoders}\n".encode()).hexdigest()
+        for shard in plan.shards
+    }
 
 
 def shard_tasks(
@@ -30,7 +34,7 @@ def shard_tasks(
     source, which can be given up as it is read. Calibrated ones are in the order of the source too: there gate and up
     of an expert, which share the moments of their inputs, are neighbours.
     """
-    groups = {group.names: group for group in checkpoint.groups}
+    groups, digests = {group.names: group for group in checkpoint.groups}, task_digests(plan)
     for shard in plan.shards:
         if shard.file in skip:
             continue
@@ -40,7 +44,7 @@ def shard_tasks(
         constants += _gaps(tensors, len(header), shard.file_bytes)
         if by_source or any(wants_moments(piece.format) for piece in pieces):
             pieces.sort(key=lambda piece: piece.place)
-        yield ShardTask(task_digest(plan, shard), shard.file, shard.file_bytes, header, tuple(constants), tuple(pieces))
+        yield ShardTask(digests[shard.file], shard.file, shard.file_bytes, header, tuple(constants), tuple(pieces))
 
 
 def _gaps(tensors: Sequence[PlacedTensor], start: int, end: int) -> Iterator[tuple[int, bytes]]:

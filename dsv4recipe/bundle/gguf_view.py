@@ -8,9 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dsv4recipe.bundle.recognise import recognise
 from dsv4recipe.bundle.view import BundleView
+from dsv4recipe.checkpoint.graph import Group
 from dsv4recipe.checkpoint.other_things import refuse_pointer
 from dsv4recipe.errors import RecipeError, Where
+from dsv4recipe.formats import Format
 from dsv4recipe.headers.gguf import GgufHeader, read_gguf_header
 from dsv4recipe.headers.safetensors import Header, TensorEntry
 from dsv4recipe.runtimes.common.gguf_metadata import ARCHITECTURE, config_of, tokenizer_of
@@ -18,7 +21,18 @@ from dsv4recipe.runtimes.common.gguf_metadata import ARCHITECTURE, config_of, to
 _HUB = "https://huggingface.co/"
 
 
-def open_gguf(path: Path) -> BundleView:
+class GgufView(BundleView):
+    """The view of a GGUF file: a stack is one tensor with an axis for its experts."""
+
+    @property
+    def globals_first(self) -> bool:
+        return True
+
+    def format_of(self, group: Group, parts: Mapping[str, TensorEntry], stack: int) -> Format:  # noqa: ARG002
+        return recognise(parts, group.shape, 1, 0, gguf=True)
+
+
+def open_gguf(path: Path) -> GgufView:
     """Returns the view of a file. Raises RecipeError C065 (a git-lfs pointer), C060 to C062 (its header) and V020
     (another architecture)."""
     refuse_pointer(path)
@@ -34,7 +48,7 @@ def open_gguf(path: Path) -> BundleView:
     values = {key: pair.value for key, pair in header.pairs.items()}
     digest = hashlib.sha256("".join(f"{e.name} {e.dtype} {e.shape}\n" for e in header.tensors).encode()).hexdigest()
     shard = Header(path.name, header.size, digest, header.data_start, header.tensors, ())
-    return BundleView(
+    return GgufView(
         root=path,
         shards=(shard,),
         tensors=tensors,

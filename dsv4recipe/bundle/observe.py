@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dsv4recipe.bundle.recognise import Unrecognised, recognise
+from dsv4recipe.bundle.recognise import Unrecognised
 from dsv4recipe.bundle.view import BundleView
 from dsv4recipe.checkpoint.graph import Checkpoint, Group
 from dsv4recipe.formats import Format, Part, SourceTensor
@@ -52,12 +52,10 @@ def observe(view: BundleView, prefer: str = "") -> Observed:
     fit alike. Raises RecipeError C010 or C011 for a config.json that is of no known family."""
     checkpoint = expected_checkpoint(view.config, str(view.root / "config.json"))
     found, strangers = _assign(view, Index(checkpoint))
-    gguf = bool(view.values)
-    groups = sorted((g for g in checkpoint.groups if g.stem in found), key=lambda g: order_of(g.slot, gguf))
+    stored = (g for g in checkpoint.groups if g.stem in found)
+    groups = sorted(stored, key=lambda g: order_of(g.slot, view.globals_first))
     absent = tuple(g for g in checkpoint.groups if g.stem not in found)
-    seed = view.config.get("mxtq_seed", 42)
-    seed = seed if type(seed) is int else 42
-    bare = [_module(group, found[group.stem], None if gguf else seed) for group in groups]
+    bare = [_module(group, found[group.stem], view) for group in groups]
     overrides = quantization_of(view.config)
     targets = [each for each in running(checkpoint.family.name).values() if (each.engine is not None) == gguf]
     ranked = sorted(targets, key=lambda target: _misfit(target, groups, bare, view, prefer, checkpoint))
@@ -103,15 +101,12 @@ def _assign(view: BundleView, index: Index) -> tuple[dict[str, Stems], list[str]
     return dict(found), strangers
 
 
-def _module(group: Group, stems: Stems, seed: int | None) -> PlannedModule:
-    """Returns the module without its path; `seed` is None for those of a GGUF. Stems that do not fit together are one
-    unrecognised module with all their bytes."""
+def _module(group: Group, stems: Stems, view: BundleView) -> PlannedModule:
+    """Returns the module without its path. Stems that do not fit together are one unrecognised module with all their
+    bytes."""
     first, (expert, parts) = next(iter(stems.items()))
     disk = first
-    if seed is None:
-        fmt = recognise(parts, group.shape, 1, 0, gguf=True)
-    else:
-        fmt = recognise(parts, group.source.shape, _stacked(group, expert), seed)
+    fmt = view.format_of(group, parts, _stacked(group, expert))
     if expert is not None:
         disk = first.replace(f".experts.{expert}.", ".experts.{E}.")
         reason = _torn(group, stems, disk)
@@ -186,8 +181,7 @@ def _misfit(
     keys = {module.disk: target.keys(group.slot) for module, group in zip(modules, groups, strict=True)}
     wanted = quantization(target, modules, keys)
     differing = sum(wanted.get(key) != overrides.get(key) for key in {*wanted, *overrides})
-    if target.engine is not None:
-        differing += sum(1 for _ in target.engine.unlike(view.values))
+    differing += sum(1 for _ in target.unlike(view.values))
     return _names_misfit(target, groups, modules, checkpoint), target.name != prefer, differing
 
 

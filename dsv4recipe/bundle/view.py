@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from dsv4recipe.bundle.manifest import INDEX_NAME
+from dsv4recipe.bundle.recognise import recognise
+from dsv4recipe.checkpoint.graph import Group
 from dsv4recipe.checkpoint.other_things import refuse_pointers
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
+from dsv4recipe.formats import Format
 from dsv4recipe.headers.safetensors import Header, TensorEntry, read_header
 from dsv4recipe.headers.strict_json import read_object
 from dsv4recipe.paths import left_by_tools
@@ -18,6 +21,10 @@ from dsv4recipe.runtimes.common.names import split_name
 
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors|model\.safetensors")
 _JSON_LIMIT = 64 << 20
+
+
+_USUAL_SEED = 42
+"""What MXTQ's signs are drawn from where config.json does not say it."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,17 @@ class BundleView:
     @property
     def config(self) -> Mapping[str, Any]:
         return self.json["config.json"]
+
+    @property
+    def globals_first(self) -> bool:
+        """Whether such a bundle holds the tensors outside of layers before the others."""
+        return False
+
+    def format_of(self, group: Group, parts: Mapping[str, TensorEntry], stack: int) -> Format:
+        """Returns the format in which the parts under one stem, of so many members, store a group or one of its
+        experts."""
+        seed = self.config.get("mxtq_seed", _USUAL_SEED)
+        return recognise(parts, group.source.shape, stack, seed if type(seed) is int else _USUAL_SEED)
 
 
 def open_folder(root: Path) -> tuple[BundleView, list[Diagnostic]]:

@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from dsv4recipe.cli.arguments import (
     PathType,
     Size,
+    fits_options,
     force_option,
     json_option,
     recipe_argument,
@@ -49,11 +50,7 @@ def print_priors(ctx: click.Context, param: click.Parameter, asked: bool) -> Non
 @source_option
 @click.option("--budget", type=Size(), help="All tensor bytes, as `plan` counts them: 120GiB, 135346422876B.")
 @click.option("--bits-per-weight", type=click.FloatRange(0, 64, min_open=True), help="The same, in bits per weight.")
-@click.option("--fits", metavar="MACHINE", help="What a machine leaves: 128GB-mac.")
-@click.option(
-    "--context", type=click.IntRange(1), default=32768, show_default=True, help="Tokens of KV cache (--fits)."
-)
-@click.option("--wired", type=Size(), help="The wired limit, where iogpu.wired_limit_mb is set (--fits).")
+@fits_options("What a machine leaves: 128GB-mac.")
 @click.option("--reserve", type=Size(), default="1GiB", show_default=True, help="For activations and runtime (--fits).")
 @click.option("-o", "--output", type=_FILE, help="The recipe to write; an existing file is only replaced with --force.")
 @click.option("--dry-run", is_flag=True, help="Print budget against error, write nothing; needs no budget.")

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from dsv4recipe.allocation.machine import CONTEXT
 from dsv4recipe.cli.complete import complete_recipe
 from dsv4recipe.paths import as_path, expanded
 
@@ -94,14 +95,14 @@ source_option = click.option("--source", "source", required=True, type=source_ty
 force_option = click.option("--force", is_flag=True, help="Replace the file that is written to, whatever it holds.")
 
 
-def fits_options(command: F) -> F:
-    """--fits, --context and --wired: the machine that a plan is held against."""
-    machine = click.option("--fits", metavar="MACHINE", help="Say whether the plan fits: 128GB-mac, 192GB-mac.")
+def fits_options(about: str) -> Callable[[F], F]:
+    """--fits (with this help), --context and --wired: the machine that a plan is held against."""
+    machine = click.option("--fits", metavar="MACHINE", help=about)
     context = click.option(
-        "--context", type=click.IntRange(1), default=32768, show_default=True, help="Tokens of KV cache (--fits)."
+        "--context", type=click.IntRange(1), default=CONTEXT, show_default=True, help="Tokens of KV cache (--fits)."
     )
     wired = click.option("--wired", type=Size(), help="The wired limit, where iogpu.wired_limit_mb is set (--fits).")
-    return machine(context(wired(command)))
+    return lambda command: machine(context(wired(command)))
 
 
 def scratch_options(command: F) -> F:

@@ -26,7 +26,7 @@ from dsv4recipe.cli.arguments import (
 @click.option("-o", "--output", type=PathType(), help="Write the plan to a file; an older plan is replaced.")
 @base_model_option
 @importance_option
-@fits_options
+@fits_options("Say whether the plan fits: 128GB-mac, 192GB-mac.")
 @click.option("--strict", is_flag=True, help="Refuse a plan that gets a warning or advice.")
 @force_option
 @json_option

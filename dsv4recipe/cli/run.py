@@ -32,7 +32,7 @@ FAILED = 3
 @click.option("--runtime", help="The runtime to ask in (default: one that the bundle is for).")
 @click.option("--no-ask", is_flag=True, help="Ask nothing: for a machine that cannot run the bundle.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Threads that encode (default: one per core).")
-@fits_options
+@fits_options("Say whether the plan fits: 128GB-mac, 192GB-mac.")
 @importance_option
 @scratch_options
 def command(

@@ -122,6 +122,11 @@ class Format(ABC):
         """Returns the formats that the priors of `allocate` describe under this kind."""
         raise ValueError(f"{cls.KIND} has no candidates: {given!r} for {half}")
 
+    @classmethod
+    def as_stored(cls) -> Iterable[Format]:
+        """Returns the formats of this kind that keep the very values of some sources, whatever the weights are."""
+        return ()
+
     @property
     def kind(self) -> str:
         return self.KIND
@@ -189,6 +194,17 @@ class Format(ABC):
     def whole(self) -> bool:
         """Whether the encoder must see a matrix whole. All others work row by row."""
         return False
+
+    @property
+    def rounding_group(self) -> int:
+        """Returns how many columns share a scale, so that a calibrated fit rounds them together; 1 if none do."""
+        return 1
+
+    @property
+    def rotation(self) -> str:
+        """Returns a name of what turns rows before they are rounded; "" where nothing does. Formats of one name share
+        the moments of their inputs."""
+        return ""
 
     @property
     def searched(self) -> bool:

@@ -41,6 +41,11 @@ def from_spec(spec: dict[str, Any]) -> Format:
         raise ValueError(f"not a format: {spec!r}") from None
 
 
+def as_stored() -> tuple[Format, ...]:
+    """Returns the formats that keep the very values of some sources, whatever the weights are."""
+    return tuple(fmt for each in FORMATS for fmt in each.as_stored())
+
+
 def recognise(stem: Stem) -> Format | None:
     """Returns the format of stored tensors; None if no format of this version, or more than one, describes them."""
     found = [fmt for each in FORMATS if (fmt := each.recognise(stem)) is not None]

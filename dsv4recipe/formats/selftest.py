@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsv4recipe.formats.base import Format, SourceTensor, wants_importance, wants_moments
-from dsv4recipe.formats.calibrated.encode import encode_calibrated, rotated, rounding_group
+from dsv4recipe.formats.calibrated.encode import encode_calibrated, rotated
 from dsv4recipe.formats.calibrated.moments import moments
 from dsv4recipe.formats.decode import INTEGERS, Bytes
 from dsv4recipe.formats.encode import encode
@@ -44,7 +44,7 @@ def _encoded(fmt: Format, source: SourceTensor, name: str) -> tuple[NDArray[Any]
     if wants_moments(fmt):
         inputs = np.frombuffer(hashlib.shake_128(f"{name} inputs".encode()).digest(64 * source.shape[1]), np.int8)
         rows = rotated(fmt, inputs.reshape(64, -1).astype(np.float32))
-        found = moments(lambda: [rows], len(rows), source.shape[1], rounding_group(fmt), None)
+        found = moments(lambda: [rows], len(rows), source.shape[1], fmt.rounding_group, None)
         return encode_calibrated(fmt, source, *_fixed(source, name), found)
     importance = _importance(source, name) if wants_importance(fmt) else None
     return encode(fmt, source, *_fixed(source, name), importance=importance)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsv4recipe.formats.base import Format
-from dsv4recipe.formats.calibrated.encode import rotated, rotation, rounding_group
+from dsv4recipe.formats.calibrated.encode import rotated
 from dsv4recipe.formats.calibrated.moments import Moments, Pool, moments, pooled
 from dsv4recipe.formats.kernels.calibrated.product import DEPTH
 from dsv4recipe.guidance.hidden import Read, hidden
@@ -62,7 +62,7 @@ class _Workshop:
         fmt = piece.format
         layer = self.record.layer(inputs)
         assert layer is not None
-        key = (inputs, rotation(fmt), rounding_group(fmt))
+        key = (inputs, fmt.rotation, fmt.rounding_group)
         found: Moments = self._moments.get(key, lambda: self._made(piece, layer.proven(), read))
         return found
 
@@ -72,12 +72,12 @@ class _Workshop:
         if inputs.expert is None:
             which = even(layer.count(inputs.entry), ROWS)
             rows = _blocks(fmt, lambda part: layer.rows(inputs.entry, which[part]), len(which))
-            return moments(rows, len(which), size, rounding_group(fmt), None)
+            return moments(rows, len(which), size, fmt.rounding_group, None)
         tokens, weights = layer.tokens(inputs.expert)
         which = even(len(tokens), ROWS)
         tokens, weights = tokens[which], weights[which]
         pool: Pool = self._pools.get(
-            (inputs.layer, inputs.entry, rotation(fmt)), lambda: _pool(fmt, layer, inputs.entry, size)
+            (inputs.layer, inputs.entry, fmt.rotation), lambda: _pool(fmt, layer, inputs.entry, size)
         )
         of_experts = lambda part: layer.rows(EXPERTS, tokens[part])  # noqa: E731 - named for what it gives
         if inputs.entry == DOWN:
@@ -86,7 +86,7 @@ class _Workshop:
             rows = _blocks(fmt, lambda part: values[part], len(tokens))
         else:
             rows = _blocks(fmt, of_experts, len(tokens))
-        return moments(rows, len(tokens), size, rounding_group(fmt), pool)
+        return moments(rows, len(tokens), size, fmt.rounding_group, pool)
 
 
 def _pool(fmt: Format, layer: Layer, entry: str, size: int) -> Pool:

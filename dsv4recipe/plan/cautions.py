@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator
 
 from dsv4recipe.errors import Diagnostic
-from dsv4recipe.formats import Keep
 from dsv4recipe.formats.base import wants_importance
 from dsv4recipe.plan.containers import container_of
 from dsv4recipe.plan.model import Plan
@@ -36,7 +35,7 @@ def rounded(plan: Plan) -> Iterator[tuple[str, int, str]]:
     all."""
     found: Counter[tuple[str, str]] = Counter()
     for module in plan.modules:
-        if isinstance(module.format, Keep) and not module.lossless:
-            found[module.format.dtype, module.source.stored.upper()] += max(1, module.experts)
+        if module.format.plain_dtype and not module.lossless:
+            found[module.format.plain_dtype, module.source.stored.upper()] += max(1, module.experts)
     for (dtype, before), count in sorted(found.items()):
         yield dtype, count, before

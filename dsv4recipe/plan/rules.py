@@ -12,9 +12,7 @@ from typing import Any
 from dsv4recipe.checkpoint.graph import Group
 from dsv4recipe.plan.selectors import Selection, commonest, exceptions
 from dsv4recipe.recipe.layers import compact
-from dsv4recipe.recipe.model import ROLES, Match, Rule
-
-_CONTROL = {"norm", "router", "router-bias", "hyper-connection", "attention-sink", "position-bias", "hash-table"}
+from dsv4recipe.recipe.model import CONTROL_ROLES, ROLES, Match, Rule
 
 
 def rules_for(by_role: Mapping[str, Sequence[tuple[Group, Any]]], sets: Mapping[str, frozenset[int]]) -> list[Rule]:
@@ -52,7 +50,7 @@ def _name(match: Match, action: Any) -> str:
     "embedding-and-lm-head"."""
     roles = set(match.role)
     if len(roles) > 2:
-        head = "control" if roles <= _CONTROL else "as-stored" if action == "source" else "everything-else"
+        head = "control" if roles <= CONTROL_ROLES else "as-stored" if action == "source" else "everything-else"
     else:
         head = "-and-".join(match.role)
     narrow = match.projection or match.block

@@ -16,6 +16,12 @@ ROLES = (
 )  # fmt: skip
 """Every role that a tensor of the family can have (docs/reference/checkpoint.md)."""
 
+CONTROL_ROLES = frozenset(
+    ("norm", "router", "router-bias", "hash-table", "hyper-connection", "attention-sink", "position-bias",
+     "confidence-head")
+)  # fmt: skip
+"""Roles of small tensors that steer the model: recipes keep them as they are stored."""
+
 PROJECTIONS = (
     "gate", "up", "down", "wq_a", "wq_b", "wkv", "wo_a", "wo_b", "wgate", "weights_proj", "e_proj", "h_proj",
     "wk", "main_proj", "markov_w1", "markov_w2",

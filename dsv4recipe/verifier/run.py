@@ -1,4 +1,4 @@
-"""Floor 4, verifier. `verify`: the steps of the proof, in order."""
+"""Floor 4, verifier. The steps of the proof, in order."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from dsv4recipe.bundle.open import open_bundle
 from dsv4recipe.bundle.places import places_of
 from dsv4recipe.bundle.read import read_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint, open_checkpoint
-from dsv4recipe.checkpoint.other_things import snapshot_in
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
-from dsv4recipe.hub.scratch import Scratch, scratch_for
-from dsv4recipe.paths import as_path
+from dsv4recipe.hub.scratch import Scratch
 from dsv4recipe.verifier.contract.check import check_any
 from dsv4recipe.verifier.integrity import check_integrity
 from dsv4recipe.verifier.result import Step, Verification
@@ -25,33 +23,14 @@ if TYPE_CHECKING:
     from dsv4recipe.verifier.numbers.check import Numbers
 
 
-def verify(
-    bundle: str | Path,
-    source: str | Path | None = None,
-    runtime: str | RuntimeRun | None = None,
-    python: str | Path | None = None,
-    *,
-    sample: int = 0,
-    seed: int = 0,
-    importance: Guide | None = None,
-    scratch: int | None = None,
-    scratch_dir: str | Path | None = None,
-) -> Verification:
-    """Proves a bundle, anyone's: integrity and contract always; with `source` its numbers; with `runtime` its load and
-    forward. `sample` compares that many source tensors only, drawn by `seed`; 0 compares all.
-
-    `runtime` is a name or "all", with `python` the interpreter that has it, or a `RuntimeRun` that says all there is to
-    say; with `source` too, the runtime's logits are compared with those of the decoded source model, where that fits in
-    memory. `importance` is the file that the bundle was built with, if any: without it, what was weighed by it is not
-    encoded again. `scratch` and `scratch_dir` are as in `build`. Raises RecipeError V001 where there is no folder,
-    V222 for an unknown runtime, H012 where a runtime is to be compared with a source that is not on this machine, I020
-    for another importance file, and what `open_checkpoint` raises for a broken source.
-    """
-    root = snapshot_in(as_path(bundle))
+def prove(
+    root: Path, source: str | Path | None, run: RuntimeRun | None, sample: int, seed: int, importance: Guide | None,
+    scratch: Scratch,
+) -> Verification:  # fmt: skip
+    """Runs the steps of the proof that `dsv4recipe.verify` describes, with its arguments. Raises as it does."""
     if not places_of(root).there(root):
         raise RecipeError("V001", "there is no such bundle", Where(str(root)))
     contract = check_any(root)
-    run = RuntimeRun(runtime, (str(python),) if python else ()) if isinstance(runtime, str) else runtime
     chosen = choices(root, contract.runtimes, run) if run else ()
     steps = [check_integrity(root), contract.step]
     checkpoint = None if source is None else open_checkpoint(source)
@@ -59,7 +38,7 @@ def verify(
         _ = checkpoint.folder.root  # raises where the source is not on this machine
     numbers = None
     if checkpoint is not None:
-        numbers = _numbers(root, checkpoint, sample, seed, importance, scratch_for(root, scratch, scratch_dir))
+        numbers = _numbers(root, checkpoint, sample, seed, importance, scratch)
     if numbers is not None:
         steps.append(numbers.step)
     if run is not None:

@@ -10,7 +10,7 @@ import pytest
 
 from dsv4recipe.formats import Affine, Mxtq
 from dsv4recipe.formats.base import SourceTensor
-from dsv4recipe.formats.calibrated.encode import encode_calibrated, rotated, rounding_group
+from dsv4recipe.formats.calibrated.encode import encode_calibrated, rotated
 from dsv4recipe.formats.calibrated.moments import Moments, moments, pooled
 from dsv4recipe.formats.decode import decode_parts, decode_source
 from dsv4recipe.formats.encode import BadValue, encode
@@ -39,7 +39,7 @@ def of(fmt: Affine | Mxtq, x: np.ndarray, pool: np.ndarray | None = None) -> Mom
             yield rotated(fmt, values[first : first + 256])
 
     shared = None if pool is None else pooled(lambda: rows(pool), WIDTH)
-    return moments(lambda: rows(x), len(x), WIDTH, rounding_group(fmt), shared)
+    return moments(lambda: rows(x), len(x), WIDTH, fmt.rounding_group, shared)
 
 
 def plain(rows: int = ROWS) -> tuple[SourceTensor, np.ndarray, None]:

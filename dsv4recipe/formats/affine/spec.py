@@ -132,6 +132,10 @@ class Affine(Format):
         return self.bits
 
     @property
+    def rounding_group(self) -> int:
+        return self.group_size
+
+    @property
     def scales_type(self) -> str:
         return self.scales
 

@@ -8,7 +8,7 @@ other cases a group is fitted when it is reached.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -38,7 +38,7 @@ _ROWS = 64
 def encode_calibrated(
     fmt: Format, source: SourceTensor, weight: Bytes, scale: Bytes | None, moments: Moments, empty: Empty = np.empty
 ) -> tuple[NDArray[Any], ...]:
-    """As `formats.encode.encode`, with the moments of the matrix's inputs, made for `rounding_group(fmt)` and, where
+    """As `formats.encode.encode`, with the moments of the matrix's inputs, made for `fmt.rounding_group` and, where
     the format rotates, from `rotated` inputs. Raises BadValue; ValueError where format and source do not fit."""
     weight, scale = raw(source, weight, scale)
     problem = fmt.problem(source)
@@ -46,27 +46,15 @@ def encode_calibrated(
         raise ValueError(problem)
     if len(moments.order) != source.shape[1]:
         raise ValueError(f"moments of {len(moments.order)} columns for {source.shape[1]}")
-    if isinstance(fmt, Affine):
-        return _affine(fmt, source, weight, scale, moments, empty)
-    if isinstance(fmt, Mxtq):
-        return _mxtq(fmt, source, weight, scale, moments, empty)
-    raise ValueError(f"{fmt.kind} has no calibrated fit")
-
-
-def rounding_group(fmt: Format) -> int:
-    """Columns that must be rounded one after the other, because they share a scale; 1 if none do."""
-    return fmt.group_size if isinstance(fmt, Affine) else 1
+    if fmt.kind not in _ENCODERS:
+        raise ValueError(f"{fmt.kind} has no calibrated fit")
+    return _ENCODERS[fmt.kind](fmt, source, weight, scale, moments, empty)
 
 
 def rotated(fmt: Format, rows: Floats) -> Floats:
     """Returns inputs float32 [n, columns] as the format's matrix sees them: rotated for MXTQ, as they are for
     others."""
-    return _rotated(fmt, rows) if isinstance(fmt, Mxtq) else rows
-
-
-def rotation(fmt: Format) -> str:
-    """Returns names what `rotated` does: formats of one name share the moments of their inputs."""
-    return f"mxtq {fmt.seed}" if isinstance(fmt, Mxtq) else ""
+    return _ROTATIONS[fmt.kind](fmt, rows) if fmt.rotation else rows
 
 
 def _chunks(
@@ -159,3 +147,8 @@ def _memory(columns: int, empty: Empty) -> tuple[Floats, Floats, NDArray[np.uint
     """Weights in lanes, their errors, their codes, for `_ROWS` rows."""
     lanes, rest = empty((_ROWS * columns,), np.float32), empty((_ROWS * columns,), np.float32)
     return lanes, rest, empty((_ROWS * columns,), np.uint8)
+
+
+_ENCODERS: Mapping[str, Callable[..., tuple[NDArray[Any], ...]]] = {"affine": _affine, "mxtq": _mxtq}
+_ROTATIONS: Mapping[str, Callable[[Any, Floats], Floats]] = {"mxtq": _rotated}
+"""By kind of format."""

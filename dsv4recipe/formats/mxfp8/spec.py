@@ -43,6 +43,10 @@ class Mxfp8(Format):
     def candidates(cls, given: Any, half: str) -> Iterable[Mxfp8]:  # noqa: ARG003
         return (cls(),)
 
+    @classmethod
+    def as_stored(cls) -> Iterable[Mxfp8]:
+        return (cls(),)
+
     def parts(self, source: SourceTensor) -> tuple[Part, ...]:
         """weight U32 [out, in/4], scales U8 [out, in/32], no biases."""
         rows, columns = source.shape

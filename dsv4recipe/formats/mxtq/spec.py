@@ -89,6 +89,10 @@ class Mxtq(Format):
         return self.bits
 
     @property
+    def rotation(self) -> str:
+        return f"mxtq {self.seed}"
+
+    @property
     def bundle_seed(self) -> int:
         return self.seed
 

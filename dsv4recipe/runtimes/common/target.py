@@ -6,7 +6,7 @@ One file per runtime gives one `Target`; `targets.get` finds it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -186,6 +186,10 @@ class Target:
         """Into how many leading groups the rows of a matrix are split on disk; 0 if they are not."""
         name = self.row_groups.get(slot.row.projection)
         return int(getattr(dims, name)) if name and self._loads(slot) else 0
+
+    def unlike(self, values: Mapping[str, Any]) -> Iterator[str]:
+        """What of a file's key/values is not what is compiled into the engine, if it has an engine."""
+        return iter(()) if self.engine is None else self.engine.unlike(values)
 
     def _loads(self, slot: Slot) -> bool:
         if slot.block == "mtp" and slot.stage not in self.mtp_paths:
