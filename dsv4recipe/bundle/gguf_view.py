@@ -17,6 +17,7 @@ from dsv4recipe.formats import Format
 from dsv4recipe.headers.gguf import GgufHeader, read_gguf_header
 from dsv4recipe.headers.safetensors import Header, TensorEntry
 from dsv4recipe.runtimes.common.gguf_metadata import ARCHITECTURE, config_of, tokenizer_of
+from dsv4recipe.runtimes.common.target import Target
 
 _HUB = "https://huggingface.co/"
 
@@ -27,6 +28,9 @@ class GgufView(BundleView):
     @property
     def globals_first(self) -> bool:
         return True
+
+    def suits(self, target: Target) -> bool:
+        return target.engine is not None
 
     def format_of(self, group: Group, parts: Mapping[str, TensorEntry], stack: int) -> Format:  # noqa: ARG002
         return recognise(parts, group.shape, 1, 0, gguf=True)

@@ -57,7 +57,7 @@ def observe(view: BundleView, prefer: str = "") -> Observed:
     absent = tuple(g for g in checkpoint.groups if g.stem not in found)
     bare = [_module(group, found[group.stem], view) for group in groups]
     overrides = quantization_of(view.config)
-    targets = [each for each in running(checkpoint.family.name).values() if (each.engine is not None) == gguf]
+    targets = [each for each in running(checkpoint.family.name).values() if view.suits(each)]
     ranked = sorted(targets, key=lambda target: _misfit(target, groups, bare, view, prefer, checkpoint))
     best = ranked[0]
     alike = _names_misfit(best, groups, bare, checkpoint)

@@ -18,6 +18,7 @@ from dsv4recipe.headers.safetensors import Header, TensorEntry, read_header
 from dsv4recipe.headers.strict_json import read_object
 from dsv4recipe.paths import left_by_tools
 from dsv4recipe.runtimes.common.names import split_name
+from dsv4recipe.runtimes.common.target import Target
 
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors|model\.safetensors")
 _JSON_LIMIT = 64 << 20
@@ -48,6 +49,10 @@ class BundleView:
     def globals_first(self) -> bool:
         """Whether such a bundle holds the tensors outside of layers before the others."""
         return False
+
+    def suits(self, target: Target) -> bool:
+        """Whether the target's bundles are of this container."""
+        return target.engine is None
 
     def format_of(self, group: Group, parts: Mapping[str, TensorEntry], stack: int) -> Format:
         """Returns the format in which the parts under one stem, of so many members, store a group or one of its
