@@ -38,7 +38,7 @@ def start(world: World, out: Path, log: Path, die_at: int = 0) -> int:
                 if event["event"] == "written":
                     events.write(f"{event['file']}\n".encode())
 
-            build(world.plan, world.checkpoint, out, workers=WORKERS, on_event=tell)
+            build(world.plan, world.checkpoint, out, workers=WORKERS, on_event=tell, importance=world.guide)
         status = 0
     except BaseException as error:
         sys.stderr.write(f"{error}\n")

@@ -14,6 +14,7 @@ from dsv4recipe.bundle.files import check_files
 from dsv4recipe.bundle.manifest import read_manifest
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.synth import synthesize
+from dsv4recipe.importance.model import Guide
 from dsv4recipe.plan.canonical import dump_plan
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.load import parse_recipe
@@ -29,10 +30,11 @@ class World:
     plan_text: str
     whole: Path
     digests: dict[str, str]
+    guide: Guide | None = None
 
     def build(self, out: Path, workers: int = 1) -> Path:
         with self.in_small():
-            return build(self.plan, self.checkpoint, out, workers=workers)
+            return build(self.plan, self.checkpoint, out, workers=workers, importance=self.guide)
 
     @contextlib.contextmanager
     def in_small(self) -> Iterator[None]:

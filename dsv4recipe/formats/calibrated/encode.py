@@ -2,8 +2,8 @@
 module is pure.
 
 Rows are encoded side by side and never meet: any split of rows gives the same bytes. For FP4 sources at 4 bits and more
-a group's lattice is found first, on the weights as they are (`fit: mse`), because most of them then err nothing; in all
-other cases a group is fitted when it is reached.
+a group's lattice is found first, on the weights as they are (`fit: mse`, columns weighed by their pivots), because most
+of them then err nothing; in all other cases a group is fitted when it is reached.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dsv4recipe.formats.affine.kernels.fit import KINDS
 from dsv4recipe.formats.affine.spec import Affine
 from dsv4recipe.formats.base import Format, SourceTensor
 from dsv4recipe.formats.calibrated.moments import Moments
+from dsv4recipe.formats.columns import column_weights
 from dsv4recipe.formats.decode import Bytes, Floats, raw
 from dsv4recipe.formats.encode import BadValue, Empty, blocks, narrow
 from dsv4recipe.formats.kernels.calibrated import affine, mxtq, settle
@@ -29,10 +30,8 @@ from dsv4recipe.formats.mxtq.codebooks import block_scales, boundaries, codebook
 from dsv4recipe.formats.mxtq.kernels import codec
 from dsv4recipe.formats.mxtq.spec import Mxtq
 
-SWEEPS = 1
-"""Times that each code is chosen once more, given all the others."""
-_ROWS = 64
-"""Rows that share a pass over H: four panels of lanes."""
+_ROWS = 128
+"""Rows that share a pass over H: eight panels of lanes."""
 
 
 def encode_calibrated(
@@ -75,24 +74,25 @@ def _affine(
     lanes, rest, codes = _memory(columns, empty)
     chosen, numbers = empty((2, _ROWS * groups), np.float32), empty((2, _ROWS, groups), np.float32)
     lattice = source.stored == "fp4" and fmt.bits >= 4
-    four = empty((4, _ROWS, groups), np.float32)
+    four, importance = empty((4, _ROWS, groups), np.float32), np.empty(columns, np.float32)
+    importance[moments.order] = moments.pivots
+    importance = column_weights(importance)
     for part, block, panels in _chunks(source, weight, scale, empty):
         count = len(block)
         to_lanes(block, moments.order, lanes)
         chosen[...] = 0
         if lattice and scale is not None:
             packed, exponents = weight.reshape(rows, columns // 2), scale.reshape(rows, columns // 32)
-            fit_fp4(replace(fmt, fit="mse"), dtype, packed[part], exponents[part], None, part.start, four[:, :count])
+            fit_fp4(
+                replace(fmt, fit="mse"), dtype, packed[part], exponents[part], importance, part.start, four[:, :count]
+            )
             for which in range(2):
                 groups_to_lanes(four[which, :count], moments.order, fmt.group_size, chosen[which])
         affine.encode_panels(
             moments.u, moments.pivots, columns, lanes, rest, panels, fmt.bits, fmt.group_size, kind, lattice,
             affine.SEEDS, affine.TURNS, codes, *chosen,
         )  # fmt: skip
-        for _ in range(SWEEPS):
-            settle.settle_affine(
-                moments.h, columns, rest, lanes, panels, fmt.bits, fmt.group_size, kind, codes, *chosen
-            )
+        settle.settle_affine(moments.h, columns, rest, lanes, panels, fmt.bits, fmt.group_size, kind, codes, *chosen)
         words_of(codes, moments.order, fmt.bits, words[part])
         for which, what in enumerate(("scale", "bias")):
             groups_of(chosen[which], moments.order, fmt.group_size, numbers[which, :count])
@@ -117,9 +117,8 @@ def _mxtq(
         lengths[: len(block)] = norms
         to_lanes(turned, moments.order, lanes)
         mxtq.encode_panels(moments.u, columns, lanes, rest, panels, edges, levels, lengths, codes)
-        for _ in range(SWEEPS):
-            settle.refit_norms(moments.h, columns, rest, lanes, panels, levels, codes, lengths)
-            settle.settle_levels(moments.h, columns, rest, lanes, panels, edges, levels, codes)
+        mxtq.refit_norms(moments.u, moments.pivots, columns, rest, lanes, panels, levels, codes, lengths)
+        settle.settle_levels(moments.h, columns, rest, lanes, panels, edges, levels, codes)
         beyond = narrow(lengths[: len(block)], "F16", stored[part])
         if beyond >= 0:
             raise BadValue(part.start + beyond, 0, "the row's norm overflows float16")

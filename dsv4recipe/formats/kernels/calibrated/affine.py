@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from dsv4recipe.formats.affine.kernels.fit.numbers import ROUND, ZERO, stored
-from dsv4recipe.formats.kernels.calibrated.feedback import STRIP, feed, feed_column
+from dsv4recipe.formats.kernels.calibrated.feedback import STRIP, feed, feed_column, strip_of
 from dsv4recipe.formats.kernels.calibrated.product import LANES
 from dsv4recipe.formats.kernels.jit import kernel
 
@@ -44,9 +44,11 @@ def _judged(values, weights, columns, levels, scale, bias, inverse, error):  # t
 
 
 @kernel
-def _least_squares(values, weights, columns, levels, scale, bias, inverse, s):  # type: ignore[no-untyped-def]
-    """The best scale and bias for the codes that (scale, bias) give → `scale`, `bias`. `s`: float32 [5, 16] scratch."""
+def _judged_and_summed(values, weights, columns, levels, scale, bias, inverse, error, s):  # type: ignore[no-untyped-def]
+    """As `_judged`, and what least squares for these codes need → `s`, float32 [4, 16]; → the sum of the weights."""
     mass = ZERO
+    for lane in range(LANES):
+        error[lane] = ZERO
     for k in range(4):
         for lane in range(LANES):
             s[k, lane] = ZERO
@@ -57,11 +59,19 @@ def _least_squares(values, weights, columns, levels, scale, bias, inverse, s):  
         for lane in range(LANES):
             x = np.float32(value[lane] - bias[lane])
             q = _code(value[lane], inverse[lane], bias[lane], levels)
+            rest = np.float32(np.float32(value[lane] - np.float32(q * scale[lane])) - bias[lane])
+            error[lane] += np.float32(weight * np.float32(rest * rest))
             wq = np.float32(weight * q)
             s[0, lane] += wq
             s[1, lane] += np.float32(wq * q)
             s[2, lane] += np.float32(wq * x)
             s[3, lane] += np.float32(weight * x)
+    return mass
+
+
+@kernel
+def _least_squares(mass, s, scale, bias):  # type: ignore[no-untyped-def]
+    """The best scale and bias for the codes that were summed → `scale`, `bias`."""
     for lane in range(LANES):
         spread = np.float32(np.float32(mass * s[1, lane]) - np.float32(s[0, lane] * s[0, lane]))
         usable = spread > np.float32(np.float32(1e-5) * np.float32(mass * s[1, lane]))
@@ -105,14 +115,18 @@ def fit_group(values, weights, columns, levels, kind, seeds, turns, scales, bias
             bias[lane] = np.float32(low[lane] * kept)
         for turn in range(turns + 1):
             _as_stored(kind, scale, bias, inverse)
-            _judged(values, weights, columns, levels, scale, bias, inverse, error)
+            mass = ZERO
+            if turn < turns:
+                mass = _judged_and_summed(values, weights, columns, levels, scale, bias, inverse, error, sums)
+            else:
+                _judged(values, weights, columns, levels, scale, bias, inverse, error)
             for lane in range(LANES):
                 better = error[lane] < best[lane]
                 best[lane] = error[lane] if better else best[lane]
                 scales[lane] = scale[lane] if better else scales[lane]
                 biases[lane] = bias[lane] if better else biases[lane]
             if turn < turns:
-                _least_squares(values, weights, columns, levels, scale, bias, inverse, sums)
+                _least_squares(mass, sums, scale, bias)
 
 
 @kernel
@@ -124,7 +138,7 @@ def encode_panels(  # type: ignore[no-untyped-def]
     are taken as they are where `fitted`, and else NaN where no fit has finite numbers."""
     levels = np.float32((1 << bits) - 1)
     groups = size // group
-    weights = targets.copy()
+    weights, block = targets.copy(), np.empty(STRIP * STRIP, np.float32)
     for g in range(groups - 1, -1, -1):
         first, last = g * group, (g + 1) * group
         feed(u, size, errors, targets, panels, first, last, last, size)
@@ -138,6 +152,7 @@ def encode_panels(  # type: ignore[no-untyped-def]
         for strip in range(last - STRIP, first - 1, -STRIP):
             if strip + STRIP < last:
                 feed(u, size, errors, targets, panels, strip, strip + STRIP, strip + STRIP, last)
+            strip_of(u, size, strip, block)
             for column in range(strip + STRIP - 1, strip - 1, -1):
                 for panel in range(panels):
                     at, to = (panel * size + column) * LANES, (panel * groups + g) * LANES
@@ -148,4 +163,4 @@ def encode_panels(  # type: ignore[no-untyped-def]
                         codes[at + lane] = np.uint8(q)
                         read = np.float32(np.float32(q * scale) + bias)
                         errors[at + lane] = np.float32(weights[at + lane] - read)
-                feed_column(u, size, errors, targets, panels, strip, column)
+                feed_column(block, size, errors, targets, panels, strip, column)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from dsv4recipe.formats.kernels.calibrated.product import LANES, add_gram
+from dsv4recipe.formats.kernels.calibrated.product import LANES, PAIR, ROWS, add_gram, pair, tile
 from dsv4recipe.formats.kernels.jit import kernel
 
-BLOCK = 64
-"""Rows that are divided out together: it decides bits."""
+BLOCK = 128
+"""Rows that are divided out of all that follow together: it decides bits."""
+_FEW = 8
+"""Rows of a block that are divided out of each other one by one; the block's rows before them by tiles."""
 
 
 @kernel
@@ -26,29 +28,47 @@ def factor(h, size, least, pivots, left, right):  # type: ignore[no-untyped-def]
     raised = 0
     for start in range(0, size, BLOCK):
         stop = min(start + BLOCK, size)
-        for b in range(start, stop):
-            row = h[b * size : (b + 1) * size]
-            for k in range(start, b):
-                above = h[k * size : (k + 1) * size]
-                factor_kb = np.float32(above[b] * pivots[k])
-                for j in range(b, size):
-                    row[j] = np.float32(row[j] - np.float32(factor_kb * above[j]))
-            pivot = row[b]
-            if not pivot >= least:
-                pivot = least
-                raised += 1
-            pivots[b] = pivot
-            row[b] = np.float32(1.0)
-            for j in range(b + 1, size):
-                row[j] = np.float32(row[j] / pivot)
-        if stop < size:
-            count = stop - start
-            for panel in range(stop // LANES, size // LANES):
-                for k in range(count):
-                    pivot = np.float32(-pivots[start + k])
-                    at, source = (panel * count + k) * LANES, (start + k) * size + panel * LANES
+        count = stop - start
+        for few in range(start, stop, _FEW):
+            if few > start:
+                _divide_out(h, size, few, few - start, count, left, right)
+            for b in range(few, few + _FEW):
+                row = h[b * size : (b + 1) * size]
+                for k in range(few, b):
+                    above = h[k * size : (k + 1) * size]
+                    factor_kb = np.float32(above[b] * pivots[k])
+                    for j in range(b, size):
+                        row[j] -= np.float32(factor_kb * above[j])
+                pivot = row[b]
+                if not pivot >= least:
+                    pivot = least
+                    raised += 1
+                pivots[b] = pivot
+                row[b] = np.float32(1.0)
+                for j in range(b + 1, size):
+                    row[j] /= pivot
+            # Panels of the finished rows: as they are on the left, times minus their pivots on the right.
+            for panel in range(few // LANES, size // LANES):
+                for k in range(few, few + _FEW):
+                    pivot = np.float32(-pivots[k])
+                    at, source = (panel * count + k - start) * LANES, k * size + panel * LANES
                     for lane in range(LANES):
                         left[at + lane] = h[source + lane]
                         right[at + lane] = np.float32(h[source + lane] * pivot)
+        if stop < size:
             add_gram(left, right, count, size, stop, h)
     return raised
+
+
+@kernel
+def _divide_out(h, size, first, terms, count, left, right):  # type: ignore[no-untyped-def]
+    """Takes the `terms` rows of a block before row `first` out of the `_FEW` rows that begin there."""
+    panels = size // LANES
+    own = first // LANES * count * LANES + first % LANES
+    for panel in range(first // LANES, panels, PAIR):
+        for row in range(0, _FEW, ROWS):
+            at, of = (first + row) * size + panel * LANES, panel * count * LANES
+            if PAIR == 2 and panel + 1 < panels:
+                pair(h, at, size, LANES, right, own + row, 1, LANES, left, of, LANES, count * LANES, terms)
+            else:
+                tile(h, at, size, 0, right, own + row, 1, LANES, left, of, LANES, 0, terms)

@@ -6,7 +6,7 @@ bits.
 
 from __future__ import annotations
 
-from dsv4recipe.formats.kernels.calibrated.product import DEPTH, LANES, ROWS, tile
+from dsv4recipe.formats.kernels.calibrated.product import DEPTH, LANES, PAIR, ROWS, pair, tile
 from dsv4recipe.formats.kernels.jit import kernel
 
 STRIP = 32
@@ -21,23 +21,37 @@ def feed(u, size, errors, targets, panels, first, until, begin, end):  # type: i
     """
     for start in range(begin, end, DEPTH):
         count = min(DEPTH, end - start)
-        for panel in range(panels):
+        for panel in range(0, panels, PAIR):
             base = panel * size * LANES
             for j in range(first, until, ROWS):
-                tile(
-                    targets, base + j * LANES, LANES, u, j * size + start, size, 1, errors, base + start * LANES,
-                    LANES, count,
-                )  # fmt: skip
+                if PAIR == 2 and panel + 1 < panels:
+                    pair(
+                        targets, base + j * LANES, LANES, size * LANES, u, j * size + start, size, 1, errors,
+                        base + start * LANES, LANES, size * LANES, count,
+                    )  # fmt: skip
+                else:
+                    tile(
+                        targets, base + j * LANES, LANES, 0, u, j * size + start, size, 1, errors,
+                        base + start * LANES, LANES, 0, count,
+                    )  # fmt: skip
 
 
 @kernel
-def feed_column(u, size, errors, targets, panels, first, column):  # type: ignore[no-untyped-def]
-    """targets[p, j] += u[j, column] · errors[p, column] for columns j in first..column."""
+def strip_of(u, size, first, strip):  # type: ignore[no-untyped-def]
+    """u[first + j, first + a] for j and a below STRIP → strip [a · STRIP + j]: a column of it lies together."""
+    for j in range(STRIP):
+        for a in range(STRIP):
+            strip[a * STRIP + j] = u[(first + j) * size + first + a]
+
+
+@kernel
+def feed_column(strip, size, errors, targets, panels, first, column):  # type: ignore[no-untyped-def]
+    """targets[p, j] += u[j, column] · errors[p, column] for columns j in first..column, `strip` from `strip_of`."""
     for panel in range(panels):
         base = panel * size * LANES
         error = errors[base + column * LANES : base + (column + 1) * LANES]
-        for j in range(first, column):
-            factor = u[j * size + column]
-            target = targets[base + j * LANES : base + (j + 1) * LANES]
+        for j in range(column - first):
+            factor = strip[(column - first) * STRIP + j]
+            target = targets[base + (first + j) * LANES : base + (first + j + 1) * LANES]
             for lane in range(LANES):
                 target[lane] += factor * error[lane]

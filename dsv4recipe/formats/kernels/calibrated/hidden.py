@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dsv4recipe.formats.kernels.calibrated.product import DEPTH, LANES, ROWS, tile
+from dsv4recipe.formats.kernels.calibrated.product import DEPTH, LANES, PAIR, ROWS, pair, tile
 from dsv4recipe.formats.kernels.jit import kernel
 
 _ROUND = 6755399441055744.0  # 1.5 * 2^52
@@ -37,16 +37,18 @@ def _silu(x):  # type: ignore[no-untyped-def]
 @kernel
 def project(weight, size, inputs, first, rows, panels, out):  # type: ignore[no-untyped-def]
     """out flat [panels, rows, 16] ← weight flat [rows, size] times inputs flat [panels, size, 16], lanes being tokens.
-    Rows are a multiple of 4. `first`: place of the first weight."""
+    Rows are a multiple of 8. `first`: place of the first weight."""
     out[: panels * rows * LANES] = np.float32(0.0)
     for start in range(0, size, DEPTH):
         count = min(DEPTH, size - start)
-        for panel in range(panels):
+        for panel in range(0, panels, PAIR):
             for row in range(0, rows, ROWS):
-                tile(
-                    out, (panel * rows + row) * LANES, LANES, weight, first + row * size + start, size, 1, inputs,
-                    (panel * size + start) * LANES, LANES, count,
-                )  # fmt: skip
+                at, of = (panel * rows + row) * LANES, first + row * size + start
+                terms = (panel * size + start) * LANES
+                if PAIR == 2 and panel + 1 < panels:
+                    pair(out, at, LANES, rows * LANES, weight, of, size, 1, inputs, terms, LANES, size * LANES, count)
+                else:
+                    tile(out, at, LANES, 0, weight, of, size, 1, inputs, terms, LANES, 0, count)
 
 
 @kernel

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dsv4recipe.formats.affine.kernels.fit.numbers import ROUND, ZERO, stored, to_float16
+from dsv4recipe.formats.affine.kernels.fit.numbers import ROUND, ZERO, stored
 from dsv4recipe.formats.kernels.calibrated.feedback import STRIP, feed
 from dsv4recipe.formats.kernels.calibrated.product import LANES
 from dsv4recipe.formats.kernels.jit import kernel
@@ -21,11 +21,9 @@ _ONE = np.float32(1.0)
 
 
 @kernel
-def _refit(h, size, first, group, kind, values, slopes, errors, pulls, scales, biases):  # type: ignore[no-untyped-def]
-    """One panel, one group: least squares under H. values, the codes, and slopes, H times them within the group, are
-    flat [group, 16]; errors and pulls (H times all errors) those of the group, brought up to date."""
-    sums = np.zeros((4, LANES), np.float32)
-    sides = np.empty(group, np.float32)
+def _sides(h, size, first, sides):  # type: ignore[no-untyped-def]
+    """`sides`: the sum of each row of H within a group → the sum of all."""
+    group = sides.size
     mass: Any = ZERO
     for j in range(group):
         row = h[(first + j) * size + first : (first + j) * size + first + group]
@@ -34,6 +32,16 @@ def _refit(h, size, first, group, kind, values, slopes, errors, pulls, scales, b
             side += row[k]
         sides[j] = side
         mass += side
+    return mass
+
+
+@kernel
+def _refit(sides, mass, kind, values, slopes, errors, pulls, scales, biases):  # type: ignore[no-untyped-def]
+    """One panel, one group: least squares under H. values, the codes, and slopes, H times them within the group, are
+    flat [group, 16]; errors and pulls (H times all errors) those of the group, brought up to date."""
+    group = sides.size
+    sums = np.zeros((4, LANES), np.float32)
+    for j in range(group):
         at = j * LANES
         for lane in range(LANES):
             sums[0, lane] += np.float32(values[at + lane] * slopes[at + lane])
@@ -69,7 +77,7 @@ def _refit(h, size, first, group, kind, values, slopes, errors, pulls, scales, b
 def _pass_on(h, size, pulls, first, column, steps):  # type: ignore[no-untyped-def]
     """What changing `column` by -`steps` [16] does to the pulls of the columns first..column of one panel."""
     for j in range(first, column):
-        factor = h[j * size + column]
+        factor = h[column * size + j]  # H is symmetric, and a row of it lies together
         pull = pulls[(j - first) * LANES : (j - first + 1) * LANES]
         for lane in range(LANES):
             pull[lane] -= factor * steps[lane]
@@ -82,9 +90,10 @@ def settle_affine(h, size, errors, pulls, panels, bits, group, kind, codes, scal
     levels = np.float32((1 << bits) - 1)
     groups = size // group
     values, slopes = np.empty(size * LANES, np.float32), np.empty(size * LANES, np.float32)
-    steps = np.empty(LANES, np.float32)
+    steps, sides = np.empty(LANES, np.float32), np.empty(group, np.float32)
     for g in range(groups - 1, -1, -1):
         first, last = g * group, (g + 1) * group
+        mass = _sides(h, size, first, sides)
         for panel in range(panels):
             pulls[(panel * size + first) * LANES : (panel * size + last) * LANES] = ZERO
         feed(h, size, errors, pulls, panels, first, last, 0, size)
@@ -98,7 +107,7 @@ def settle_affine(h, size, errors, pulls, panels, bits, group, kind, codes, scal
                 inside[i] = np.float32(code[i])
             slopes[first * LANES : last * LANES] = ZERO
             feed(h, size, values, slopes, 1, first, last, first, last)
-            _refit(h, size, first, group, kind, inside, slopes[first * LANES : last * LANES], error, pull, scale, bias)
+            _refit(sides, mass, kind, inside, slopes[first * LANES : last * LANES], error, pull, scale, bias)
             for column in range(last - 1, first - 1, -1):
                 at = (column - first) * LANES
                 own = h[column * size + column]
@@ -114,36 +123,6 @@ def settle_affine(h, size, errors, pulls, panels, bits, group, kind, codes, scal
                     code[at + lane] = np.uint8(q)
                     error[at + lane] -= step
                 _pass_on(h, size, pull, first, column, steps)
-
-
-@kernel
-def refit_norms(h, size, errors, slopes, panels, levels, codes, norms):  # type: ignore[no-untyped-def]
-    """Each row's norm by least squares under H for the codes that stand, in float16; errors, in units of the norm,
-    follow. errors flat [panels, size, 16]; slopes: as large, scratch; norms float32 [panels · 16]."""
-    values = np.empty(size * LANES, np.float32)
-    for panel in range(panels):
-        start = panel * size * LANES
-        error, slope = errors[start : start + size * LANES], slopes[start : start + size * LANES]
-        for i in range(size * LANES):
-            values[i] = levels[codes[start + i]]
-            slope[i] = ZERO
-        feed(h, size, values, slope, 1, 0, size, 0, size)
-        for lane in range(LANES):
-            own, rest = np.float64(0.0), np.float64(0.0)
-            for j in range(size):
-                own += np.float64(values[j * LANES + lane]) * np.float64(slope[j * LANES + lane])
-                rest += np.float64(error[j * LANES + lane]) * np.float64(slope[j * LANES + lane])
-            old = norms[panel * LANES + lane]
-            ratio: Any = 1.0 + rest / own if own > 0.0 else 1.0
-            new = to_float16(np.float32(np.float64(old) * ratio))
-            good = new > ZERO and np.isfinite(new)
-            new = new if good else old
-            factor = np.float32(old / new) if good else _ONE
-            norms[panel * LANES + lane] = new
-            for j in range(size):
-                at = j * LANES + lane
-                weight = np.float32(np.float32(error[at] + values[at]) * factor)
-                error[at] = np.float32(weight - values[at])
 
 
 @kernel

@@ -1,0 +1,1 @@
+"""What calibrated encoding brings on the yardstick: see __main__.py."""
