@@ -82,8 +82,8 @@ def crossing(found: Found) -> Iterator[str]:
         share = 100 * (kl(two) / kl(three) - 1)
         where = "above" if share > 0 else "below"
         yield (
-            f"2.5 bits calibrated (2 g64, KL {kl(two):.5f}) are {abs(share):.0f} % {where} 3.25 bits by minmax (3 g128, KL "
-            f"{kl(three):.5f})."
+            f"2.5 bits calibrated (2 g64, KL {kl(two):.5f}) are {abs(share):.0f} % {where} 3.25 bits by minmax "
+            f"(3 g128, KL {kl(three):.5f})."
         )
 
 
