@@ -32,8 +32,8 @@ def run(installed: Path, cwd: Path, *arguments: str) -> str:
 
 def test_the_wheel_finds_its_recipes_and_schemas(installed: Path, tmp_path: Path) -> None:
     shipped = {path.stem for path in (CHECKOUT / "recipes").glob("*.yaml")}
-    listed = {line.split()[0] for line in run(installed, tmp_path, "recipes").splitlines()}
-    assert listed == shipped
+    listed = [line.split()[0] for line in run(installed, tmp_path, "recipes").splitlines()]
+    assert set(listed[:-2]) == shipped, "two lines follow that say what the figures were measured on"
     assert run(installed, tmp_path, "schema", "recipe") == (CHECKOUT / "schemas" / "recipe.schema.json").read_text()
 
 

@@ -97,9 +97,15 @@ def _row(problem: Problem, role: str, before: Mapping[str, Format], after: Mappi
 
 
 def allocation_data(
-    problem: Problem, budget: Budget | None, spent: Spent | None, written: Written | None, curved: bool
+    problem: Problem,
+    budget: Budget | None,
+    spent: Spent | None,
+    written: Written | None,
+    curved: bool,
+    quality: str = "",
 ) -> dict[str, Any]:
-    """Returns what `allocate --json` prints; `curved` adds the curve, which costs one solution per point."""
+    """Returns what `allocate --json` prints; `curved` adds the curve, which costs one solution per point.
+    `quality` says what the base recipe loses on text, and what that was measured on."""
     low, high = problem.limits
     found: dict[str, Any] = {
         "format_version": 1,
@@ -108,7 +114,12 @@ def allocation_data(
             "bytes": problem.base.tensor_bytes,
             "error": problem.error_of(problem.base),
         },
-        "evidence": {"kind": problem.table.kind, "errors": problem.table.words(), "importance": problem.why},
+        "evidence": {
+            "kind": problem.table.kind,
+            "errors": problem.table.words(),
+            "importance": problem.why,
+            "quality": quality,
+        },
         "smallest": low,
         "largest": high,
     }

@@ -34,9 +34,12 @@ class Written:
     text: str
 
 
-def write(problem: Problem, spent: Spent, name: str, purpose: str, command: str, schema: str = "") -> Written:
+def write(
+    problem: Problem, spent: Spent, name: str, purpose: str, command: str, schema: str = "", quality: str = ""
+) -> Written:
     """Returns the recipe called `name`. `purpose` and `command` go into its head: for whom it is, and what makes it
-    again; `schema`, if given, into the editor's modeline.
+    again; `schema`, if given, into the editor's modeline. `quality` says what the base recipe loses on text, with what
+    that was measured on.
 
     Raises RecipeError A011 where planning it does not give the promised modules and bytes.
     """
@@ -46,7 +49,7 @@ def write(problem: Problem, spent: Spent, name: str, purpose: str, command: str,
     recipe = replace(recipe, summary=_summary(plan), rules=_noted(problem, recipe.rules, plan))
     plan = make_plan(recipe, problem.checkpoint)
     body = data_text(recipe_text_data(recipe), one_line=("match", "format"))
-    return Written(recipe, plan, _head(problem, spent, plan, purpose, command, schema) + body)
+    return Written(recipe, plan, _head(problem, spent, plan, purpose, command, schema, quality) + body)
 
 
 def _rules(problem: Problem, spent: Spent) -> list[Rule]:
@@ -118,7 +121,7 @@ def _summary(plan: Plan) -> str:
     return f"{gigabytes(plan.tensor_bytes)} for {plan.target['runtime']}. Routed experts: {', '.join(experts)}."
 
 
-def _head(problem: Problem, spent: Spent, plan: Plan, purpose: str, command: str, schema: str) -> str:
+def _head(problem: Problem, spent: Spent, plan: Plan, purpose: str, command: str, schema: str, quality: str) -> str:
     mtp = "" if plan.target["mtp"] == "keep" else ", without the MTP stage"
     costs = (
         f"{plan.tensor_bytes:,} tensor bytes ({gigabytes(plan.tensor_bytes)}), {plan.bits_per_weight:.3f} bits per "
@@ -128,8 +131,9 @@ def _head(problem: Problem, spent: Spent, plan: Plan, purpose: str, command: str
     against = "" if before is None else f" {problem.recipe.name}, with {problem.base.tensor_bytes:,}, has {before:.5g}."
     evidence = (
         f"errors: {problem.table.words()}. Importance: {problem.why}. The weighted sum of relative squared errors is "
-        f"{spent.error:.5g}, and no choice of formats in as many bytes is below {spent.bound:.5g}.{against} Weight "
-        "error is not quality: neither perplexity nor answers were measured."
+        f"{spent.error:.5g}, and no choice of formats in as many bytes is below {spent.bound:.5g}.{against} What "
+        f"this recipe loses on text is not measured: `dsv4recipe evaluate {plan.recipe['name']}.yaml --source SRC` "
+        "does that." + (f" {problem.recipe.name}: {quality}." if quality else "")
     )
     modeline = f"# yaml-language-server: $schema={schema}\n#\n" if schema else ""
     parts = {"For": purpose, "Costs": costs, "Evidence": evidence, "Made by": command}

@@ -13,7 +13,9 @@ from dsv4recipe.allocation.outcome import allocation_data
 from dsv4recipe.allocation.problem import Problem, Spent
 from dsv4recipe.allocation.run import Wishes, prepare
 from dsv4recipe.allocation.write import Written, write
+from dsv4recipe.api.build import evidence_for
 from dsv4recipe.api.subjects import AnyCheckpoint, AnyRecipe, as_checkpoint, as_recipe
+from dsv4recipe.evaluation.shipped import shipped_evidence
 from dsv4recipe.paths import as_path
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.model import Recipe
@@ -29,6 +31,8 @@ class Allocation:
     budget: Budget | None
     spent: Spent | None
     written: Written | None
+    quality: str = ""
+    """What the base recipe loses on text, with what that was measured on; "" where it is not known."""
 
     @property
     def recipe(self) -> Recipe | None:
@@ -47,7 +51,7 @@ class Allocation:
 
     def data(self, curve: bool = True) -> dict[str, Any]:
         """Returns what `allocate --json` prints. The curve costs one solution for each of its points."""
-        return allocation_data(self.problem, self.budget, self.spent, self.written, curve)
+        return allocation_data(self.problem, self.budget, self.spent, self.written, curve, self.quality)
 
 
 def allocate(
@@ -71,6 +75,7 @@ def allocate(
     name: str = "allocated",
     command: str = "dsv4recipe.allocate",
     schema: str = "",
+    evidence: str | Path | None = None,
     on_progress: Callable[[int, int], None] = lambda done, of: None,
     on_measured: Callable[[Problem], None] = lambda problem: None,
 ) -> Allocation:
@@ -83,8 +88,10 @@ def allocate(
     `per_layer` lets every layer of a role have its own. `errors` is a file of measured errors or "synthetic"; by
     default errors are measured on `sample` blocks of 128 rows of each module, drawn by `seed`, by so many `workers`.
     `sensitivity` and `priors` are files that replace the shipped importance of modules. `name`, `command` (what makes
-    this recipe again) and `schema` (for an editor) are written into the recipe. `on_progress` hears how many modules
-    of how many are measured, `on_measured` gets the problem as soon as its errors are known.
+    this recipe again) and `schema` (for an editor) are written into the recipe. `evidence` is a file of `evaluate -o`
+    about the base recipe, whose figures the head of the new recipe names; of a shipped one they are known, on the
+    yardstick. `on_progress` hears how many modules of how many are measured, `on_measured` gets the problem as soon as
+    its errors are known.
 
     Raises TypeError for more than one budget, RecipeError A0xx and what `make_plan` raises.
     """
@@ -104,13 +111,21 @@ def allocate(
     )
     problem = prepare(base, source, wishes, on_progress)
     on_measured(problem)
+    quality = _quality(problem, evidence)
     wanted = _budget(problem, budget, bits_per_weight, left)
     if wanted is None:
-        return Allocation(problem, None, None, None)
+        return Allocation(problem, None, None, None, quality)
     spent = problem.spend(wanted.bytes)
-    return Allocation(
-        problem, wanted, spent, write(problem, spent, recipe_name(name, "allocated"), wanted.purpose, command, schema)
-    )
+    title = recipe_name(name, "allocated")
+    written = write(problem, spent, title, wanted.purpose, command, schema, quality)
+    return Allocation(problem, wanted, spent, written, quality)
+
+
+def _quality(problem: Problem, evidence: str | Path | None) -> str:
+    if evidence is not None:
+        return evidence_for(as_path(evidence), problem.base).sentence_for(problem.base)
+    found = shipped_evidence(problem.base.recipe)
+    return found.short if found else ""
 
 
 def _budget(problem: Problem, size: int | str | None, bits: float | None, left: Room | None) -> Budget | None:

@@ -13,6 +13,9 @@ from dsv4recipe.builder import run
 from dsv4recipe.builder.engine import Engine
 from dsv4recipe.builder.local import run_shards
 from dsv4recipe.builder.options import BuildOptions
+from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.evaluation.evidence import Evidence, check_evidence, load_evidence
+from dsv4recipe.paths import as_path
 from dsv4recipe.plan.model import Plan
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ def build(
     engine: Engine = run_shards,
     locked: bool = False,
     allow_zeros: bool = False,
+    evidence: str | Path | None = None,
 ) -> Path:
     """Builds a bundle at `out` and returns its path. Run again, it continues; finished, it does nothing.
 
@@ -43,11 +47,15 @@ def build(
     must have. `importance` is the file that the plan was made with. Of a source on the hub at most `scratch` bytes
     (default: 20 GiB) lie in `scratch_dir` (default: beside `out`) at a time. `engine` makes the shards: threads here,
     or a `builder.cluster.engine.DaskEngine`. With `allow_zeros`, a matrix of the source may be nothing but zeros.
+    `evidence` is a file of `evaluate -o` about this recipe: the manifest keeps it, and the card says what was measured,
+    and on what.
 
-    Raises RecipeError (B0xx, F00x, H0xx, I020, with `locked` P05x), and what planning raises. KeyboardInterrupt, which
-    SIGTERM raises too, leaves a folder that the next build continues, with either engine.
+    Raises RecipeError (B0xx, F00x, H0xx, I020, M03x, with `locked` P05x), and what planning raises. KeyboardInterrupt,
+    which SIGTERM raises too, leaves a folder that the next build continues, with either engine.
     """
     planner = Planner(checkpoint, importance)
+    made = plan_to_build(plan, planner, locked)
+    measured = None if evidence is None else evidence_for(as_path(evidence), made, planner.checkpoint)
     options = BuildOptions(
         workers=workers,
         on_event=on_event,
@@ -57,8 +65,17 @@ def build(
         scratch_dir=scratch_dir,
         engine=engine,
         allow_zeros=allow_zeros,
+        evidence=None if measured is None else measured.data,
+        quality="" if measured is None else measured.sentence_for(made),
     )
-    return run.build(plan_to_build(plan, planner, locked), planner.checkpoint, out, options)
+    return run.build(made, planner.checkpoint, out, options)
+
+
+def evidence_for(path: Path, plan: Plan, checkpoint: Checkpoint | None = None) -> Evidence:
+    """Returns the evidence in a file, which must be about this plan or its recipe. Raises RecipeError M030, M031."""
+    found = load_evidence(path)
+    check_evidence(found, plan, path, checkpoint)
+    return found
 
 
 def plan_to_build(plan: AnyPlan, planner: Planner, locked: bool = False) -> Plan:

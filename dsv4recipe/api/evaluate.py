@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dsv4recipe.api.in_runtime import InRuntime
 from dsv4recipe.api.named import Planner
 from dsv4recipe.bundle.manifest import shard_path
 from dsv4recipe.bundle.places import may_be_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError
-from dsv4recipe.evaluation.evidence import FORMAT_VERSION, KIND
+from dsv4recipe.evaluation.evidence import FORMAT_VERSION, KIND, recipe_digest, weights_digest
 from dsv4recipe.evaluation.run import SOURCE, Evaluation, Named, Told
 from dsv4recipe.evaluation.text import DEFAULT, Text, read_text
 from dsv4recipe.formats.encode import ENCODER_VERSION
@@ -34,12 +35,14 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Wishes:
     """How to measure. `length`: tokens of a sequence; `tokens`: at most so many of the text; `by`: "role", "layer" or
-    "module"; `work`: a folder where a killed evaluation finds its states again, None for none; `every`: seconds between
-    two times that they are written there."""
+    "module"; `runtime`: where the figures of a bundle come from a real runtime, and not from the reference
+    implementation; `work`: a folder where a killed evaluation finds its states again, None for none; `every`: seconds
+    between two times that they are written there."""
 
     length: int = 512
     tokens: int | None = None
     by: str | None = None
+    runtime: InRuntime | None = None
     work: Path | None = None
     every: float = 30.0
     settings: Settings = field(default_factory=Settings)
@@ -69,16 +72,27 @@ def evaluate(
     a = _side("a", subject, planner)
     b = None if against is None else _side("b", against, planner)
     read = read_text([as_path(path) for path in text] or DEFAULT, checkpoint, wishes.length, wishes.tokens)
+    runs = None if wishes.runtime is None else wishes.runtime.check(a.named.weights, wishes.by)
     asked = [side.identity for side in (a, b) if side is not None]
     kept = _kept(wishes, checkpoint, read, asked)
     with Evaluation(checkpoint, read, wishes.settings, kept, told) as evaluation:
-        named = [side.named for side in (a, b) if side is not None]
+        named = [side.named for side in (None if runs else a, b) if side is not None]
         models = [SourceWeights(checkpoint), *(each.weights for each in named if each.weights is not None)]
         copies = 2 if wishes.by in (None, "role") else min(checkpoint.dims.layers, 64)
         found = needs(evaluation.run, models, copies if wishes.by else 0, wishes.work is not None)
+        if wishes.runtime is not None and runs is not None:
+            found = wishes.runtime.needs(found, runs, checkpoint, read)
         check(found, checkpoint, wishes.work or wishes.settings.scratch)
         before(found, read)
-        data = evaluation.measure(a.named, None if b is None else b.named, wishes.by)
+        other = None if b is None else b.named
+        if wishes.runtime is not None and runs is not None:
+            told(wishes.runtime.name, 0, 1)
+            with wishes.runtime.logits(runs, read, wishes.work or wishes.settings.scratch) as made:
+                told(wishes.runtime.name, 1, 1)
+                model = Named("a", None, lambda first, last: made.values[first:last].copy())
+                data = evaluation.measure(model, other) | {"runtime": made.facts}
+        else:
+            data = evaluation.measure(a.named, other, wishes.by)
     data["versions"] = {"dsv4recipe": VERSION, "encoders": ENCODER_VERSION} | data["versions"]
     head: dict[str, Any] = {"format_version": FORMAT_VERSION, "kind": KIND, "a": a.facts}
     if b is not None:
@@ -122,6 +136,7 @@ def _facts(kind: str, name: str, plan: Plan, built: bool = True) -> dict[str, An
         "kind": kind,
         "name": name,
         "recipe": plan.recipe.get("name"),
+        "recipe_digest": recipe_digest(plan.recipe) if built else None,
         "plan": plan.digest if built else None,
         "runtime": plan.target["runtime"],
         "bytes": plan.tensor_bytes,
@@ -135,6 +150,7 @@ def _source(checkpoint: Checkpoint) -> dict[str, Any]:
         "name": Path(folder.place).name if "://" not in folder.place else folder.place,
         "config_digest": folder.config_digest,
         "header_digest": folder.header_digest,
+        "weights_digest": weights_digest(checkpoint),
         "tensors": folder.tensors,
         "bytes": folder.bytes,
     }

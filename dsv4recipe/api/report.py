@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dsv4recipe.api.named import AnyPlan, Planner
+from dsv4recipe.api.build import evidence_for
+from dsv4recipe.api.named import AnyPlan, Planner, Side
 from dsv4recipe.api.subjects import AnyCheckpoint
+from dsv4recipe.bundle.manifest import manifest_path, read_manifest
 from dsv4recipe.errors import Diagnostic
+from dsv4recipe.evaluation.evidence import Evidence, evidence_of
+from dsv4recipe.evaluation.shipped import shipped_evidence
 from dsv4recipe.paths import as_path
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.reports.curve import read_allocation
@@ -40,12 +44,15 @@ def report(
     allocation: str | Path | None = None,
     checkpoint: AnyCheckpoint | None = None,
     importance: Guide | str | Path | None = None,
+    evidence: str | Path | None = None,
 ) -> Report:
     """Returns a page about a plan, a recipe (planned against `checkpoint`), a plan file or a bundle. It needs no
     network and holds no time, host or path: same inputs, same bytes.
 
     `numbers` is what `verify` with a source returned, or a file of what `verify --json` printed; `allocation` a file of
-    what `allocate --json` printed. Raises RecipeError R0xx where these are of another plan, U012 without jinja2.
+    what `allocate --json` printed; `evidence` a file of `evaluate -o`. A bundle shows the evidence that its manifest
+    holds, and a shipped recipe what it loses on the yardstick. Raises RecipeError R0xx and M031 where these are of
+    another plan, U012 without jinja2.
     """
     side = Planner(checkpoint, importance).side(plan)
     measured = curve = None
@@ -59,7 +66,19 @@ def report(
         curve = read_allocation(
             as_path(allocation).read_text(encoding="utf-8", errors="replace"), str(allocation), side.plan
         )
-    return Report(render_page(side.plan, measured, findings, side.notes, curve), side.plan, findings)
+    quality = [found.sentence_for(side.plan) for found in _evidence(side, evidence)]
+    return Report(render_page(side.plan, measured, findings, side.notes, curve, quality), side.plan, findings)
+
+
+def _evidence(side: Side, file: str | Path | None) -> list[Evidence]:
+    """Returns what is known of a plan: the file that was named, what the bundle's manifest holds, the yardstick's
+    figures."""
+    found = [] if file is None else [evidence_for(as_path(file), side.plan)]
+    if side.folder is not None:
+        held = (read_manifest(side.folder) or {}).get("evidence")
+        found += [evidence_of(held, manifest_path(side.folder))] if isinstance(held, dict) else []
+    shipped = shipped_evidence(side.plan.recipe) if side.plan.recipe else None
+    return [*found, *([shipped] if shipped else [])]
 
 
 def _text(file: str | Path) -> str:

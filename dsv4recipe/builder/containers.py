@@ -26,15 +26,15 @@ Finished = Callable[[], bool]
 @dataclass(frozen=True)
 class Making:
     """`opened` makes a file that can be written, `in_order` says that it must grow from its start, and `proven` how
-    many bytes of it an interrupted build left that hold. `side_files` are the files beside the shards. `own` is what
-    the build keeps in its folder and takes out at the end. `publish` gives the finished work its name; `tidy` removes
-    what may be left of it once it has that name."""
+    many bytes of it an interrupted build left that hold. `side_files` are the files beside the shards, with what the
+    card says of quality. `own` is what the build keeps in its folder and takes out at the end. `publish` gives the
+    finished work its name; `tidy` removes what may be left of it once it has that name."""
 
     places: Places
     opened: Opened
     in_order: bool
     proven: Callable[[Path, ShardTask], int]
-    side_files: Callable[[Plan, Checkpoint], dict[str, bytes]]
+    side_files: Callable[[Plan, Checkpoint, str], dict[str, bytes]]
     own: frozenset[str]
     publish: Callable[[Path, Path, Plan, Lease, Finished], None]
     tidy: Callable[[Path, Plan], None]
@@ -52,7 +52,7 @@ MAKINGS = (
         opened=OpenShard,
         in_order=False,
         proven=lambda partial, task: 0,
-        side_files=lambda plan, checkpoint: side.side_files(plan, checkpoint),  # noqa: PLW0108 - looked up when called: tests replace it
+        side_files=lambda plan, checkpoint, quality: side.side_files(plan, checkpoint, quality),  # noqa: PLW0108 - tests replace it
         own=OWN,
         publish=lambda partial, out, plan, mine, finished: publish_folder(partial, out, mine, finished),
         tidy=lambda partial, plan: None,
@@ -62,7 +62,7 @@ MAKINGS = (
         opened=ResumableShard,
         in_order=True,
         proven=proven_bytes,
-        side_files=lambda plan, checkpoint: side.plan_file(plan),
+        side_files=lambda plan, checkpoint, quality: side.plan_file(plan),
         own=OWN_OF_FILE,
         publish=lambda partial, out, plan, mine, finished: publish_file(
             partial, out, plan.shards[0].file, mine, finished

@@ -41,7 +41,7 @@ def build_headers(plan: Plan, checkpoint: Checkpoint, out: str | Path) -> Path:
             raise RecipeError("B001", "the output exists", Where(str(path)), "choose another output, or move this away")
     check_source(plan, checkpoint)
     left_out = {_CARD, PLAN_NAME} if places.plan_inside else {_CARD}
-    made = {name: text for name, text in work.making.side_files(plan, checkpoint).items() if name not in left_out}
+    made = {name: text for name, text in work.making.side_files(plan, checkpoint, "").items() if name not in left_out}
     check_names(plan, made, out)
     temp = disk.temporary(out)
     try:

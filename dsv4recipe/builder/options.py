@@ -23,6 +23,8 @@ class BuildOptions:
     made with, where it was made with one. Of a source on the hub at most `scratch` bytes (None: 20 GiB) lie in
     `scratch_dir` (None: beside the output) at a time. `engine` makes the shards: threads here, or a Dask cluster. With
     `allow_zeros`, a matrix of the source may be nothing but zeros.
+    `evidence` is what `evaluate` measured, for the manifest; `quality` says it in words, with what it was measured on,
+    for the card.
     """
 
     workers: int | None = None
@@ -33,6 +35,8 @@ class BuildOptions:
     scratch_dir: str | Path | None = None
     engine: Engine = run_shards
     allow_zeros: bool = False
+    evidence: Mapping[str, Any] | None = None
+    quality: str = ""
 
     @property
     def threads(self) -> int:

@@ -7,7 +7,7 @@ the folder gets its name. Every state an interrupted build can leave is continue
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +52,14 @@ def build(plan: Plan, checkpoint: Checkpoint, out: str | Path, options: BuildOpt
     work = WorkFolder(as_path(out), plan)
     work.check_name()
     if work.finished():
+        work.check_evidence(work.out, asked.evidence)
         work.tidy()
         on_event(Done(out=str(work.out), already=True, bytes=plan.tensor_bytes).data())
         return work.out
     check_encoders(plan)
     check_source(plan, checkpoint)
     check_same_importance(plan, asked.importance)
-    made = work.making.side_files(plan, checkpoint)
+    made = work.making.side_files(plan, checkpoint, asked.quality)
     check_names(plan, made, work.out)
     check_memory(plan, asked.threads)
     told = compiling(lambda: on_event(Compiling().data()))
@@ -68,7 +69,9 @@ def build(plan: Plan, checkpoint: Checkpoint, out: str | Path, options: BuildOpt
             work.leave(mine)
         else:
             work.adopt(made[PLAN_NAME])
-            if not work.complete():
+            if work.complete():
+                work.check_evidence(work.path, asked.evidence)
+            else:
                 _write(work, checkpoint, made, asked, mine)
             work.publish(mine)
     on_event(Done(out=str(work.out), already=already, bytes=plan.tensor_bytes).data())
@@ -138,7 +141,7 @@ def _write(work: WorkFolder, checkpoint: Checkpoint, made: dict[str, bytes], ask
         rows = {name: {"file": file_of.get(name, ""), "zero": zero, "of": of} for name, (zero, of) in zeros.items()}
         on_event(ZerosFound(tensors=rows).data())
     mine.check()
-    _commit(work, made, entries)
+    _commit(work, made, entries, asked.evidence)
 
 
 def _in_turn(on_event: Callable[[Event], None]) -> Callable[[Event], None]:
@@ -152,7 +155,9 @@ def _in_turn(on_event: Callable[[Event], None]) -> Callable[[Event], None]:
     return tell
 
 
-def _commit(work: WorkFolder, made: dict[str, bytes], entries: dict[str, journal.Entry]) -> None:
+def _commit(
+    work: WorkFolder, made: dict[str, bytes], entries: dict[str, journal.Entry], evidence: Mapping[str, Any] | None
+) -> None:
     """Side files (the plan is there already), then the manifest: from then on the work is a bundle."""
     files = {entry.file: (entry.size, entry.sha256) for entry in entries.values()}
     for name, content in made.items():
@@ -161,4 +166,4 @@ def _commit(work: WorkFolder, made: dict[str, bytes], entries: dict[str, journal
             files[name] = write_file(path, content)
         elif not work.making.places.plan_inside:
             files[name] = hash_of(path)
-    write_file(work.path / NAME, manifest_text(work.plan, files, encoders_of(work.plan)).encode())
+    write_file(work.path / NAME, manifest_text(work.plan, files, encoders_of(work.plan), evidence).encode())

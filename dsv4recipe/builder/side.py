@@ -27,8 +27,9 @@ def plan_file(plan: Plan) -> dict[str, bytes]:
     return {PLAN_NAME: dump_plan(plan).encode()}
 
 
-def side_files(plan: Plan, checkpoint: Checkpoint) -> dict[str, bytes]:
-    """Name → content of every file of a folder bundle that is neither a shard nor the manifest."""
+def side_files(plan: Plan, checkpoint: Checkpoint, quality: str = "") -> dict[str, bytes]:
+    """Name → content of every file of a folder bundle that is neither a shard nor the manifest. `quality` is what the
+    card says of it."""
     target = get(plan.target["runtime"], plan.source.family)
     source = checkpoint.folder.source
     side = side_input(plan, checkpoint)
@@ -37,7 +38,7 @@ def side_files(plan: Plan, checkpoint: Checkpoint) -> dict[str, bytes]:
         file.name: _read(source, file.copy_of) if file.copy_of else file.content for file in target.side_files(side)
     }
     return made | {
-        "README.md": card(plan, target.library, recipe_text, made, fits=machines(plan, checkpoint)).encode(),
+        "README.md": card(plan, target.library, recipe_text, made, quality, machines(plan, checkpoint)).encode(),
         "recipe.yaml": recipe_text.encode(),
         PLAN_NAME: dump_plan(plan).encode(),
         INDEX_NAME: index_text(plan).encode(),

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dsv4recipe.builder import journal, lease, resumable
 from dsv4recipe.builder.containers import making_of
@@ -49,6 +50,7 @@ STATES = (
     State("`OUT.partial/` with a live lease", "exit 1 (B032): host and process of the other builder", "B032"),
     State("`OUT.partial/` with a complete manifest", "checks every byte, takes out its own files, renames"),
     State("`OUT` of this plan", "says so, exit 0; removes what a GGUF build left beside it, touches nothing else"),
+    State("`OUT` of this plan, without the evidence that is given now", "refuses (B034)", "B034"),
     State("`OUT` an empty folder", "takes its place"),
     State("`OUT` of anything else, or a link", "refuses (B001)", "B001"),
     State("no `OUT.gguf`, but the manifest of another file beside it", "refuses (B001)", "B001"),
@@ -165,6 +167,15 @@ class WorkFolder:
         if found is None or found.get("plan") != self.plan.digest:
             return False
         return not check_files(self.path, found, self.making.own)
+
+    def check_evidence(self, place: Path, evidence: Mapping[str, Any] | None) -> None:
+        """Raises RecipeError B034 where evidence was given that the finished bundle at `place` does not hold: nothing
+        of a finished bundle is ever changed."""
+        held = (read_manifest(place) or {}).get("evidence")
+        if evidence is not None and held != evidence:
+            message = "the bundle is finished, and it holds " + ("other evidence" if held else "no evidence")
+            hint = "remove it and build again with --evidence, or name another output"
+            raise RecipeError("B034", message, Where(str(place)), hint)
 
     def remove_all_but(self, finished: Iterable[str]) -> None:
         """Removes the shards that the journal does not vouch for."""

@@ -41,12 +41,15 @@ def index_text(plan: Plan) -> str:
     return json.dumps({"metadata": metadata, "weight_map": dict(sorted(weight_map.items()))}, indent=2) + "\n"
 
 
-def manifest_text(plan: Plan, files: Mapping[str, tuple[int, str]], encoders: str) -> str:
+def manifest_text(
+    plan: Plan, files: Mapping[str, tuple[int, str]], encoders: str, evidence: Mapping[str, Any] | None = None
+) -> str:
     """Returns the commit point of a bundle: plan, recipe, tool and encoder versions, size and sha256 of every other
-    file. Model and revision are "" where the origin of the source is not known."""
+    file. Model and revision are "" where the origin of the source is not known. With `evidence` (a quality.json) it is
+    of version 2, which says what was measured."""
     model, revision = claimed(plan.source)
     data: dict[str, Any] = {
-        "format_version": 1,
+        "format_version": 1 if evidence is None else 2,
         "tool": {"name": "dsv4recipe", "version": VERSION, "encoders": encoders},
         "plan": plan.digest,
         "recipe": dict(plan.recipe),
@@ -59,6 +62,8 @@ def manifest_text(plan: Plan, files: Mapping[str, tuple[int, str]], encoders: st
         "tensor_bytes": plan.tensor_bytes,
         "files": {name: {"size": size, "sha256": digest} for name, (size, digest) in sorted(files.items())},
     }
+    if evidence is not None:
+        data["evidence"] = dict(evidence)
     if places_for(plan).plan_inside:
         data["contents"] = plan_data(plan)
     return _text(data | {"digest": _digest(data)})

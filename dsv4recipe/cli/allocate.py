@@ -71,6 +71,7 @@ def print_priors(ctx: click.Context, param: click.Parameter, asked: bool) -> Non
 )
 @click.option("--sample", type=click.IntRange(1, 4096), default=8, show_default=True,
               help="Blocks of 128 rows of each module.")  # fmt: skip
+@click.option("--evidence", type=_FILE, help="What `evaluate -o` measured of RECIPE, for the new recipe's head.")
 @click.option("--write-errors", type=_FILE, help="Keep what was measured, for --errors.")
 @click.option(
     "--schema", type=source_type, default="", help="Path or URL of the JSON schema, for the editor's modeline."
@@ -98,6 +99,7 @@ def command(
     priors: Path | None,
     seed: int,
     sample: int,
+    evidence: Path | None,
     write_errors: Path | None,
     schema: str,
     workers: int | None,
@@ -151,6 +153,7 @@ def command(
             name=output.stem if output else "",
             command=_said(ctx, base.source.model, output),
             schema=schema,
+            evidence=evidence,
             on_progress=told,
             on_measured=keep,
         )

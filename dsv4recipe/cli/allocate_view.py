@@ -40,6 +40,8 @@ def print_allocation(data: dict[str, Any], runtime: str, output: str, dry_run: b
         _curve(data)
     click.echo(f"errors: {data['evidence']['errors']}")
     click.echo(f"importance: {data['evidence']['importance']}")
+    if data["evidence"]["quality"]:
+        click.echo(f"loss on text of {data['base']['name']}: {data['evidence']['quality']}")
     if output:
         click.echo(f"wrote {output}: {len(data['rules'])} rules, plan {data['plan'][:12]}")
 

@@ -40,6 +40,7 @@ from dsv4recipe.cli.arguments import (
     "--allow-zeros", is_flag=True, help="Build even where more than half of a matrix of SRC is nothing but zeros."
 )
 @click.option("--headers-only", is_flag=True, help="Files of full size with holes for data, to try a loader on.")
+@click.option("--evidence", type=PathType(), help="What `evaluate -o` measured of RECIPE, for manifest and card.")
 @base_model_option
 @importance_option
 @scratch_options
@@ -55,6 +56,7 @@ def command(
     sums: Path | None,
     allow_zeros: bool,
     headers_only: bool,
+    evidence: Path | None,
     base_model: str | None,
     importance_file: Path | None,
     scratch: int | None,
@@ -72,6 +74,8 @@ def command(
     from dsv4recipe.cli.engines import engine_of
     from dsv4recipe.cli.progress import watching
 
+    if headers_only and evidence is not None:
+        raise click.UsageError("--headers-only makes no bundle that --evidence could be about")
     made_by = engine_of(engine, scheduler, workers)
     planner = Planner(source, importance_file, base_model=base_model)
     plan = plan_to_build(recipe, planner, locked)
@@ -101,4 +105,5 @@ def command(
             scratch_dir=scratch_dir,
             engine=made_by(on_event),
             allow_zeros=allow_zeros,
+            evidence=evidence,
         )

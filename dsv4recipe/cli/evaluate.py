@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from dsv4recipe.cli.arguments import PathType, Size, force_option, importance_option, json_option, source_option
-from dsv4recipe.cli.complete import complete_side
+from dsv4recipe.cli.complete import complete_runtime, complete_side
 
 _SIDE = PathType(as_text=True)
 
@@ -24,6 +24,15 @@ _SIDE = PathType(as_text=True)
     help="Plain text, chats (*.jsonl) or token ids (*.npy); repeatable. Default: two texts of the package.",
 )
 @click.option("--by", type=click.Choice(("role", "layer", "module")), help="Measure each part of A alone, too.")
+@click.option(
+    "--runtime",
+    metavar="NAME",
+    shell_complete=complete_runtime,
+    help="Take the figures of A, a bundle, from the real runtime (vmlx, mlx-vlm, …), not the reference.",
+)
+@click.option(
+    "--runtime-python", multiple=True, metavar="[NAME=]PATH", help="The interpreter that has the runtime; repeatable."
+)  # fmt: skip
 @click.option("--length", type=click.IntRange(2), default=512, show_default=True, help="Tokens of a sequence.")
 @click.option("--tokens", type=click.IntRange(1), help="At most so many tokens of the text.")
 @click.option("--device", default="cpu", show_default=True, help="Where torch computes: cpu, cuda, mps.")
@@ -42,6 +51,8 @@ def command(
     against: str | None,
     text: tuple[Path, ...],
     by: str | None,
+    runtime: str | None,
+    runtime_python: tuple[str, ...],
     length: int,
     tokens: int | None,
     device: str,
@@ -59,18 +70,22 @@ def command(
     import json
 
     from dsv4recipe.api.evaluate import Wishes, evaluate
+    from dsv4recipe.api.in_runtime import InRuntime
     from dsv4recipe.cli.evaluate_view import Shown, print_evaluation
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.files.outputs import QUALITY, check_output, write_output
     from dsv4recipe.forward.run import Settings
 
+    if runtime_python and runtime is None:
+        raise click.UsageError("--runtime-python needs --runtime NAME")
     if force and output is None:
         raise click.UsageError("--force needs -o OUT")
     if output is not None:
         check_output(output, QUALITY, force)
         work = work or output.with_name(f".{output.name}.work")
     settings = Settings(device=device, states=states, scratch=work, **({"workers": workers} if workers else {}))
-    wishes = Wishes(length, tokens, by, work, settings=settings)
+    run = None if runtime is None else InRuntime(runtime, runtime_python)
+    wishes = Wishes(length, tokens, by, run, work, settings=settings)
     with Shown(as_json) as shown:
         found = evaluate(
             subject,

@@ -80,6 +80,7 @@ def duration(seconds: float) -> str:
 
 def print_evaluation(data: dict[str, Any], output: str) -> None:
     """The result of `evaluate` as text."""
+    data = _named(data)
     other = data["b"]["name"] if "b" in data else "source"
     names = ", ".join(each["name"] for each in data["text"]["files"])
     click.echo(f"{data['a']['name']} against {other}: {data['tokens']:,} predictions on {names}")
@@ -110,9 +111,21 @@ def print_evaluation(data: dict[str, Any], output: str) -> None:
         _gaps(data["by"]["way"], [(part["part"], part) for part in parts])
         total = sum(part["kl"]["mean"] for part in parts)
         click.echo(f"the parts add up to KL {total:.3g}; together they have {data['kl']['mean']:.3g}")
+    if "runtime" in data:
+        made_of = ", ".join(f"{name} {version}" for name, version in data["runtime"]["versions"].items())
+        click.echo(f"\n{data['a']['name']}: {made_of}; the others by the reference implementation")
+        for name in data["runtime"]["replaced"]:
+            click.echo(f"a stand-in ran instead of {name}, which this machine cannot run")
     click.echo(f"\nmeasured on {data['source']['name']}, {data['source']['bytes']:,} B; no other model is meant")
     if output:
         click.echo(f"wrote {output}")
+
+
+def _named(data: dict[str, Any]) -> dict[str, Any]:
+    """Returns the same, where A's name says that a runtime ran it."""
+    if "runtime" not in data:
+        return data
+    return data | {"a": data["a"] | {"name": f"{data['a']['name']} in {data['runtime']['name']}"}}
 
 
 def _gaps(head: str, rows: list[tuple[str, dict[str, Any]]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,26 +11,52 @@ from dsv4recipe.cli.arguments import json_option
 from dsv4recipe.cli.complete import complete_shipped
 from dsv4recipe.cli.screen import raw
 
+if TYPE_CHECKING:
+    from dsv4recipe.recipe.model import Recipe
+
 
 @click.group("recipes", invoke_without_command=True)
 @json_option
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """List the shipped recipes."""
+    """List the shipped recipes, with what they lose on a small model that was trained to measure it."""
     if ctx.invoked_subcommand is not None:
         return
     from dsv4recipe import load_recipe
+    from dsv4recipe.evaluation.yardstick import YARDSTICK
     from dsv4recipe.recipe.shipped import shipped_recipes
 
-    found = [load_recipe(name) for name in shipped_recipes()]
+    found = [(load_recipe(name), _quality(load_recipe(name))) for name in shipped_recipes()]
     if as_json:
         from dsv4recipe.cli.output import print_json
 
-        rows = [{"name": r.name, "summary": r.summary, "runtime": r.target.runtime} for r in found]
+        rows = [
+            {"name": r.name, "summary": r.summary, "runtime": r.target.runtime, "quality": quality}
+            for r, quality in found
+        ]
         print_json({"format_version": 1, "recipes": rows})
         return
-    for recipe in found:
-        click.echo(f"{recipe.name:<18} {recipe.target.runtime:<12} {recipe.summary}")
+    for recipe, quality in found:
+        loss = f"KL {quality['kl']:<9.3g}" if quality["kl"] is not None else "KL ?        "
+        mark = "~" if quality["kl"] is not None and quality["how"] else " "
+        click.echo(f"{recipe.name:<18} {recipe.target.runtime:<12} {mark}{loss} {recipe.summary}")
+    click.echo(
+        f"KL: to the source, in nats per token, measured on {YARDSTICK}; not on the model that a recipe is for.\n"
+        "~: of what stands in for the recipe there. ?: not measured. More in docs/evidence/quality.md."
+    )
+
+
+def _quality(recipe: Recipe) -> dict[str, Any]:
+    """Returns what is known of a shipped recipe's loss, and what it was measured on; `kl` is None where nothing is."""
+    from dsv4recipe.evaluation.shipped import shipped_evidence
+    from dsv4recipe.evaluation.yardstick import how
+    from dsv4recipe.recipe.show import recipe_data
+
+    evidence = shipped_evidence(recipe_data(recipe))
+    if evidence is None:
+        return {"kl": None, "on": None, "how": how(recipe.name)}
+    kl = evidence.data["kl"]["mean"]
+    return {"kl": kl, "on": evidence.on, "how": how(recipe.name), "sentence": evidence.sentence}
 
 
 @command.command("show")

@@ -17,6 +17,7 @@ _FILE = PathType()
 @click.option("-o", "--output", required=True, type=_FILE, help="The page to write; an older page is replaced.")
 @click.option("--numbers", type=_FILE, help="What `verify BUNDLE --source SRC --json` printed: adds relative RMSE.")
 @click.option("--allocation", type=_FILE, help="What `allocate … --json` printed: adds budget against error.")
+@click.option("--evidence", type=_FILE, help="What `evaluate -o` measured of it: adds what the model loses.")
 @click.option("--source", type=source_type, help="The checkpoint, where PLAN is a recipe.")
 @importance_option
 @force_option
@@ -26,6 +27,7 @@ def command(
     output: Path,
     numbers: Path | None,
     allocation: Path | None,
+    evidence: Path | None,
     source: str | None,
     importance_file: Path | None,
     force: bool,
@@ -40,7 +42,14 @@ def command(
     from dsv4recipe.files.outputs import PAGE, check_output, write_output
 
     check_output(output, PAGE, force)
-    made = report(plan, numbers=numbers, allocation=allocation, checkpoint=source, importance=importance_file)
+    made = report(
+        plan,
+        numbers=numbers,
+        allocation=allocation,
+        checkpoint=source,
+        importance=importance_file,
+        evidence=evidence,
+    )
     write_output(output, made.html, PAGE, force)
     if as_json:
         print_json({"format_version": 1, "file": str(output), "plan": made.plan.digest, "findings": len(made.findings)})

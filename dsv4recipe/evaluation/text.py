@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import NotInstalledError, Problems, RecipeError, Where
 from dsv4recipe.evaluation import chats
+from dsv4recipe.evaluation.own_template import OwnTemplate
 from dsv4recipe.units import human_size
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Text:
     files: tuple[tuple[str, str], ...]
     length: int
     left: int = 0
+    chats: str = ""
+    """How chats were rendered; "" where there are none."""
 
     @property
     def ids(self) -> list[Ids]:
@@ -83,6 +86,7 @@ class Text:
             "tokens": self.tokens,
             "scored": int(self.scored.sum()),
             "length": self.length,
+            **({"chats": self.chats} if self.chats else {}),
         }
 
 
@@ -94,7 +98,8 @@ def read_text(paths: Sequence[Path], checkpoint: Checkpoint, length: int = 512, 
     are cut. Anything else: UTF-8 text, each sequence beginning with the token that begins a document.
 
     Raises RecipeError with every problem at once: M020 (unreadable), M021 (shorter than a sequence), M022 (token ids
-    beyond the vocabulary), M023 (a line that is no chat), M024 (no tokenizer).
+    beyond the vocabulary), M023 (a line that is no chat), M024 (no tokenizer), M025 (a chat that the checkpoint's
+    template cannot render).
     """
     problems = Problems()
     found: list[TokenSequence] = []
@@ -127,7 +132,7 @@ def read_text(paths: Sequence[Path], checkpoint: Checkpoint, length: int = 512, 
     if tokens is not None:
         shares = range(len(files))
         found = [each for n in shares for each in _first([s for s in found if s.file == n], tokens // len(files))]
-    return Text(tuple(found), tuple(files), length, left)
+    return Text(tuple(found), tuple(files), length, left, reader.rendered)
 
 
 def _first(sequences: list[TokenSequence], tokens: int) -> list[TokenSequence]:
@@ -142,12 +147,22 @@ class _Tokens:
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
         self._loaded: Tokenizer | None = None
+        self._template: OwnTemplate | None = None
+        self.rendered = ""
 
     def ids(self, text: str) -> Ids:
         """Token ids without any that a template would add; special tokens in the text are recognised."""
         if self._loaded is None:
             self._loaded = self._load()
         return np.array(self._loaded.encode(text, add_special_tokens=False).ids, np.int64)
+
+    def pieces(self, messages: Sequence[dict[str, str]]) -> list[tuple[str, bool]]:
+        """Returns a chat as (text, whether it is an answer): by the checkpoint's own template, else as the release's
+        encoder writes it. Raises RecipeError M001, M024, M025."""
+        if self._template is None:
+            self._template = OwnTemplate(self.checkpoint)
+        self.rendered = "the checkpoint's own template" if self._template.text else "the format of the release"
+        return self._template.pieces(messages) if self._template.text else chats.pieces(messages)
 
     def _load(self) -> Tokenizer:
         source = self.checkpoint.folder.source
@@ -228,7 +243,7 @@ def _chats(content: bytes, path: Path, reader: _Tokens, length: int) -> list[Tok
 
 
 def _chat(messages: Sequence[dict[str, str]], reader: _Tokens, length: int) -> TokenSequence:
-    parts = [(reader.ids(text), answer) for text, answer in chats.pieces(messages)]
+    parts = [(reader.ids(text), answer) for text, answer in reader.pieces(messages)]
     ids = np.concatenate([ids for ids, _ in parts])
     answers = np.concatenate([np.full(len(ids), answer) for ids, answer in parts])
     scored = np.append(answers[1:], False)

@@ -17,13 +17,15 @@ _HINT = "dsv4recipe allocate RECIPE --source SRC --budget SIZE -o OUT --json > a
 @dataclass(frozen=True, slots=True)
 class Curve:
     """`line` and `bound` are SVG points in a box of 1000 × 300; `marks` are (x, y, words) of single recipes. `points`
-    hold bytes, bits per weight, error and bound; `evidence` says what the errors and their weights rest on."""
+    hold bytes, bits per weight, error and bound; `evidence` says what the errors and their weights rest on, `quality`
+    what the base recipe loses on text."""
 
     line: str
     bound: str
     marks: tuple[tuple[float, float, str], ...]
     points: tuple[tuple[int, float, float, float], ...]
     evidence: tuple[str, str]
+    quality: str = ""
 
 
 def read_allocation(text: str, file: str, plan: Plan) -> Curve:
@@ -37,6 +39,7 @@ def read_allocation(text: str, file: str, plan: Plan) -> Curve:
             (int(p["bytes"]), float(p["bits_per_weight"]), float(p["error"]), float(p["bound"])) for p in data["curve"]
         )
         evidence = (str(data["evidence"]["errors"]), str(data["evidence"]["importance"]))
+        quality = str(data["evidence"].get("quality") or "")
         base = str(data["base"]["name"]), int(data["base"]["bytes"]), data["base"]["error"]
         own = (int(data["bytes"]), float(data["error"])) if "bytes" in data else None
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
@@ -62,4 +65,5 @@ def read_allocation(text: str, file: str, plan: Plan) -> Curve:
         marks=tuple((*place(size, error), f"{name}: {size:,} B, {error:.5g}") for size, error, name in inside),
         points=points,
         evidence=evidence,
+        quality=quality,
     )

@@ -26,9 +26,10 @@ def page_facts(
     findings: Sequence[Diagnostic] = (),
     notes: Sequence[str] = (),
     curve: Curve | None = None,
+    quality: Sequence[str] = (),
 ) -> Row:
     """Returns everything the template shows. `findings` are lints of the bundle, `notes` what to know of how it was
-    read."""
+    read, `quality` what was measured on text, with what it was measured on."""
     said = [*findings, *(measured.findings if measured else ())]
     return {
         "plan": plan,
@@ -39,6 +40,7 @@ def page_facts(
         "rmse": rmse_map(plan.modules, measured.rel_rmse) if measured else None,
         "roles": sorted(measured.roles, key=lambda row: (-row.worst_rel_rmse, row.role)) if measured else [],
         "curve": curve,
+        "quality": quality,
         "facts": measured.facts if measured else (),
         "outside": [_outside(module) for module in plan.modules if module.layer is None],
         "shards": [{"file": s.file, "modules": len(s.modules), "tensors": s.tensor_bytes, "file_bytes": s.file_bytes}

@@ -24,6 +24,7 @@ def render_page(
     findings: Sequence[Diagnostic] = (),
     notes: Sequence[str] = (),
     curve: Curve | None = None,
+    quality: Sequence[str] = (),
 ) -> str:
     """Returns the report as one HTML document: no network, no time, no host; same inputs, same bytes.
 
@@ -44,7 +45,7 @@ def render_page(
         lstrip_blocks=True,
     )
     environment.filters |= {"n": lambda value: f"{value:,}", "gb": _gb, "bits": lambda value: f"{value:.3f}"}
-    facts = page_facts(plan, measured, findings, notes, curve)
+    facts = page_facts(plan, measured, findings, notes, curve, quality)
     policy = f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}"
     return environment.get_template("page.html").render(
         facts, style=style, script=script, policy=policy, version=VERSION

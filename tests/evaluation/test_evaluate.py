@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dsv4recipe import build, load_recipe, make_plan, open_checkpoint
 from dsv4recipe.api.evaluate import Wishes, evaluate
 from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.checkpoint.synth import synthesize
 from dsv4recipe.cli.main import run
 from dsv4recipe.errors import RecipeError
 from dsv4recipe.evaluation.evidence import check_evidence, load_evidence
+from dsv4recipe.evaluation.shipped import shipped_evidence
 from dsv4recipe.forward import needs
 from dsv4recipe.forward.run import Pass
+from dsv4recipe.recipe.show import recipe_data
 from tests.measuring import YARDSTICK, needs_torch
 
 pytestmark = needs_torch
@@ -74,12 +82,13 @@ def test_parts_are_measured_alone(q4q8: dict[str, Any]) -> None:
     assert 0.7 < alone / found["kl"]["mean"] < 1.4
 
 
-def test_a_killed_evaluation_goes_on_with_the_same_digits(
-    q4q8: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_evaluation_killed_at_any_layer_goes_on_with_the_same_digits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wishes = Wishes(length=128, tokens=768, work=tmp_path / "work", every=0)
-    step = Pass.step
-    left = [9]
+    wishes = Wishes(length=64, tokens=128, work=tmp_path / "work", every=0)
+    whole = evaluate("q4q8", SOURCE, text=[DEV], wishes=replace(wishes, work=None))
+    assert evaluate("q4q8", SOURCE, text=[DEV], wishes=replace(wishes, work=None)) == whole
+    step, left = Pass.step, [0]
 
     def dies(self: Pass, *arguments: Any) -> None:
         left[0] -= 1
@@ -88,14 +97,43 @@ def test_a_killed_evaluation_goes_on_with_the_same_digits(
         step(self, *arguments)
 
     monkeypatch.setattr(Pass, "step", dies)
-    with pytest.raises(KeyboardInterrupt):
-        evaluate("q4q8", SOURCE, text=[DEV], wishes=wishes)
+    for layer in range(12):  # six of the source, six of q4q8
+        left[0] = layer + 1
+        with pytest.raises(KeyboardInterrupt):
+            evaluate("q4q8", SOURCE, text=[DEV], wishes=wishes)
+        assert left[0] == 0
+        seen: list[tuple[str, int]] = []
+        told = lambda what, done, total: seen.append((what, done))  # noqa: B023, E731
+        assert evaluate("q4q8", SOURCE, text=[DEV], wishes=wishes, told=told) == whole
+        assert (("a", 0) in seen) == (layer <= 6)
+        assert (("source", 0) in seen) == (layer == 0 or layer > 6)
+
+
+def test_a_process_that_is_killed_leaves_what_the_next_one_goes_on_with(tmp_path: Path) -> None:
+    wishes = Wishes(length=64, tokens=128, work=tmp_path / "work", every=0)
+    program = f"""
+import os, signal
+from pathlib import Path
+from dsv4recipe.api.evaluate import Wishes, evaluate
+from dsv4recipe.forward.run import Pass
+step, left = Pass.step, [10]
+def dies(self, *arguments):
+    left[0] -= 1
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    step(self, *arguments)
+Pass.step = dies
+evaluate("q4q8", {str(SOURCE)!r}, text=[{str(DEV)!r}],
+         wishes=Wishes(length=64, tokens=128, work=Path({str(tmp_path / "work")!r}), every=0))
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL
     seen: list[tuple[str, int]] = []
     again = evaluate(
         "q4q8", SOURCE, text=[DEV], wishes=wishes, told=lambda what, done, total: seen.append((what, done))
     )
-    assert ("a", 0) not in seen
-    assert again == q4q8
+    assert ("a", 3) in seen
+    assert ("a", 2) not in seen
+    assert again == evaluate("q4q8", SOURCE, text=[DEV], wishes=replace(wishes, work=None))
 
 
 def test_answers_are_counted_as_greedy_decoding_gives_them(tmp_path: Path) -> None:
@@ -116,7 +154,7 @@ def test_the_evidence_names_what_it_was_measured_on(yardstick: Checkpoint, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["quality.json"]
     evidence = load_evidence(out)
     assert {"tokens", "nll", "perplexity", "kl", "same_top", "against", "source", "text", "a"} <= set(evidence.data)
-    for words in ("KL 0.00", "252 tokens of dev.npy", "measured on checkpoint", "reference implementation"):
+    for words in ("KL 0.00", "252 tokens of dev.npy", "measured on the yardstick", "reference implementation"):
         assert words in evidence.sentence
     check_evidence(evidence, make_plan(load_recipe("q4q8"), yardstick), out)
     with pytest.raises(RecipeError, match="M031"):
@@ -143,3 +181,43 @@ def test_too_little_memory_and_disk_are_refused_before_any_work(
     with pytest.raises(RecipeError) as caught:
         evaluate("q4q8", SOURCE, text=[DEV], wishes=Wishes(length=128, tokens=768, work=tmp_path))
     assert {found.code for found in caught.value.diagnostics} == {"M005", "M006"}
+
+
+def test_every_bad_input_is_a_coded_error_before_any_work(
+    yardstick: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Pass, "step", lambda *_: pytest.fail("it began"))
+    (tmp_path / "short.txt").write_text("In the beginning")
+    np.save(tmp_path / "beyond.npy", np.full(256, 1024))
+    other = synthesize(tmp_path / "other").root
+    bundle = build("q4q8", other, tmp_path / "bundle")
+
+    def refused(subject: str | Path, *more: str, text: Path = DEV) -> str:
+        command = ["evaluate", str(subject), "--source", str(SOURCE), "--text", str(text), "--length", "64", *more]
+        assert run(command) == 1
+        return capsys.readouterr().err
+
+    assert "error[M021]" in refused("q4q8", text=tmp_path / "short.txt")
+    assert "error[M022]" in refused("q4q8", text=tmp_path / "beyond.npy")
+    assert "error[M012]" in refused(bundle)
+    assert "error[M012]" in refused("q4q8", "--against", str(bundle))
+    assert "error[M003]" in refused("q4q8", "--device", "abacus")
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "torch", None)
+        assert "error[M001]" in refused("q4q8")
+    with monkeypatch.context() as short:
+        short.setattr(needs, "available_memory", lambda: 1 << 20)
+        assert "error[M005]" in refused("q4q8")
+    with monkeypatch.context() as full:
+        full.setattr(needs.shutil, "disk_usage", lambda place: type("Usage", (), {"free": 1})())
+        assert "error[M006]" in refused("q4q8", "--states", "1KiB")
+
+
+def test_the_figures_that_ship_are_those_of_the_command() -> None:
+    shipped = shipped_evidence(recipe_data(load_recipe("q4q8")))
+    assert shipped is not None
+    found = evaluate("q4q8", SOURCE, text=[DEV], wishes=Wishes(length=256, tokens=10240))
+    assert found["text"]["digest"] == shipped.data["text"]["digest"]
+    assert found["kl"]["mean"] == pytest.approx(shipped.data["kl"]["mean"], rel=1e-4)
+    assert found["nll"] == pytest.approx(shipped.data["nll"], abs=1e-6)
+    assert found["source"]["weights_digest"] == shipped.data["source"]["weights_digest"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from dsv4recipe import open_checkpoint
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError
 from dsv4recipe.evaluation.text import DEFAULT, fingerprint, overlap, read_text
+from dsv4recipe.runtimes.common.chat_template import Wording, template
 from tests.measuring import YARDSTICK
 
 
@@ -118,3 +120,63 @@ def test_the_digest_names_tokens_and_what_is_scored(yardstick: Checkpoint, tmp_p
     one, other = (read_text([tmp_path / name], yardstick, 32) for name in ("a.npy", "b.npy"))
     assert one.digest == other.digest
     assert one.digest != read_text([tmp_path / "a.npy"], yardstick, 16).digest
+
+
+def with_template(yardstick: Checkpoint, folder: Path, template: str) -> Checkpoint:
+    """The yardstick with a chat template of its own."""
+    shutil.copytree(yardstick.folder.place, folder, dirs_exist_ok=True)
+    (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+    return open_checkpoint(folder)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    (tmp_path / "own").mkdir()
+    return tmp_path / "own"
+
+
+def test_the_template_of_the_checkpoint_renders_its_chats(yardstick: Checkpoint, tmp_path: Path, own: Path) -> None:
+    """The template that bundles are given writes what the release's encoder does; another one writes its own."""
+    path = tmp_path / "sums.jsonl"
+    path.write_text(chat("What is 17+28?", "45") + chat("What is 1+1?", "2"))
+    plain = read_text([path], yardstick)
+    made = read_text([path], with_template(yardstick, own, template(Wording())))
+    assert made.digest == plain.digest
+    assert plain.data()["chats"] == "the format of the release"
+    assert made.data()["chats"] == "the checkpoint's own template"
+
+
+def test_another_template_is_followed_and_its_answers_are_scored(
+    yardstick: Checkpoint, tmp_path: Path, own: Path
+) -> None:
+    path = tmp_path / "sums.jsonl"
+    turns = [("user", "one"), ("assistant", "two"), ("user", "three"), ("assistant", "four")]
+    path.write_text(json.dumps([{"role": role, "content": text} for role, text in turns]))
+    words = "{% for m in messages %}[{{ m.role }}] {{ m.content }}{{ eos_token }}{% endfor %}"
+    checkpoint = with_template(yardstick, own, words + "{% if add_generation_prompt %}[assistant] {% endif %}")
+    (sequence,) = read_text([path], checkpoint).sequences
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_str(yardstick.folder.source.small("tokenizer.json", 1 << 20).decode())
+    end = "<｜end▁of▁sentence｜>"
+    scored = tokenizer.decode(sequence.ids[1:][sequence.scored[:-1]].tolist(), skip_special_tokens=False)
+    whole = tokenizer.decode(sequence.ids.tolist(), skip_special_tokens=False)
+    assert scored.replace(" ", "") == f"two{end}four{end}"
+    assert whole.replace(" ", "") == f"[user]one{end}[assistant]two{end}[user]three{end}[assistant]four{end}"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "{{ raise_exception('no') }}",
+        "{% for m in messages %}{{ m.content }}{% endfor %}{% if add_generation_prompt %}go{% endif %}",
+        "{{ ''.__class__.__mro__ }}",
+        "{% broken",
+    ],
+)
+def test_a_template_that_cannot_be_followed_is_refused(
+    words: str, yardstick: Checkpoint, tmp_path: Path, own: Path
+) -> None:
+    path = tmp_path / "sums.jsonl"
+    path.write_text(chat("What is 17+28?", "45"))
+    assert codes([path], with_template(yardstick, own, words)) == ["M025"]

@@ -82,19 +82,21 @@ def probe_runtime(
     tokens: int | None = None,
     seed: int = 0,
     logits: Path | None = None,
+    rows: Path | None = None,
     question: Question | None = None,
     limits: Limits = USUAL,
 ) -> ProbeResult:
     """Load and run `bundle` with a `loader` of `runtimes.probes()` in a child of `python` (this interpreter when None).
 
     `tokens`: length of the prompt, ids drawn from `seed`; None for one longer than the sliding window and than what the
-    indexer picks, 0 to load and run nothing. `dense`: a tiny source checkpoint whose float32 model, in the class of
-    the runtime, is run on the same prompt and compared. `decoded`: the same with the bundle's own tensors, decoded
+    indexer picks, 0 to load and run nothing. `dense`: a tiny source checkpoint whose float32 model, in the class of the
+    runtime, is run on the same prompt and compared. `decoded`: the same with the bundle's own tensors, decoded
     independently of the loader (JANG bundles, tiny). `reference`: a file of logits of the same prompt to compare with.
-    `logits`: where to write such a file, float32 [positions, vocab] .npy. With REFERENCE as loader, `bundle` is a
-    source checkpoint, and the logits are those of transformers' torch model. The bundle is never changed: the runtime
-    works on a folder of links. Loading runs the code of the installed runtime, and vMLX and a question import the
-    bundle's own encoder: probe bundles that you trust.
+    `logits`: where to write such a file, float32 [positions, vocab] .npy; with `rows`, a file of token sequences
+    (`runtime_logits` writes one), it holds the logits of these and not of the prompt. With REFERENCE as loader,
+    `bundle` is a source checkpoint, and the logits are those of transformers' torch model. The bundle is never changed:
+    the runtime works on a folder of links. Loading runs the code of the installed runtime, and vMLX and a question
+    import the bundle's own encoder: probe bundles that you trust.
 
     Never raises for what the child does; every end is in the result. Raises RecipeError V222 for an unknown loader
     and V223 for a prompt of fewer than no tokens.
@@ -112,6 +114,7 @@ def probe_runtime(
             "--dense": dense and dense.resolve(),
             "--reference": reference and reference.resolve(),
             "--logits": logits and logits.resolve(),
+            "--rows": rows and rows.resolve(),
             "--question": question and question.prompt,
             "--limit": question and question.limit,
             "--memory": limits.memory,

@@ -86,6 +86,15 @@ class Forward:
 
 
 @dataclass(frozen=True, slots=True)
+class Rows:
+    """Token sequences whose logits were written, and whether all of them are finite."""
+
+    sequences: int
+    tokens: int
+    finite: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Likeness:
     """Logits against a reference's, over `positions` of one prompt: the mean cosine, what nine positions in ten reach,
     and the least; the mean KL divergence in nats; the share of positions that prefer the same token."""
@@ -149,6 +158,7 @@ class ProbeResult:
     kinds: tuple[tuple[str, int], ...] = ()
     dtypes: tuple[tuple[str, str], ...] = ()
     forward: Forward | None = None
+    rows: Rows | None = None
     dense: Likeness | None = None
     decoded: Likeness | None = None
     reference: Likeness | None = None
@@ -238,6 +248,7 @@ def read_document(
         kinds=tuple((get("kinds") or {}).items()),
         dtypes=tuple((get("dtypes") or {}).items()),
         forward=Forward(**document["forward"]) if get("forward") else None,
+        rows=Rows(**document["rows"]) if get("rows") else None,
         dense=Likeness(**document["dense"]) if get("dense") else None,
         decoded=Likeness(**document["decoded"]) if get("decoded") else None,
         reference=Likeness(**document["reference"]) if get("reference") else None,

@@ -41,6 +41,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the prompt's token ids")
     parser.add_argument("--logits", type=Path, help="write the logits of all positions here (float32 .npy)")
+    parser.add_argument("--rows", type=Path, help="token sequences (.npz): --logits gets theirs, not the prompt's")
     parser.add_argument("--question", help="have it answered")
     parser.add_argument("--limit", type=int, default=256, help="tokens of the answer at most")
     parser.add_argument("--memory", type=int, help="bytes that this process may take")
@@ -71,7 +72,7 @@ def main() -> int:
         if args.available:
             document = available(known)
         else:
-            names = ("dense", "decoded", "tokens", "seed", "logits", "question", "limit")
+            names = ("dense", "decoded", "tokens", "seed", "logits", "rows", "question", "limit")
             wanted = {name: getattr(args, name) for name in names}
             references = {"reference": args.reference} if args.reference else {}
             task = Task(args.bundle, scratch, references=references, **wanted)

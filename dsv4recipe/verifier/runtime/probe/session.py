@@ -33,7 +33,8 @@ class Task:
     """What to do with one bundle. `tokens`: length of the prompt, None for one that reaches every part of the model, 0
     to load only. `dense`: the tiny source to compare with in the runtime's own class; `decoded`: compare with the
     bundle's own tensors; `references`: name → file of logits of the same prompt, float32 [positions, vocab]; `logits`:
-    where to write such a file. `question`: have it answered in at most `limit` tokens."""
+    where to write such a file. `rows`: a file of token sequences, whose logits are then written there and not the
+    prompt's. `question`: have it answered in at most `limit` tokens."""
 
     bundle: Path
     scratch: Path
@@ -43,6 +44,7 @@ class Task:
     tokens: int | None = None
     seed: int = 0
     logits: Path | None = None
+    rows: Path | None = None
     question: str | None = None
     limit: int = 256
 
@@ -103,7 +105,7 @@ class _Stage:
 def _examine(report: dict[str, Any], view: Path, runtime: Adapter, task: Task) -> None:
     with _Stage(report, "import", fatal=True):
         runtime.bring()
-        from . import forward, modules, text
+        from . import forward, modules, rows, text
         from .witness import watched
     with _Stage(report, "read", fatal=True):
         config = config_of(view)
@@ -123,6 +125,9 @@ def _examine(report: dict[str, Any], view: Path, runtime: Adapter, task: Task) -
         report["loaded"] = True
     with _Stage(report, "modules"):
         report |= modules.quantized_modules(model, frame.shapes if frame else {})
+    if task.rows is not None and task.logits is not None:
+        with _Stage(report, "rows", fatal=True):
+            report["rows"] = rows.written(runtime, model, task.rows, task.logits)
     if ids:
         with _Stage(report, "forward", fatal=True):
             cache = runtime.text(model).make_cache()
@@ -135,7 +140,7 @@ def _examine(report: dict[str, Any], view: Path, runtime: Adapter, task: Task) -
                 "decoded_finite": decoded_finite,
                 **forward.cache_effect(runtime, model, ids),
             }
-            if task.logits is not None:
+            if task.logits is not None and task.rows is None:
                 np.save(task.logits, logits)
         if finite:
             with _Stage(report, "compare"):
