@@ -12,7 +12,8 @@ import numpy as np
 from benchmarks.quality.models import Model, models
 from dsv4recipe import calibrate, open_checkpoint
 from dsv4recipe.checkpoint.graph import Checkpoint, Group
-from dsv4recipe.evaluation.evidence import recipe_digest, weights_digest
+from dsv4recipe.evaluation.bound import weights_digest
+from dsv4recipe.evaluation.evidence import recipe_digest
 from dsv4recipe.evaluation.score import alone, compared, scores
 from dsv4recipe.evaluation.text import Text, read_text
 from dsv4recipe.formats.encode import ENCODER_VERSION

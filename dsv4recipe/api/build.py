@@ -14,7 +14,8 @@ from dsv4recipe.builder.engine import Engine
 from dsv4recipe.builder.local import run_shards
 from dsv4recipe.builder.options import BuildOptions
 from dsv4recipe.checkpoint.graph import Checkpoint
-from dsv4recipe.evaluation.evidence import Evidence, check_evidence, load_evidence
+from dsv4recipe.evaluation.bound import check_evidence
+from dsv4recipe.evaluation.evidence import Evidence, load_evidence
 from dsv4recipe.paths import as_path
 from dsv4recipe.plan.model import Plan
 

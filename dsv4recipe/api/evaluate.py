@@ -15,7 +15,8 @@ from dsv4recipe.bundle.manifest import shard_path
 from dsv4recipe.bundle.places import may_be_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError
-from dsv4recipe.evaluation.evidence import FORMAT_VERSION, KIND, recipe_digest, weights_digest
+from dsv4recipe.evaluation.bound import weights_digest
+from dsv4recipe.evaluation.evidence import FORMAT_VERSION, KIND, recipe_digest
 from dsv4recipe.evaluation.run import SOURCE, Evaluation, Named, Told
 from dsv4recipe.evaluation.text import DEFAULT, Text, read_text
 from dsv4recipe.formats.encode import ENCODER_VERSION

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from dsv4recipe.recipe.model import Recipe
 
 
+LEAST = 1e-6
+"""KL below this comes of rounding."""
+
+
 @click.group("recipes", invoke_without_command=True)
 @json_option
 @click.pass_context
@@ -37,7 +41,8 @@ def command(ctx: click.Context, as_json: bool) -> None:
         print_json({"format_version": 1, "recipes": rows})
         return
     for recipe, quality in found:
-        loss = f"KL {quality['kl']:<9.3g}" if quality["kl"] is not None else "KL ?        "
+        kl = quality["kl"]
+        loss = "KL ?        " if kl is None else f"KL {kl if kl > LEAST else 0:<9.3g}"
         mark = "~" if quality["kl"] is not None and quality["how"] else " "
         click.echo(f"{recipe.name:<18} {recipe.target.runtime:<12} {mark}{loss} {recipe.summary}")
     click.echo(

@@ -10,14 +10,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.evaluation.yardstick import YARDSTICK, is_yardstick
-from dsv4recipe.forward.weights import SourceWeights
 from dsv4recipe.headers.strict_json import read_object
-from dsv4recipe.plan.model import Plan
+
+if TYPE_CHECKING:
+    from dsv4recipe.plan.model import Plan
 
 FORMAT_VERSION = 2
 """2 adds the digests of the recipe and of some weights, and the runtime. Files of version 1 are read, too."""
@@ -118,18 +118,6 @@ def recipe_digest(recipe: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-def weights_digest(checkpoint: Checkpoint) -> str:
-    """Returns the sha256 of the checkpoint's last norm and of the matrices that fold its streams: bytes that
-    differ between a model and another one in the same layout, whose headers are alike."""
-    weights = SourceWeights(checkpoint)
-    found = hashlib.sha256()
-    for group in checkpoint.groups:
-        if group.slot.layer is None and group.names.startswith(("norm.", "hc_head_")):
-            found.update(group.names.encode())
-            found.update(weights.tensor(group).astype("<f4").tobytes())
-    return found.hexdigest()
-
-
 def load_evidence(path: Path) -> Evidence:
     """Reads a file that `evaluate -o` wrote. Raises RecipeError M030 where it is none."""
     return evidence_of(read_object(path, _LIMIT, path.name, "M030")[0], path)
@@ -160,19 +148,3 @@ def _whole(data: Mapping[str, Any]) -> bool:
         and (data.get("b") is None or (isinstance(data["b"], dict) and isinstance(data["b"].get("name"), str)))
         and (data.get("runtime") is None or (isinstance(data["runtime"], dict) and "name" in data["runtime"]))
     )
-
-
-def check_evidence(evidence: Evidence, plan: Plan, path: Path, checkpoint: Checkpoint | None = None) -> None:
-    """Raises RecipeError M031 where the evidence is neither of this plan nor of its recipe on another checkpoint. With
-    the checkpoint, some of its weights must be those that were measured, where the plan itself was."""
-    where = Where(str(path))
-    if evidence.is_of(plan):
-        said = evidence.data["source"].get("weights_digest")
-        if checkpoint is not None and said is not None and said != weights_digest(checkpoint):
-            message = "it was measured on another checkpoint with the same headers: its weights are others"
-            raise RecipeError("M031", message, where, "evaluate this recipe against this source, and give that file")
-        return
-    if evidence.recipe != recipe_digest(plan.recipe):
-        message = f"it was measured on plan {evidence.plan[:12] or 'unknown'}, this plan is {plan.digest[:12]}"
-        raise RecipeError("M031", message, where, "evaluate this recipe against this source, and give that file",
-                          ("their recipes differ, too",))  # fmt: skip

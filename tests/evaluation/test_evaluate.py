@@ -19,7 +19,8 @@ from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.synth import synthesize
 from dsv4recipe.cli.main import run
 from dsv4recipe.errors import RecipeError
-from dsv4recipe.evaluation.evidence import check_evidence, load_evidence
+from dsv4recipe.evaluation.bound import check_evidence
+from dsv4recipe.evaluation.evidence import load_evidence
 from dsv4recipe.evaluation.shipped import shipped_evidence
 from dsv4recipe.forward import needs
 from dsv4recipe.forward.run import Pass

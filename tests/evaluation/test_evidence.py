@@ -15,7 +15,8 @@ from dsv4recipe.bundle.manifest import manifest_problem, read_manifest
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.cli.main import run
 from dsv4recipe.errors import RecipeError
-from dsv4recipe.evaluation.evidence import recipe_digest, weights_digest
+from dsv4recipe.evaluation.bound import weights_digest
+from dsv4recipe.evaluation.evidence import recipe_digest
 from dsv4recipe.evaluation.shipped import shipped_evidence
 from dsv4recipe.evaluation.yardstick import YARDSTICK as NAME
 from dsv4recipe.evaluation.yardstick import measured
