@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dsv4recipe import load_recipe, make_plan, verify
+from dsv4recipe import load_recipe, make_plan, report, verify
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.cli.main import run
 from dsv4recipe.errors import RecipeError
@@ -168,7 +168,7 @@ def test_the_same_plan_gives_the_same_bytes(plan: Plan, tmp_path: Path) -> None:
         environment = {"PYTHONHASHSEED": seed, "TZ": "Asia/Tokyo" if seed == "1" else "UTC", "LC_ALL": "C"}
         subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
         pages.add((tmp_path / f"{seed}.html").read_bytes())
-    assert pages == {render_page(plan).encode()}
+    assert pages == {report(plan).html.encode()}
 
 
 def test_a_bundle_of_a_stranger(spoiled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
