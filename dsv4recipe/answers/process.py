@@ -80,7 +80,7 @@ class Child:
         code = self.process.wait()
         how = f"signal {code - 128}" if code > 128 else f"exit code {code}"
         message = f"the server ended while {doing} ({how}); its last lines are below"
-        return ServerError("S003", message, self.where, _advice(self.tail()), self.tail())
+        return ServerError("S003", message, self.where, advice(self.tail()), self.tail())
 
     def late(self, seconds: float, doing: str) -> ServerError:
         """Returns the refusal of a server that took too long."""
@@ -95,8 +95,11 @@ class Child:
             return ""
 
 
-def _advice(lines: Sequence[str]) -> str:
+def advice(lines: Sequence[str]) -> str:
+    """Returns what to do about a server whose last `lines` these are."""
     said = "\n".join(lines)
+    if "No Metal back-end" in said:
+        return "a format of this bundle (MXTQ) is decoded by a Metal kernel: ask it on a Mac"
     if "ModuleNotFoundError" in said or "ImportError" in said:
         return "its environment is not whole: `dsv4recipe runtimes install NAME` makes one that is known to work"
     if "ddress already in use" in said:

@@ -16,7 +16,7 @@ from dsv4recipe.answers.choose import choose
 from dsv4recipe.answers.client import NoAnswerError, Reply, complete, model_of
 from dsv4recipe.answers.environments import Found
 from dsv4recipe.answers.judge import judge
-from dsv4recipe.answers.process import Child, ServerError, free_port, running, wait_until_ready
+from dsv4recipe.answers.process import Child, ServerError, advice, free_port, running, wait_until_ready
 from dsv4recipe.answers.questions import Question
 from dsv4recipe.errors import Diagnostic, Where
 
@@ -159,8 +159,9 @@ class Served:
             return self.child.late(self.settings.seconds, "answering").diagnostics[0]
         if not self._outlives():
             return self.child.died("answering").diagnostics[0]
-        hint = "its last lines are below; `dsv4recipe verify BUNDLE` says what this runtime would make of the bundle"
-        return Diagnostic("S002", f"the server gave no answer: {error}", where, hint, notes=self.child.tail())
+        lines = self.child.tail()
+        message = f"the server gave no answer: {error}"
+        return Diagnostic("S002", message, where, advice((*lines, str(error))), notes=lines)
 
 
 @contextlib.contextmanager
