@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsv4recipe.errors import NotInstalledError, Where
+from dsv4recipe.errors import Diagnostic, NotInstalledError, Where
 from dsv4recipe.runtimes.common.server import Server
 
 FOLDER_VARIABLE = "DSV4RECIPE_RUNTIMES"
@@ -24,26 +24,41 @@ _APPS = ("/Applications/vMLX.app", "~/Applications/vMLX.app")
 _APP_PYTHON = "Contents/Resources/bundled-python/python/bin/python3"
 _TOOLS = ("~/.local/share/uv/tools", "~/.local/share/pipx/venvs", "~/.local/pipx/venvs")
 _ASK = (
-    "import importlib.metadata as m, importlib.util as u, json, sys\n"
+    "import importlib.metadata as m, importlib.util as u, json, pathlib, sys\n"
     "def version(name):\n"
     "    try: return m.version(name)\n"
     "    except m.PackageNotFoundError: return ''\n"
-    "package, needs, names = json.loads(sys.argv[1])\n"
+    "def holds(package, mark):\n"
+    "    spec = package and u.find_spec(package)\n"
+    "    places = spec and spec.submodule_search_locations or ()\n"
+    "    return any(mark in f.read_text(errors='replace') for p in places for f in pathlib.Path(p).glob('*.py'))\n"
+    "package, needs, names, mark = json.loads(sys.argv[1])\n"
     "missing = [n for n in needs if not u.find_spec(n)]\n"
-    "print(json.dumps([bool(u.find_spec(package)), missing, {n: version(n) for n in names}]))\n"
+    "print(json.dumps([bool(u.find_spec(package)), missing, {n: version(n) for n in names}, holds(*mark)]))\n"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """An interpreter that has a runtime. `how` says how it was found; `versions` are those of the packages that
-    matter; `unfit` why its server cannot work, "" where nothing speaks against it."""
+    matter; `unfit` why its server cannot work, "" where nothing speaks against it. `overwrites`: its loader is known
+    to replace the entries of config.json."""
 
     server: Server
     python: Path
     how: str
     versions: Mapping[str, str]
     unfit: str = ""
+    overwrites: bool = False
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """What to know before its answers are believed: S016."""
+        known = self.server.environment.overwriting
+        if not self.overwrites or known is None:
+            return ()
+        message = f"{self.label} overwrites a bundle's entries: {known.what}"
+        return (Diagnostic("S016", message, Where(str(self.python)), known.mend, "warning"),)
 
     @property
     def tested(self) -> bool:
@@ -73,8 +88,8 @@ def environments(server: Server, named: Path | None = None) -> Iterator[Found]:
         seen.add(place)
         there = installed(place, server)
         if there is not None:
-            missing, versions = there
-            yield Found(server, Path(place), how, versions, _unfit(server, missing, versions))
+            missing, versions, overwrites = there
+            yield Found(server, Path(place), how, versions, _unfit(server, missing, versions), overwrites)
 
 
 def environment_for(server: Server, named: Path | None = None) -> Found:
@@ -102,7 +117,7 @@ def install_hint(server: Server) -> str:
 
 
 @functools.lru_cache(maxsize=64)
-def installed(python: str, server: Server) -> tuple[tuple[str, ...], Mapping[str, str]] | None:
+def installed(python: str, server: Server) -> tuple[tuple[str, ...], Mapping[str, str], bool] | None:
     """Returns the modules that its server lacks, and the versions of the packages that matter, "" where one is missing;
     None where there is no such runtime."""
     names = dict.fromkeys(
@@ -112,19 +127,21 @@ def installed(python: str, server: Server) -> tuple[tuple[str, ...], Mapping[str
             *(each.package for each in server.environment.unfit),
         )
     )
+    known = server.environment.overwriting
+    mark = (known.package, known.mark) if known else ("", "")
     command = [
         python,
         "-I",
         "-c",
         _ASK,
-        json.dumps([server.environment.package, server.environment.needs, list(names)]),
+        json.dumps([server.environment.package, server.environment.needs, list(names), mark]),
     ]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False)
-        there, missing, versions = json.loads(done.stdout)
+        there, missing, versions, overwrites = json.loads(done.stdout)
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return None
-    return (tuple(missing), dict(versions)) if there else None
+    return (tuple(missing), dict(versions), bool(overwrites)) if there else None
 
 
 def _unfit(server: Server, missing: Sequence[str], versions: Mapping[str, str]) -> str:

@@ -101,6 +101,7 @@ class Answers:
             "ready_seconds": round(self.ready_seconds, 1),
             "memory": self.memory,
             "answers": [each.data() for each in self.answers],
+            "warnings": [finding.as_json() for finding in self.environment.warnings],
             "findings": [finding.as_json() for finding in self.findings],
         }
 
@@ -212,6 +213,8 @@ def ask_bundle(
     S009, and NotInstalledError S001.
     """
     environment = choose(bundle, runtime, python)
+    for warning in environment.warnings:
+        tell({"event": "warning", "finding": warning})
     answers: list[Answered] = []
     served: Served | None = None
     findings: tuple[Diagnostic, ...] = ()

@@ -46,6 +46,8 @@ class AskView:
                 click.echo(f"{event['runtime']}: {event['versions']} ({event['found']})", err=True)
                 if self.status is not None:
                     self.status.start()
+            case "warning":
+                click.echo(rendered(event["finding"]), err=True)
             case "log":
                 self._log(event["line"])
             case "ready":

@@ -32,6 +32,7 @@ def list_(as_json: bool) -> None:
         seen = list(environments(server))
         for each in seen:
             state = f"cannot serve: {each.unfit}" if each.unfit else "tested" if each.tested else "other versions"
+            state += ": overwrites a bundle's entries" if each.overwrites and not each.unfit else ""
             rows.append((server.name, each.label, state, f"{each.python} ({each.how})"))
             data.append(
                 {
@@ -41,6 +42,7 @@ def list_(as_json: bool) -> None:
                     "versions": dict(each.versions),
                     "tested": each.tested,
                     "unfit": each.unfit,
+                    "overwrites": each.overwrites,
                 }
             )
         if not seen:

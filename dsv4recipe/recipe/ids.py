@@ -28,7 +28,7 @@ def rule_ids(reference: str | Path) -> tuple[str, ...]:
             rules = [rule for rule in as_list(root.get("rules")) if isinstance(rule, Table)]
             found += [_text(rule, "id") for rule in rules]
             parent = _text(root, "extends")
-            if not parent or parent.startswith("hf://"):
+            if not parent or parent.startswith(("hf://", "git+")):
                 break
             file, text = read_parent(parent, file, Where(file))
     except RecipeError:

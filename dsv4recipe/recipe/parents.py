@@ -1,4 +1,4 @@
-"""Floor 1, recipe. Reads recipes: files, shipped recipes, and parents on the hub."""
+"""Floor 1, recipe. Reads recipes: files, shipped recipes, and parents on the hub or in git."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import NoReturn
 from dsv4recipe.errors import NOWHERE, RecipeError, Where
 from dsv4recipe.hub.address import Address
 from dsv4recipe.paths import expanded
+from dsv4recipe.recipe.git import SCHEME, parse_git, read_git
 from dsv4recipe.recipe.nodes import fail, short
 from dsv4recipe.recipe.shipped import recipe_path
 from dsv4recipe.recipe.text import MAX_BYTES
@@ -61,10 +62,16 @@ def read_parent(reference: str, child: str, where: Where) -> tuple[str, str]:
     """Returns (file, text) of the parent that `child` names. Raises RecipeError R001, R006, R040, R042 or R050."""
     if reference.startswith("hf://"):
         return _hub(reference, where)
+    if reference.startswith(SCHEME):
+        found = parse_git(reference, where)
+        return str(found), read_git(found, where)
     if not is_file_reference(reference):
         return read_shipped(reference, where)
-    if "://" in reference or (reference.startswith("~") and child.startswith(("hf://", SHIPPED))):
+    if "://" in reference or (reference.startswith("~") and child.startswith(("hf://", SCHEME, SHIPPED))):
         _bad(reference, where)
+    if child.startswith(SCHEME):
+        found = parse_git(child, where).beside(reference)
+        return str(found), read_git(found, where)
     if child.startswith("hf://"):
         return _hub(_beside(reference, child, where), where)
     if child.startswith(SHIPPED):
@@ -123,5 +130,5 @@ def _hub(reference: str, where: Where) -> tuple[str, str]:
 
 
 def _bad(reference: str, where: Where) -> NoReturn:
-    hint = "write a shipped name, ./file.yaml, or hf://org/repo/path.yaml@REVISION"
+    hint = "write a shipped name, ./file.yaml, hf://org/repo/path.yaml@REVISION, or git+https://host/org/repo@REVISION#path.yaml"
     fail("R042", f'"{short(reference)}" is not the name of a recipe', where, hint)

@@ -153,3 +153,23 @@ def test_the_server_ends_with_whoever_asks(tmp_path: Path, bundle: Path, number:
     asking.wait(20)
     _, alive = psutil.wait_procs(family, timeout=20)
     assert not alive
+
+
+def test_a_loader_that_writes_over_the_entries_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By its source: an environment whose package holds the mark; the warning names the version that does not."""
+    known = servers.servers()["vmlx"].environment.overwriting
+    assert known is not None
+    marked = replace(known, package="psutil", mark="class Process")
+    sound = stand_in("good")
+    server = replace(sound, environment=replace(sound.environment, overwriting=marked))
+    monkeypatch.setitem(servers.servers(), "stand-in", server)
+    usual = ["ask", str(bundle), "What is 17+28?", "--runtime", "stand-in", "--runtime-python", sys.executable]
+    assert run(usual) == 0
+    said = capsys.readouterr().err
+    assert "warning[S016]" in said
+    assert "vmlx 1.6.81 with jang 2.5.50 has no such step" in said
+    monkeypatch.setitem(servers.servers(), "stand-in", stand_in("good"))
+    assert run(usual) == 0
+    assert "S016" not in capsys.readouterr().err

@@ -23,6 +23,17 @@ class Unfit:
 
 
 @dataclass(frozen=True, slots=True)
+class Overwriting:
+    """By which `mark` in the programs of a `package` a version is known that writes quantization entries of its own
+    over those of config.json; `what` it does, and what to do about it (`mend`)."""
+
+    package: str
+    mark: str
+    what: str
+    mend: str
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
     """What an environment that has a runtime holds. `variable` may name its interpreter; `package` is what that
     imports, `distribution` what pip calls it, `script` a command beside the interpreter.
@@ -41,6 +52,7 @@ class Environment:
     needs: tuple[str, ...] = ()
     tested: Mapping[str, str] = field(default_factory=dict)
     unfit: tuple[Unfit, ...] = ()
+    overwriting: Overwriting | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

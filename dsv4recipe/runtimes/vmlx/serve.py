@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dsv4recipe.runtimes.common.server import LOOPBACK, WEB, WEB_MODULES, Environment, Server, Unfit
+from dsv4recipe.runtimes.common.server import LOOPBACK, WEB, WEB_MODULES, Environment, Overwriting, Server, Unfit
 
 SERVER = Server(
     "vmlx",
@@ -28,6 +28,14 @@ SERVER = Server(
         needs=(*WEB_MODULES, "jsonschema", "psutil"),
         tested={"vmlx": "1.6.81", "jang": "2.5.50", "mlx-lm": "0.31.3", "mlx": "0.32.4"},
         unfit=(Unfit("mlx-lm", "0.32.0", "its server does not start, for it imports a name that mlx-lm dropped"),),
+        overwriting=Overwriting(
+            "jang_tools",
+            "_patch_quant_config_inplace",
+            "its loader replaces the entries of config.json by what it infers from the names on disk, and the experts "
+            "of a bundle then take another width",
+            "vmlx 1.6.81 with jang 2.5.50 has no such step: `dsv4recipe runtimes install vmlx` makes an environment "
+            "with them; in the app, update it",
+        ),
     ),
     ("-m", "vmlx_engine.cli", "serve", "{bundle}", *LOOPBACK, "--enable-auto-tool-choice"),
     "/health",

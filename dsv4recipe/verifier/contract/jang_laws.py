@@ -119,7 +119,7 @@ def disk_entries(view: BundleView, picture: Picture, target: Target) -> Findings
             message = f"{missing[0]}: no entry under the name on disk, where vMLX looks first; {effect}"
             note = (f"and {len(missing) - 1:,} more stems of {module.name}",) if len(missing) > 1 else ()
             where = Where(str(view.root / "config.json"), subject=missing[0])
-            hint = f"write an entry for {missing[0]} that describes its {module.stored}"
+            hint = f"write an entry for {missing[0]} that describes its {module.stored}; --fix-config writes all"
             found = Diagnostic("V140", message, where, hint, "error" if guessed else "warning", note)
             yield found if guessed else replace(found, sees=_UNCHANGED)
 
