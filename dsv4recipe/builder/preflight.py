@@ -45,7 +45,12 @@ def check_names(plan: Plan, made: Iterable[str], out: Path) -> None:
         if twin is not name:
             wrong = wrong or f"on many disks it is the same file as {twin}"
         if wrong:
-            problems.error("B007", f"the bundle would hold {name!r:.300}: {wrong}", Where(str(out)))
+            problems.error(
+                "B007",
+                f"the bundle would hold {name!r:.300}: {wrong}",
+                Where(str(out)),
+                "rename the file in the source folder, or leave it out",
+            )
     problems.raise_if_any()
 
 

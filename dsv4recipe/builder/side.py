@@ -49,7 +49,8 @@ def _read(source: Source, name: str) -> bytes:
     try:
         return source.small(name, SMALL)
     except TooLargeError:
-        raise RecipeError("B014", f"{name} is larger than a side file may be", Where(source.place)) from None
+        hint = "leave it out of the source folder"
+        raise RecipeError("B014", f"{name} is larger than a side file may be", Where(source.place), hint) from None
     except OSError:
         with disk.named_errors(Path(source.place, name), "reading the source"):
             raise

@@ -23,7 +23,12 @@ def check_names(headers: Sequence[Header], problems: Problems) -> None:
             if other is not header.file:
                 twice[other, header.file].append(entry.name)
     for (first, second), names in twice.items():
-        problems.error("C008", f"{first} and {second} both hold {_count(names)}: {_some(names)}", Where(second))
+        problems.error(
+            "C008",
+            f"{first} and {second} both hold {_count(names)}: {_some(names)}",
+            Where(second),
+            "keep one of the two: an index says which file has each tensor",
+        )
     if len({name.casefold() for name in file_of}) != len(file_of):
         report_case_twins(file_of, "tensor names", "", problems)
 

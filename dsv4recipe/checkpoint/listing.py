@@ -15,6 +15,7 @@ from dsv4recipe.headers.strict_json import object_from, reason
 from dsv4recipe.hub.error import HubError
 
 INDEX = "model.safetensors.index.json"
+_AGAIN = "download the index of this very revision again"
 MAX_INDEX = 64_000_000
 MAX_SHARDS = 100_000
 _NUMBERED = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<total>\d{5})\.safetensors")
@@ -37,7 +38,12 @@ def list_shards(source: Source, beside: frozenset[str], problems: Problems) -> L
     try:
         names = source.names()
     except OSError as error:
-        problems.error("C001", f"{source.place} cannot be listed: {reason(error)}", Where(source.place))
+        problems.error(
+            "C001",
+            f"{source.place} cannot be listed: {reason(error)}",
+            Where(source.place),
+            "check the path, and that you may read the folder",
+        )
         return Listing((), None)
     # Hidden files are not shards: no loader reads them, and some systems leave "._x" beside each "x".
     present = [name for name in names if name.endswith(".safetensors") and not name.startswith(".")]
@@ -74,16 +80,17 @@ def list_shards(source: Source, beside: frozenset[str], problems: Problems) -> L
 def _weight_map(index: dict[str, Any]) -> dict[str, str]:
     found = index.get("weight_map")
     if not isinstance(found, dict) or not found or not all(isinstance(file, str) for file in found.values()):
-        raise RecipeError(
-            "C003", f"{INDEX} must hold weight_map, an object that maps tensors to file names", Where(INDEX)
-        )
+        message = f"{INDEX} must hold weight_map, an object that maps tensors to file names"
+        raise RecipeError("C003", message, Where(INDEX), _AGAIN)
     return found
 
 
 def _named_shards(source: Source, names: list[str], problems: Problems) -> tuple[str, ...]:
     """Returns the shards that an index names: each safe, each present, and all different on any file system."""
     if len(names) > MAX_SHARDS:
-        problems.error("C003", f"{INDEX} names {len(names):,} files; at most {MAX_SHARDS:,} are allowed", Where(INDEX))
+        problems.error(
+            "C003", f"{INDEX} names {len(names):,} files; at most {MAX_SHARDS:,} are allowed", Where(INDEX), _AGAIN
+        )
         return ()
     report_case_twins(names, "file names", INDEX, problems)
     good = []
@@ -94,7 +101,9 @@ def _named_shards(source: Source, names: list[str], problems: Problems) -> tuple
             problems.found += error.diagnostics
             continue
         if not name.endswith(".safetensors"):
-            problems.error("C005", f"{INDEX} names {name!r:.300}, which is not a .safetensors file", Where(INDEX))
+            problems.error(
+                "C005", f"{INDEX} names {name!r:.300}, which is not a .safetensors file", Where(INDEX), _AGAIN
+            )
         elif not there:
             hint = "the download is not complete; download the file again"
             problems.error("C006", f"{INDEX} names {name}, but there is no such file", Where(name), hint)
@@ -108,7 +117,12 @@ def without_index(place: str, present: Sequence[str], problems: Problems) -> Lis
     wanted = len(present)
     good = [name for name in present if not path_problem(name)]
     for name in sorted(set(present) - set(good)):
-        problems.error("C005", f"the file name {name!r:.300} is refused: {path_problem(name)}", Where(place))
+        problems.error(
+            "C005",
+            f"the file name {name!r:.300} is refused: {path_problem(name)}",
+            Where(place),
+            "find out who wrote this name before you use the folder; then rename the file",
+        )
     matches = [match for match in map(_NUMBERED.fullmatch, good) if match]
     sets = {(match["stem"], match["total"]) for match in matches}
     if not good:
@@ -138,7 +152,12 @@ def report_case_twins(names: Iterable[str], what: str, file: str, problems: Prob
     for name in sorted(names):
         twin = first.setdefault(name.casefold(), name)
         if twin != name:
-            problems.error("C009", f"two {what} differ only in case: {twin} and {name}", Where(file, subject=name))
+            problems.error(
+                "C009",
+                f"two {what} differ only in case: {twin} and {name}",
+                Where(file, subject=name),
+                "rename or remove one of the two",
+            )
 
 
 def _some(names: list[str]) -> tuple[str, ...]:

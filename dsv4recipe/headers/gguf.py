@@ -115,7 +115,8 @@ def read_gguf_header(path: Path) -> GgufHeader:
 
 
 def _refusal(code: str, file: str, message: str, tensor: str = "") -> RecipeError:
-    return RecipeError(code, message, Where(file, subject=tensor if tensor.isprintable() else repr(tensor)))
+    hint = "the file is damaged, or of another version of GGUF: copy or download it again"
+    return RecipeError(code, message, Where(file, subject=tensor if tensor.isprintable() else repr(tensor)), hint)
 
 
 class _Reader:

@@ -61,7 +61,12 @@ def safe_path(root: Path, name: str, named_by: str) -> Path:
 
 def unsafe(name: str, problem: str, named_by: str) -> RecipeError:
     """Returns the refusal C005 of a name that stands in the file `named_by`."""
-    return RecipeError("C005", f"the file name {name!r:.300} is refused: {problem}", Where(named_by))
+    return RecipeError(
+        "C005",
+        f"the file name {name!r:.300} is refused: {problem}",
+        Where(named_by),
+        "find out who wrote this name before you use the folder",
+    )
 
 
 def _roots(root: Path) -> tuple[Path, ...]:

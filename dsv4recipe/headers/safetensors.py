@@ -56,6 +56,9 @@ class Header:
     metadata: tuple[tuple[str, str], ...]
 
 
+_BROKEN = "the header is damaged or not that of a safetensors file: download the file from its author again"
+
+
 def read_header(path: Path, file: str | None = None) -> Header:
     """Returns the header of the file at `path`, called `file` in messages. Reads nothing behind the header.
 
@@ -151,7 +154,7 @@ def name_problem(name: str) -> str:
     return ""
 
 
-def _refusal(code: str, file: str, message: str, tensor: str = "", hint: str = "") -> RecipeError:
+def _refusal(code: str, file: str, message: str, tensor: str = "", hint: str = _BROKEN) -> RecipeError:
     shown = tensor[:MAX_NAME]
     return RecipeError(code, message, Where(file, subject=shown if shown.isprintable() else repr(shown)), hint)
 

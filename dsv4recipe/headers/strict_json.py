@@ -82,12 +82,16 @@ def regular_size(path: Path) -> int:
     return status.st_size
 
 
+AGAIN = "copy or download this file again"
+"""The help for a file that holds no document, where nothing better is known."""
+
+
 def reason(error: OSError) -> str:
     """Returns the operating system's words without errno and path."""
     return (error.strerror or str(error)).lower()
 
 
-def read_object(path: Path, limit: int, file: str, code: str, hint: str = "") -> tuple[dict[str, Any], str]:
+def read_object(path: Path, limit: int, file: str, code: str, hint: str = AGAIN) -> tuple[dict[str, Any], str]:
     """Returns the JSON object in `path` and the sha256 (hex) of its bytes. Raises RecipeError `code` with one
     sentence."""
 
@@ -100,7 +104,7 @@ def read_object(path: Path, limit: int, file: str, code: str, hint: str = "") ->
     return object_from(read, file, code, hint)
 
 
-def object_from(read: Callable[[], bytes], file: str, code: str, hint: str = "") -> tuple[dict[str, Any], str]:
+def object_from(read: Callable[[], bytes], file: str, code: str, hint: str = AGAIN) -> tuple[dict[str, Any], str]:
     """Returns the JSON object in the bytes that `read` gives, and their sha256 (hex). Raises RecipeError `code`."""
     where = Where(file)
     try:

@@ -24,7 +24,12 @@ def load_importance(path: str | Path) -> Importance:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise RecipeError("I001", f"the importance file cannot be read: {error.strerror}", where) from None
+        raise RecipeError(
+            "I001",
+            f"the importance file cannot be read: {error.strerror}",
+            where,
+            "check the path, and that you may read the file",
+        ) from None
     digest = hashlib.sha256(data).hexdigest()
     try:
         if data[:4] == b"GGUF":

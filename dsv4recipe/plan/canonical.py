@@ -43,7 +43,12 @@ def load_plan(text: str, file: str) -> Plan:
                 "P021", "the plan's digest does not match its content", Where(file), "make the plan again"
             )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise RecipeError("P020", f"not a plan file ({type(error).__name__}: {error})", Where(file)) from None
+        raise RecipeError(
+            "P020",
+            f"not a plan file ({type(error).__name__}: {error})",
+            Where(file),
+            "make the plan again with `dsv4recipe plan RECIPE -o FILE`",
+        ) from None
     return plan
 
 

@@ -76,7 +76,13 @@ def _check_described(plan: Plan, file: str) -> None:
     for kind, modules in odd.items():
         names = tuple(module.disk for module in modules[1:_SHOWN])
         more = "" if len(modules) == 1 else f" ({len(modules):,} modules)"
-        problems.error("P030", f"{modules[0].disk}: {kind}{more}", Where(file), notes=names)
+        problems.error(
+            "P030",
+            f"{modules[0].disk}: {kind}{more}",
+            Where(file),
+            "name the recipe that it was built by, or verify the bundle to see what it is",
+            names,
+        )
     problems.raise_if_any()
 
 
@@ -108,7 +114,8 @@ def _compare(plan: Plan, again: Plan, file: str) -> list[str]:
     wrong = [key for key in {**old, **new} if key not in old or key not in new or _what(old[key]) != _what(new[key])]
     if wrong:
         message = f"no rules of this version describe {len(wrong):,} modules"
-        raise RecipeError("P032", message, Where(file), notes=sorted(wrong)[:_SHOWN])
+        hint = "a recipe has one format for all that is alike; `dsv4recipe verify` says what differs here"
+        raise RecipeError("P032", message, Where(file), hint, sorted(wrong)[:_SHOWN])
     notes = []
     names = [key for key in old if old[key].disk != new[key].disk]
     if names:

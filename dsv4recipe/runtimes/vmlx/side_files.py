@@ -92,7 +92,12 @@ def _config(side: SideInput, eos: list[int], routed: dict[str, Any]) -> dict[str
     config["_name_or_path"] = side.recipe_name
     rope = side.config.get("rope_scaling")
     if not isinstance(rope, dict):
-        raise RecipeError("T020", "config.json has no rope_scaling", Where("config.json", subject="rope_scaling"))
+        raise RecipeError(
+            "T020",
+            "config.json has no rope_scaling",
+            Where("config.json", subject="rope_scaling"),
+            "copy rope_scaling from the config.json of the release",
+        )
     as_float = {key: float(rope[key]) for key in ("beta_fast", "beta_slow", "factor") if key in rope}
     config["rope_parameters"] = {key: value for key, value in rope.items() if key != "type"} | as_float
     config["rope_parameters"] |= {"rope_type": rope.get("type"), "rope_theta": float(side.config["rope_theta"])}
