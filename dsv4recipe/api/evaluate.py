@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dsv4recipe.api.in_runtime import InRuntime
 from dsv4recipe.api.named import Planner
+from dsv4recipe.api.subjects import is_bundle_on_hub
 from dsv4recipe.bundle.manifest import shard_path
 from dsv4recipe.bundle.places import may_be_bundle
 from dsv4recipe.checkpoint.graph import Checkpoint
@@ -60,7 +61,8 @@ def evaluate(
     told: Told = lambda what, done, total: None,
     before: Callable[[Needs, Text], None] = lambda needs, text: None,
 ) -> dict[str, Any]:
-    """Returns what `subject` (a recipe, plan, bundle, or the source) loses against the source, or against `against`.
+    """Returns what `subject` (a recipe, plan, bundle, also one on the hub, or the source) loses against the source, or
+    against `against`.
 
     `text` names files (see `evaluation.text.read_text`); without any, the text that ships with the package is measured.
     `before` hears what it will take, and `told` how far it is. The result is what quality.json holds.
@@ -117,6 +119,8 @@ def _side(name: str, subject: str | PathLike[str], planner: Planner) -> _Side:
     checkpoint = planner.checkpoint
     if said in (SOURCE, planner.source) or (path.is_dir() and path.resolve() == _place(checkpoint)):
         return _Side(Named(name), {"kind": SOURCE, "name": SOURCE})
+    if is_bundle_on_hub(said):
+        return _on_hub(name, said, checkpoint)
     if may_be_bundle(path):
         stored = BundleWeights(path, checkpoint)
         facts = _facts("bundle", path.name, stored.read.plan, stored.read.built)
@@ -130,6 +134,18 @@ def _side(name: str, subject: str | PathLike[str], planner: Planner) -> _Side:
     kind = "plan" if path.suffix == ".json" else "recipe"
     named = Named(name, PlannedWeights(plan, checkpoint, planner.importance, title))
     return _Side(named, _facts(kind, title, plan), plan.digest)
+
+
+def _on_hub(name: str, said: str, checkpoint: Checkpoint) -> _Side:
+    """Returns the side of a bundle on the hub: what is computed is read by ranges when it is needed, and not kept."""
+    from dsv4recipe.publish.remote import address_of, mirror
+
+    address = address_of(said)
+    assert address is not None  # `is_bundle_on_hub` says so
+    found = mirror(address)
+    stored = BundleWeights(found.root, checkpoint, found.read)
+    facts = _facts("bundle", str(found.repository.address), stored.read.plan, stored.read.built)
+    return _Side(Named(name, stored), facts, f"{stored.read.plan.digest} {found.repository.address}")
 
 
 def _facts(kind: str, name: str, plan: Plan, built: bool = True) -> dict[str, Any]:

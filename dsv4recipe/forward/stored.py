@@ -6,7 +6,7 @@ Offsets are those of the bundle's own headers, so a bundle of any maker can be m
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,16 @@ _DTYPES = {"U32": np.uint32, "U8": np.uint8, "F32": np.float32, "F16": np.uint16
            "I64": np.int64, "I32": np.int32}  # fmt: skip
 
 
-class BundleWeights:
-    """The modules of a bundle, by the group of the checkpoint that each was made of."""
+Reader = Callable[[Path, int, int], NDArray[np.uint8]]
+"""(file of the bundle, offset, bytes) → what stands there."""
 
-    def __init__(self, root: Path, checkpoint: Checkpoint) -> None:
+
+class BundleWeights:
+    """The modules of a bundle, by the group of the checkpoint that each was made of. `reader` reads a bundle whose
+    weights are elsewhere."""
+
+    def __init__(self, root: Path, checkpoint: Checkpoint, reader: Reader | None = None) -> None:
+        self.reader = reader or _from_file
         self.read: BundlePlan = read_bundle(root)
         self.view: BundleView = open_bundle(root)[0]
         self.root = root
@@ -78,7 +84,7 @@ class BundleWeights:
 
     def _decoded(self, piece: Piece, files: tuple[Path, ...]) -> Array:
         parts = piece.format.parts(piece.source)
-        stored = [_part(*each) for each in zip(files, parts, piece.offsets, strict=True)]
+        stored = [_part(self.reader, *each) for each in zip(files, parts, piece.offsets, strict=True)]
         return decode_parts(piece.format, piece.source, stored)
 
 
@@ -111,13 +117,17 @@ def _findings(
                     yield Diagnostic("M013", message, where, "build the bundle again")
 
 
-def _part(path: Path, part: Part, offset: int) -> NDArray[Any]:
+def _from_file(path: Path, offset: int, size: int) -> NDArray[np.uint8]:
     try:
         with path.open("rb") as stream:
             stream.seek(offset)
-            raw = np.fromfile(stream, np.uint8, part.nbytes)
+            return np.fromfile(stream, np.uint8, size)
     except OSError as error:
         raise RecipeError("M010", f"{path.name} cannot be read: {error.strerror}", Where(str(path))) from None
+
+
+def _part(reader: Reader, path: Path, part: Part, offset: int) -> NDArray[Any]:
+    raw = reader(path, offset, part.nbytes)
     if raw.nbytes != part.nbytes:
         raise RecipeError("M010", f"{path.name} ends too early", Where(str(path)), "copy or build the bundle again")
     if part.dtype in BLOCKS:

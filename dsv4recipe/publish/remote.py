@@ -14,6 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dsv4recipe.bundle.places import NAME
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
 from dsv4recipe.headers.safe_path import path_problem, unsafe
@@ -37,6 +40,11 @@ class Mirror:
     def digests(self) -> dict[str, tuple[int, str]]:
         """Size and sha256 of the files in the hub's storage, as its own list of the commit has them."""
         return {name: (file.size, file.sha256) for name, file in self.repository.files.items() if file.sha256}
+
+    def read(self, path: Path, offset: int, size: int) -> NDArray[np.uint8]:
+        """Returns bytes of a file of the folder from the hub, by a range. Raises HubError H002 to H009."""
+        name = path.relative_to(self.root).as_posix()
+        return np.frombuffer(self.repository.read(name, offset, offset + size), np.uint8)
 
     def named(self, findings: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
         """Returns the findings with the hub's address in place of the folder."""

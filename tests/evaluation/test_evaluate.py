@@ -25,8 +25,11 @@ from dsv4recipe.evaluation.shipped import shipped_evidence
 from dsv4recipe.forward import needs
 from dsv4recipe.forward.run import Pass
 from dsv4recipe.recipe.show import recipe_data
+from tests.hub.conftest import hub
+from tests.hub.server import Hub
 from tests.measuring import YARDSTICK, needs_torch
 
+__all__ = ["hub"]
 pytestmark = needs_torch
 SOURCE = YARDSTICK / "checkpoint"
 DEV = YARDSTICK / "dev.npy"
@@ -71,6 +74,18 @@ def test_a_bundle_is_measured_as_its_plan(q4q8: dict[str, Any], yardstick: Check
         key: q4q8[key] for key in ("nll", "kl", "same_top")
     }
     assert found["a"]["plan"] == q4q8["a"]["plan"] == plan.digest
+
+
+def test_a_bundle_on_the_hub_is_measured_without_a_copy(
+    q4q8: dict[str, Any], yardstick: Checkpoint, tmp_path: Path, hub: Hub
+) -> None:
+    hub.add("org/theirs", build(make_plan(load_recipe("q4q8"), yardstick), yardstick, tmp_path / "theirs"))
+    found = evaluate("q4q8", SOURCE, text=[DEV], against="hf://org/theirs", wishes=SMALL)
+    assert found["to_source"]["b"]["kl"] == q4q8["kl"]
+    assert found["kl"]["max"] == 0
+    assert found["b"]["name"].startswith("hf://org/theirs@")
+    size = (tmp_path / "theirs" / "model-00001-of-00001.safetensors").stat().st_size
+    assert 0 < hub.bytes_of("model-00001-of-00001.safetensors") < 3 * size
 
 
 def test_parts_are_measured_alone(q4q8: dict[str, Any]) -> None:
