@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +27,7 @@ settings.load_profile("any machine")
 
 
 def pytest_configure() -> None:
+    os.environ["DSV4RECIPE_CACHE"] = tempfile.mkdtemp(prefix="dsv4recipe-cache-")  # receipts of `verify`
     """A job runner may start us with signals ignored, and children inherit that: tests that send signals need them."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:

@@ -28,6 +28,10 @@ def test_ten_lines(tiny_source: Path, tmp_path: Path) -> None:
     ]
 
 
+PACE = re.compile(r"^in \d.*: .*B/s.*$|(?<= %), .*B/s.*$", re.MULTILINE)
+"""How long a build took, and at which rate: that of whoever made the page."""
+
+
 def replayed(text: str, folder: Path) -> str:
     """The document with every `$ command` of its console blocks run in `folder`, and what came out of it below."""
     environment = os.environ | {
@@ -58,7 +62,7 @@ def team_flow(folder: Path) -> tuple[str, str]:
 
 def test_the_team_flow_is_what_comes_out(tmp_path: Path) -> None:
     said, seen = team_flow(tmp_path)
-    assert seen == said
+    assert PACE.sub("", seen) == PACE.sub("", said)
     flow = tmp_path / "team-flow"
     assert "relative RMSE" in (flow / "report.html").read_text(encoding="utf-8")
     assert (flow / "bundle" / "dsv4recipe.manifest.json").is_file()

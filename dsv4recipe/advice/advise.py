@@ -13,12 +13,14 @@ from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.model import Recipe
 
 
-def advise(recipe: Recipe, plan: Plan, checkpoint: Checkpoint) -> tuple[Diagnostic, ...]:
+def advise(recipe: Recipe, plan: Plan, checkpoint: Checkpoint, measured: str = "") -> tuple[Diagnostic, ...]:
     """Returns what an expert would say of a plan. Severities are "advice" and "warning"; nothing here refuses a plan.
+
+    `measured` is the digest of the plan that the evidence of the recipe was measured on, "" without evidence.
 
     A rule that says `allow: [L004]` silences this code for what it claims, and for what concerns no single rule.
     """
-    case = Case(recipe, plan, checkpoint)
+    case = Case(recipe, plan, checkpoint, measured)
     allowed = {
         code: {rule.id for rule in recipe.rules if code in rule.allow} for rule in recipe.rules for code in rule.allow
     }

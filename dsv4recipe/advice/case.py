@@ -14,11 +14,12 @@ from dsv4recipe.runtimes import Target, get
 
 @dataclass(frozen=True)
 class Case:
-    """A planned recipe."""
+    """A planned recipe. `measured` is the digest of the plan that its evidence was measured on, "" without evidence."""
 
     recipe: Recipe
     plan: Plan
     checkpoint: Checkpoint
+    measured: str = ""
 
     @cached_property
     def target(self) -> Target:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from dsv4recipe.advice.case import Case
 from dsv4recipe.advice.fit import MACS, fit, machine_said
+from dsv4recipe.advice.more_lints import absent_layers, old_evidence, thin_ends
 from dsv4recipe.errors import Diagnostic
 from dsv4recipe.formats import Format
 from dsv4recipe.formats.registry import as_stored
@@ -142,6 +143,9 @@ LINTS: tuple[Lint, ...] = (
     unlike_layers,
     narrowed_control,
     unused_stages,
+    old_evidence,
+    absent_layers,
+    thin_ends,
     slow_there,
 )
 

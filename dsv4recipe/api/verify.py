@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dsv4recipe.api.subjects import as_importance
 from dsv4recipe.checkpoint.other_things import snapshot_in
@@ -14,6 +15,7 @@ from dsv4recipe.paths import as_path
 from dsv4recipe.publish.remote import Mirror, address_of, mirror
 from dsv4recipe.verifier.contract.check import check_any
 from dsv4recipe.verifier.integrity import check_integrity
+from dsv4recipe.verifier.receipt import receipt_of
 from dsv4recipe.verifier.result import Verification
 from dsv4recipe.verifier.run import prove
 from dsv4recipe.verifier.runtime.step import RuntimeRun
@@ -33,6 +35,9 @@ def verify(
     importance: Guide | str | Path | None = None,
     scratch: int | None = None,
     scratch_dir: str | Path | None = None,
+    receipt: bool = False,
+    full: bool = False,
+    on_event: Callable[[dict[str, Any]], None] = lambda event: None,
 ) -> Verification:
     """Proves a bundle: its bytes against its manifest and its tensors against its runtime's contract; with `source` its
     numbers; with `runtime` that it loads and runs there.
@@ -41,6 +46,10 @@ def verify(
     say. `sample` compares that many source tensors only, drawn by `seed`; 0 compares all. `importance` is the file that
     the bundle was built with: without it, what was weighed by it is not encoded again. `scratch` (bytes) and
     `scratch_dir` are as in `build`.
+
+    With `receipt`, what an earlier proof hashed is not hashed again where size, time, inode and a sample of a file
+    are as they were, and what is hashed now is kept (`dsv4recipe.verifier.receipt` says where); `full` hashes all.
+    `on_event` gets a dict when a step begins, gets on and ends.
 
     Of a bundle on the hub (hf://org/repo@revision) its list of files is held against the manifest, and the contract is
     checked from headers; no weight is read.
@@ -58,7 +67,8 @@ def verify(
         return _on_hub(mirror(address))
     root = snapshot_in(as_path(bundle))
     run = RuntimeRun(runtime, (str(python),) if python else ()) if isinstance(runtime, str) else runtime
-    return prove(root, source, run, sample, seed, as_importance(importance), scratch_for(root, scratch, scratch_dir))
+    room, known = scratch_for(root, scratch, scratch_dir), receipt_of(root, full) if receipt else None
+    return prove(root, source, run, sample, seed, as_importance(importance), room, known, on_event)
 
 
 def _on_hub(found: Mirror) -> Verification:

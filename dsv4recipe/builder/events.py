@@ -61,9 +61,17 @@ class Resumed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiling(Event):
-    """The encoders are compiled for this machine, the first time that they are used on it."""
+    """An encoder is compiled for this machine, the first time that it is used on it. `build --json` prints the first of
+    these."""
 
     event = "compiling"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled(Event):
+    """The encoder is compiled, and work goes on. `build --json` does not print it."""
+
+    event = "compiled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +206,7 @@ class Progress(Event):
 
 
 EVENTS: tuple[type[Event], ...] = (
-    PlanLoaded, Resumed, Compiling, ShardStarted, Written, Downloaded, ShardDone, ZerosFound, Done,
+    PlanLoaded, Resumed, Compiling, Compiled, ShardStarted, Written, Downloaded, ShardDone, ZerosFound, Done,
     Cluster, WorkerJoined, WorkerRefused, WorkerLost, ShardAgain, StorageAway, Progress,
 )  # fmt: skip
 

@@ -15,7 +15,7 @@ from dsv4recipe.builder import journal
 from dsv4recipe.builder.books import Books
 from dsv4recipe.builder.encoders import check_encoders, encoders_of
 from dsv4recipe.builder.engine import Work
-from dsv4recipe.builder.events import Compiling, Done, Downloaded, PlanLoaded, Resumed, ZerosFound
+from dsv4recipe.builder.events import Compiled, Compiling, Done, Downloaded, PlanLoaded, Resumed, ZerosFound
 from dsv4recipe.builder.interrupt import interruptible
 from dsv4recipe.builder.lease import Lease
 from dsv4recipe.builder.options import BuildOptions
@@ -62,7 +62,7 @@ def build(plan: Plan, checkpoint: Checkpoint, out: str | Path, options: BuildOpt
     made = work.making.side_files(plan, checkpoint, asked.quality)
     check_names(plan, made, work.out)
     check_memory(plan, asked.threads)
-    told = compiling(lambda: on_event(Compiling().data()))
+    told = compiling(lambda: on_event(Compiling().data()), lambda: on_event(Compiled().data()))
     with interruptible(), told, work.cleared(), work.held() as mine:
         already = work.finished()  # another builder may have finished while this one came here
         if already:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -31,13 +31,15 @@ _READ = re.compile(
 """What one loader or another reads when it finds it."""
 
 
-def hash_file(path: Path) -> tuple[int, str]:
-    """Returns (size in bytes, sha256) of a file, read from the start. Raises OSError."""
+def hash_file(path: Path, on_bytes: Callable[[int], None] = lambda count: None) -> tuple[int, str]:
+    """Returns (size in bytes, sha256) of a file, read from the start; `on_bytes` hears of every stretch. Raises
+    OSError."""
     digest, size = hashlib.sha256(), 0
     with path.open("rb", buffering=0) as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
             size += len(chunk)
+            on_bytes(len(chunk))
     return size, digest.hexdigest()
 
 
@@ -46,17 +48,19 @@ def check_files(
     manifest: Mapping[str, Any],
     ignore: frozenset[str] = frozenset(),
     known: Mapping[str, tuple[int, str]] = MappingProxyType({}),
+    hashed: Callable[[str, Path], tuple[int, str]] = lambda name, path: hash_file(path),
 ) -> list[Diagnostic]:
     """Findings V010 to V014, V016 and V017: files missing, of another size, with other bytes, edited, unlisted or
     unreadable, and a manifest that is not as it was built. Every byte of the folder, or of the one file, is read, but
-    for those files whose (size, sha256) somebody who keeps them, such as the hub, has made `known`."""
+    for those files whose (size, sha256) somebody who keeps them, such as the hub, has made `known`. `hashed` gives
+    (size, sha256) of a file by its name and path."""
     listed = manifest.get("files")
     if not isinstance(listed, dict) or not listed:
         return [_finding("V014", "the manifest lists no files", manifest_path(folder))]
     found = _manifest(folder)
     for name, entry in sorted(listed.items()):
         try:
-            found += _file(folder, name, entry, known.get(name))
+            found += _file(folder, name, entry, known.get(name), hashed)
         except OSError as error:
             found.append(_unreadable(name, error, folder / name))
     for name in sorted(places_of(folder).present(folder) - set(listed) - {NAME} - ignore):
@@ -81,7 +85,13 @@ def _manifest(folder: Path) -> list[Diagnostic]:
     return [_finding("V014", message, manifest_path(folder), hint)] if problem else []
 
 
-def _file(folder: Path, name: str, entry: Any, known: tuple[int, str] | None = None) -> list[Diagnostic]:
+def _file(
+    folder: Path,
+    name: str,
+    entry: Any,
+    known: tuple[int, str] | None,
+    hashed: Callable[[str, Path], tuple[int, str]],
+) -> list[Diagnostic]:
     """Returns a listed file against its entry."""
     path = places_of(folder).file(folder, name)
     wanted = (entry.get("size"), entry.get("sha256")) if isinstance(entry, dict) else (None, None)
@@ -96,7 +106,7 @@ def _file(folder: Path, name: str, entry: Any, known: tuple[int, str] | None = N
     if size != wanted[0]:
         message = f"{name} has {size:,} bytes, the manifest says {wanted[0]:,}"
         return [_finding("V011", message, path, "the copy was cut short or grew: copy the file again")]
-    if (known or hash_file(path)) != wanted:
+    if (known or hashed(name, path)) != wanted:
         message = f"{name} does not hold the bytes that were built (sha256 differs)"
         return [_finding("V012", message, path, "the file was damaged or edited: copy it again")]
     return []

@@ -44,6 +44,9 @@ from dsv4recipe.cli.arguments import (
 @base_model_option
 @importance_option
 @scratch_options
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress: errors alone.")
+@click.option("-v", "--verbose", is_flag=True, help="Also say when a shard begins and ends.")
+@click.option("--log", type=PathType(), help="Add every event to this file, a JSON line with its time each.")
 @json_option
 def command(
     recipe: str,
@@ -61,6 +64,9 @@ def command(
     importance_file: Path | None,
     scratch: int | None,
     scratch_dir: Path | None,
+    quiet: bool,
+    verbose: bool,
+    log: Path | None,
     as_json: bool,
 ) -> None:
     """Build the bundle that RECIPE (a recipe or a plan file) makes of the checkpoint at SRC.
@@ -92,7 +98,7 @@ def command(
         from dsv4recipe.cli.sums import read_sums
 
         wanted = read_sums(sums, frozenset(header.file for header in planner.checkpoint.folder.files))
-    with watching(as_json) as on_event:
+    with watching(as_json, plan.weights, quiet, verbose, log) as on_event:
         build(
             plan,
             planner.checkpoint,

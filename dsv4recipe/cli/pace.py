@@ -1,5 +1,8 @@
-"""Floor 6, cli. How fast a build goes, in all and per worker, from its events. This module is pure: the clock is
-told."""
+"""Floor 6, cli. How fast a build goes, in all and per worker, and how long it still takes, from its events. Pure: the
+clock is told.
+
+Time that goes into compiling the encoders counts for no rate: it comes once, and bytes do not wait for it at its speed.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,17 @@ from dsv4recipe.builder.events import Progress
 
 _WINDOW = 30.0
 """Seconds over which a rate is taken."""
+_ENOUGH, _SOON = 0.01, 5.0
+"""A rate says how long it takes from this share of the work on, or after so many seconds."""
 
 
 @dataclass(slots=True)
 class Rate:
-    """Bytes per second over the last half minute."""
+    """Bytes, or work, per second over the last half minute."""
 
-    _steps: deque[tuple[float, int]] = field(default_factory=deque)
+    _steps: deque[tuple[float, float]] = field(default_factory=deque)
 
-    def add(self, now: float, size: int) -> None:
+    def add(self, now: float, size: float) -> None:
         self._steps.append((now, size))
 
     def at(self, now: float) -> float:
@@ -41,29 +46,45 @@ class WorkerPace:
 
 @dataclass(slots=True)
 class Pace:
-    """A build on workers, as its events tell it."""
+    """A build, as its events tell it. Sizes are bytes; `work` is what the bar counts, and equals the bytes but for
+    types of number that are slow to find. `weights` is how many weights the plan has."""
 
+    weights: int = 0
     total: int = 0
     shards: int = 0
     written: int = 0
+    there: int = 0
     done: int = 0
+    all_work: float = 0.0
+    work: float = 0.0
+    expected: float | None = None
+    begun: float = 0.0
+    paused: float = 0.0
+    compiling: float | None = None
     workers: dict[str, WorkerPace] = field(default_factory=dict)
     rate: Rate = field(default_factory=Rate)
+    work_rate: Rate = field(default_factory=Rate)
 
     def hear(self, event: dict[str, Any], now: float) -> None:
         worker = self.workers.setdefault(event["worker"], WorkerPace()) if event.get("worker") else WorkerPace()
         match event["event"]:
             case "plan_loaded":
-                self.total, self.shards = event["bytes"], event["shards"]
+                self.total, self.shards, self.begun = event["bytes"], event["shards"], now
+                self.all_work, self.expected = event["work"], event["seconds"]
             case "resumed":
-                self.written, self.done = event["bytes"], event["shards"]
+                self.there += event["bytes"]
+                self.written += event["bytes"]
+                self.work += event["work"]
+                self.done = max(self.done, event["shards"])
+            case "compiling":
+                self.compiling = now
+            case "compiled":
+                self.paused += 0.0 if self.compiling is None else now - self.compiling
+                self.compiling = None
             case "shard_started":
                 worker.at = event["file"]
             case "written":
-                self.written += event["bytes"]
-                self.rate.add(now, event["bytes"])
-                worker.rate.add(now, event["bytes"])
-                worker.at = event["file"]
+                self._written(event, worker, now)
             case "shard_done":
                 self.done += 1
                 worker.shards += 1
@@ -71,10 +92,44 @@ class Pace:
             case "worker_lost" | "worker_refused":
                 self.workers.pop(event["worker"], None)
 
+    def _written(self, event: dict[str, Any], worker: WorkerPace, now: float) -> None:
+        self.written += event["bytes"]
+        self.work += event["work"]
+        worker.at = event["file"]
+        if self.compiling is None:  # copies go on meanwhile, and say nothing of what comes
+            moment = self.clock(now)
+            self.rate.add(moment, event["bytes"])
+            self.work_rate.add(moment, event["work"])
+            worker.rate.add(moment, event["bytes"])
+
+    def clock(self, now: float) -> float:
+        """Returns the time without that of compiling."""
+        return (now if self.compiling is None else self.compiling) - self.paused
+
+    def share(self) -> float:
+        """Returns how much of the work is done, from 0 to 1."""
+        if self.shards and self.done >= self.shards:
+            return 1.0
+        return min(1.0, self.work / self.all_work) if self.all_work else 0.0
+
     def seconds_left(self, now: float) -> float | None:
-        """At the present rate; None while there is none."""
-        rate = self.rate.at(now)
-        return max(0, self.total - self.written) / rate if rate else None
+        """Returns how long it takes at the present rate, or as the plan was measured; None while there is neither."""
+        left = max(0.0, self.all_work - self.work)
+        rate = self.work_rate.at(self.clock(now))
+        if rate and (self.share() >= _ENOUGH or self.clock(now) - self.begun >= _SOON):
+            return left / rate
+        return self.expected * left / self.all_work if self.expected and self.all_work else None
+
+    def bytes_per_second(self, now: float) -> float:
+        return self.rate.at(self.clock(now))
+
+    def weights_per_second(self, now: float) -> float:
+        """Returns weights in the ratio in which the whole bundle has them to bytes."""
+        return self.bytes_per_second(now) * self.weights / self.total if self.total else 0.0
+
+    def average(self, now: float) -> float:
+        """Returns bytes per second from the beginning, compiling included; what was there already does not count."""
+        return (self.written - self.there) / max(1e-9, now - self.begun)
 
     def event(self, now: float) -> dict[str, Any]:
         """Returns all of it as one JSON event."""
@@ -83,10 +138,10 @@ class Pace:
             shards=self.done,
             of=self.shards,
             bytes=self.written,
-            bytes_per_second=round(self.rate.at(now)),
+            bytes_per_second=round(self.bytes_per_second(now)),
             seconds_left=None if left is None else round(left),
             workers={
-                name: {"shards": each.shards, "file": each.at, "bytes_per_second": round(each.rate.at(now))}
+                name: {"shards": each.shards, "file": each.at, "bytes_per_second": round(each.rate.at(self.clock(now)))}
                 for name, each in sorted(self.workers.items())
             },
         ).data()

@@ -27,6 +27,7 @@ from dsv4recipe.cli.arguments import (
 @base_model_option
 @importance_option
 @fits_options("Say whether the plan fits: 128GB-mac, 192GB-mac.")
+@click.option("--evidence", type=PathType(), help="What `evaluate -o` wrote: shown, and told if it is of another plan.")
 @click.option("--strict", is_flag=True, help="Refuse a plan that gets a warning or advice.")
 @force_option
 @json_option
@@ -40,6 +41,7 @@ def command(
     fits: str | None,
     context: int,
     wired: int | None,
+    evidence: Path | None,
     strict: bool,
     force: bool,
     as_json: bool,
@@ -54,6 +56,7 @@ def command(
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.cli.plan_view import print_plan
     from dsv4recipe.errors import RecipeError
+    from dsv4recipe.evaluation.evidence import load_evidence
     from dsv4recipe.files.outputs import PLAN, check_output, write_output
     from dsv4recipe.plan.canonical import dump_plan, plan_data
 
@@ -63,7 +66,8 @@ def command(
     loaded = load_recipe(recipe)
     checkpoint = planner.checkpoint_for(loaded)
     plan = make_plan(loaded, checkpoint, importance=planner.importance)
-    advice = advise(loaded, plan, checkpoint)
+    measured = load_evidence(evidence) if evidence else None
+    advice = advise(loaded, plan, checkpoint, measured.plan if measured else "")
     machine = fits or machine_said(loaded)
     fitting = fit(plan, checkpoint, machine, context, wired=wired) if machine else None
     if strict and advice:
@@ -77,9 +81,11 @@ def command(
             click.echo(f"no checkpoint was named: this is {checkpoint.folder.place}", err=True)
         print_plan(plan)
         for note in checkpoint.notes:
-            click.echo(note.render())
+            click.echo(rendered(note))
         if fitting is not None:
             click.echo(fitting.words())
+        if measured is not None and measured.plan == plan.digest:
+            click.echo(f"measured: {measured.sentence}")
     for each in advice:
         click.echo(rendered(each), err=True)
     if output is not None and not as_json:

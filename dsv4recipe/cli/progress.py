@@ -1,62 +1,98 @@
-"""Floor 6, cli. A build as it happens: a bar on a terminal, plain lines otherwise, JSON lines under --json."""
+"""Floor 6, cli. A build as it happens: a bar on a terminal, plain lines otherwise, JSON lines under --json, a log."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
 from dsv4recipe.builder.events import Done
-from dsv4recipe.builder.zeros import told
-from dsv4recipe.cli.cluster_view import cluster_line, worker_table
-from dsv4recipe.cli.colours import rendered
+from dsv4recipe.cli.build_bar import Bar
+from dsv4recipe.cli.build_lines import Lines
 from dsv4recipe.cli.output import console, print_json
 from dsv4recipe.cli.pace import Pace
+from dsv4recipe.files.outputs import LOG, check_output
 from dsv4recipe.plan.model import Plan
-from dsv4recipe.units import counted, gigabytes, human_size
+from dsv4recipe.units import human_size
 
 Event = dict[str, Any]
 _EVERY_SECONDS = 10.0
-_COMPILING = "compiling the encoders for this machine, once: some 20 seconds"
-_EVERY_SECONDS_INSIDE = 60.0
-"""Between lines while one file grows: that can take a day."""
-_SLOW_SECONDS = 60.0
+_SMALL = ("written", "downloaded", "compiled")
+"""Events that come very often; a log has none of them."""
 
 
 @contextlib.contextmanager
-def watching(as_json: bool) -> Iterator[Callable[[Event], None]]:
-    """Yields a function that shows build events. Progress goes to stderr, events to stdout under --json."""
-    if as_json:
-        yield _Json()
+def watching(
+    as_json: bool, weights: int = 0, quiet: bool = False, verbose: bool = False, log: Path | None = None
+) -> Iterator[Callable[[Event], None]]:
+    """Gives a function that shows build events. Progress goes to stderr, events to stdout under --json, and both to no
+    place where `quiet` says so. `weights` is how many the plan has. `log` gets every event as a line with its time.
+
+    Raises RecipeError U003 where `log` is a file of another kind.
+    """
+    pace = Pace(weights)
+    shown: Any = _Json(pace) if as_json else None
+    if shown is None and not quiet:
+        screen = console(stderr=True)
+        shown = Bar(screen, pace, verbose) if sys.stderr.isatty() else Lines(pace, verbose)
+    with _logging(log) as kept:
+
+        def tell(event: Event) -> None:
+            pace.hear(event, time.monotonic())
+            kept(event)
+            if shown is not None:
+                shown(event)
+
+        try:
+            yield tell
+        finally:
+            if shown is not None:
+                shown.close()
+
+
+@contextlib.contextmanager
+def _logging(log: Path | None) -> Iterator[Callable[[Event], None]]:
+    """Adds events to a log: JSON lines, each with the time of day in UTC."""
+    if log is None:
+        yield lambda event: None
         return
-    screen = console(stderr=True)
-    shown: _Lines | _Bar = _Bar(screen) if sys.stderr.isatty() else _Lines()
-    try:
-        yield shown
-    finally:
-        shown.close()
+    with check_output(log, LOG).open("a", encoding="utf-8") as file:
+
+        def keep(event: Event) -> None:
+            if event["event"] not in _SMALL:
+                now = datetime.now(UTC).isoformat(timespec="milliseconds")
+                file.write(json.dumps({"format_version": 1, "time": now, **event}, ensure_ascii=False) + "\n")
+                file.flush()
+
+        yield keep
 
 
 class _Json:
     """Every event as a line, but for the pieces; on a cluster a summary of all workers every ten seconds instead."""
 
-    def __init__(self) -> None:
-        self.pace = Pace()
+    def __init__(self, pace: Pace) -> None:
+        self.pace = pace
         self.told = time.monotonic()
+        self.compiled = False
 
     def __call__(self, event: Event) -> None:
         now = time.monotonic()
-        self.pace.hear(event, now)
-        if event["event"] not in ("written", "downloaded"):
+        if event["event"] not in _SMALL and not (event["event"] == "compiling" and self.compiled):
             print_json({"format_version": 1, **event})
+        self.compiled |= event["event"] == "compiling"
         if self.pace.workers and now - self.told > _EVERY_SECONDS:
             self.told = now
             print_json({"format_version": 1, **self.pace.event(now)})
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def told_hollow(out: Path, plan: Plan, as_json: bool) -> None:
@@ -66,161 +102,3 @@ def told_hollow(out: Path, plan: Plan, as_json: bool) -> None:
         print_json({"format_version": 1, **Done(out=str(out), headers_only=True, bytes=size).data()})
     else:
         click.echo(f"{out}: headers and holes, {human_size(size)} as a loader sees it; no weight was read", err=True)
-
-
-class _Lines:
-    """One line per shard, or of a large one as it grows, not too often; and the last word."""
-
-    def __init__(self) -> None:
-        self.total = self.work = self.there = 0.0
-        self.downloaded = 0
-        self.begun = self.told = time.monotonic()
-
-    def __call__(self, event: Event) -> None:
-        match event["event"]:
-            case "plan_loaded":
-                self.total = event["work"]
-                click.echo(f"writing {counted(event['shards'], 'shard')}, {human_size(event['bytes'])}", err=True)
-                _tell_download(event)
-                _say_if_slow(event)
-            case "resumed":
-                self.work += event["work"]
-                self.there += event["work"]
-                done = counted(event["shards"], "shard") if event["shards"] else "a part of the file"
-                click.echo(f"continuing: {done} done, {gigabytes(event['bytes'])}", err=True)
-            case "downloaded":
-                self.downloaded += event["bytes"]
-                if time.monotonic() - self.told > _EVERY_SECONDS:
-                    self.told = time.monotonic()
-                    click.echo(f"{event['file']}: {gigabytes(self.downloaded)} downloaded in all", err=True)
-            case "written":
-                self.work += event["work"]
-                self._tell(_EVERY_SECONDS_INSIDE, "")
-            case "shard_done":
-                self._tell(_EVERY_SECONDS, f"{event['file']}: ")
-            case "done":
-                click.echo(_last_word(event), err=True)
-            case _:
-                for line in _lines(event):
-                    click.echo(line, err=True)
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def _tell(self, seconds: float, what: str) -> None:
-        now = time.monotonic()
-        if now - self.told > seconds:
-            self.told = now
-            rate = (self.work - self.there) / (now - self.begun)
-            left = f", about {duration((self.total - self.work) / rate)} left" if rate else ""
-            click.echo(f"{what}{100 * self.work / self.total:.0f} % written{left}", err=True)
-
-
-class _Bar:
-    """rich's bar over work. Where the plan has types that are found slowly, work is not bytes."""
-
-    def __init__(self, screen: Any) -> None:
-        self.screen = screen
-        self.bars: Any = None
-        self.live: Any = None
-        self.task: Any = None
-        self.download: Any = None
-        self.pace = Pace()
-
-    def workers(self) -> Any:
-        """Returns the workers of a cluster, above the bar; nothing for a build by threads."""
-        return worker_table(self.pace, time.monotonic())
-
-    def __call__(self, event: Event) -> None:
-        self.pace.hear(event, time.monotonic())
-        match event["event"]:
-            case "plan_loaded":
-                self._open(event)
-            case "resumed":
-                self.bars.advance(self.task, event["work"])
-            case "written":
-                self.bars.advance(self.task, event["work"])
-            case "downloaded":
-                self.bars.advance(self.download, event["bytes"])
-            case "shard_started":
-                if not self.pace.workers:
-                    self.bars.update(self.task, description=event["file"])
-            case "shard_done":
-                if self.pace.workers:
-                    self.bars.update(self.task, description=f"{self.pace.done} of {self.pace.shards} shards")
-            case "done":
-                self.close()
-                click.echo(_last_word(event), err=True)
-            case _:
-                for line in _lines(event):
-                    self.screen.print(line, soft_wrap=True)
-
-    def close(self) -> None:
-        """Takes the bar from the screen."""
-        if self.live is not None:
-            self.live.stop()
-
-    def _open(self, event: Event) -> None:
-        from rich.console import Group
-        from rich.live import Live
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TaskProgressColumn,
-            TextColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
-
-        _tell_download(event)
-        _say_if_slow(event)
-        amount = (TaskProgressColumn(),) if event["seconds"] else (DownloadColumn(), TransferSpeedColumn())
-        columns = (TextColumn("{task.description}"), BarColumn(), *amount, TimeRemainingColumn())
-        self.bars = Progress(*columns, console=self.screen)
-        self.live = Live(console=self.screen, transient=True, get_renderable=lambda: Group(self.workers(), self.bars))
-        self.live.start()
-        self.task = self.bars.add_task("building", total=event["work"])
-        if "download" in event:
-            self.download = self.bars.add_task("downloading", total=event["download"]["bytes"])
-
-
-def _say_if_slow(event: Event) -> None:
-    if event["seconds"] and event["seconds"] > _SLOW_SECONDS:
-        what = f"{event['slowest']} is slow to find"
-        long = duration(event["seconds"])
-        click.echo(f"{what}: about {long} in all, estimated from a moment's run on this machine", err=True)
-
-
-def duration(seconds: float) -> str:
-    """86000 → "23 h 53 min"; 75 → "1 min 15 s"; 8 → "8 s"."""
-    whole = round(seconds)
-    hours, minutes = whole // 3600, whole // 60 % 60
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
-
-
-def _lines(event: Event) -> tuple[str, ...]:
-    """Returns what is said in full of a rare event."""
-    if event["event"] == "zeros":
-        return (rendered(told(event["tensors"])),)
-    return (_COMPILING,) if event["event"] == "compiling" else tuple(cluster_line(event))
-
-
-def _tell_download(event: Event) -> None:
-    """What comes from the hub, and how far it is checked."""
-    found = event.get("download")
-    if not found or not found["bytes"]:  # a folder, or a build that only has to be closed
-        return
-    click.echo(f"downloading {human_size(found['bytes'])} through {human_size(found['scratch'])} of scratch", err=True)
-    if not found["whole_files"]:
-        click.echo("note: most bytes of the files are not needed, so ranges come, and no sha256 is checked", err=True)
-    elif found["scratch"] < found["whole_files"]:
-        room = human_size(found["whole_files"])
-        click.echo(f"note: the scratch holds no whole files, so no sha256 is checked; from {room} on it is", err=True)
-
-
-def _last_word(event: Event) -> str:
-    verb = "already built" if event["already"] else "built"
-    return f"{verb}: {event['out']}, {human_size(event['bytes'])} of tensors"

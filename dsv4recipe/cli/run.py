@@ -85,7 +85,7 @@ def command(
     suffix = places_for(plan).suffix
     out = output or Path(f"{plan.source.model.rsplit('/', 1)[-1]}-{plan.recipe['name']}{suffix}")
     _say("build", f"{recipe} --source {place} -o {out}")
-    with watching(as_json=False) as on_event:
+    with watching(as_json=False, weights=plan.weights) as on_event:
         build(
             plan, planner.checkpoint, out, workers=workers, on_event=on_event, importance=planner.importance,
             scratch=scratch, scratch_dir=scratch_dir,

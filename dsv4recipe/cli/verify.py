@@ -22,7 +22,7 @@ from dsv4recipe.runtimes import probes
 if TYPE_CHECKING:
     from dsv4recipe.answers.questions import Question
 
-FAILED = 3
+FAILED, NOT_RUN = 3, 4
 _PATH = PathType()
 
 
@@ -50,6 +50,7 @@ _PATH = PathType()
 @click.option("--max-tokens", type=click.IntRange(1), default=256, show_default=True, help="Of the answer.")
 @click.option("--time-limit", type=click.FloatRange(1), default=600, show_default=True, help="Seconds per runtime.")
 @click.option("--memory-limit", type=Size(), help="Per runtime, such as 64GiB; enforced on Linux.")
+@click.option("--full", is_flag=True, help="Hash every file, also those that are as an earlier proof hashed them.")
 @force_option
 @importance_option
 @scratch_options
@@ -70,6 +71,7 @@ def command(
     max_tokens: int,
     time_limit: float,
     memory_limit: int | None,
+    full: bool,
     force: bool,
     importance_file: Path | None,
     scratch: int | None,
@@ -81,7 +83,8 @@ def command(
     in the real runtime; with --ask what it answers in the runtime's own server."""
     from dsv4recipe import verify
     from dsv4recipe.cli.output import print_json
-    from dsv4recipe.cli.verify_view import print_verification
+    from dsv4recipe.cli.verify_view import print_end, print_step
+    from dsv4recipe.cli.verify_watch import VerifyWatch
     from dsv4recipe.verifier.runtime.child import Limits
     from dsv4recipe.verifier.runtime.child import Question as Prompt
     from dsv4recipe.verifier.runtime.step import RuntimeRun
@@ -106,22 +109,26 @@ def command(
         check_installed(bundle, _server(runtime))
     question = None if generate is None else Prompt(generate, expect, max_tokens)
     limits = Limits(time_limit, memory_limit)
-    run = RuntimeRun(runtime, runtime_python, load_only, question, limits) if runtime else None
+    run = RuntimeRun(runtime, _pythons(runtime, runtime_python), load_only, question, limits) if runtime else None
     importance = None
     if importance_file is not None:
         from dsv4recipe.records.read import load_guide
 
         importance = load_guide(importance_file)
-    found = verify(
-        bundle,
-        source,
-        runtime=run,
-        sample=sample,
-        seed=seed,
-        importance=importance,
-        scratch=scratch,
-        scratch_dir=scratch_dir,
-    )
+    with VerifyWatch(as_json) as watch:
+        found = verify(
+            bundle,
+            source,
+            runtime=run,
+            sample=sample,
+            seed=seed,
+            importance=importance,
+            scratch=scratch,
+            scratch_dir=scratch_dir,
+            receipt=True,
+            full=full,
+            on_event=watch.tell,
+        )
     if ask:
         from dsv4recipe.answers.run import Settings
         from dsv4recipe.api.answers import with_answers
@@ -132,8 +139,22 @@ def command(
     if as_json:
         print_json(found.data())
     else:
-        print_verification(found)
-    return 0 if found.ok else FAILED
+        for step in found.steps:
+            if step.name not in watch.shown:
+                print_step(step, found.outlooks if step.name == "contract" else ())
+        print_end(found)
+    return 0 if found.ok else FAILED if found.failed else NOT_RUN
+
+
+def _pythons(runtime: str | None, named: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the interpreters as named; else that which `runtimes install` made for the runtime, where it did."""
+    from dsv4recipe.answers.environments import environment_python, runtimes_folder
+    from dsv4recipe.answers.servers import servers
+
+    if runtime is None or named:
+        return named
+    made = {name: environment_python(runtimes_folder() / name) for name in servers() if runtime in (name, "all")}
+    return tuple(f"{name}={python}" for name, python in made.items() if name in probes() and python.exists())
 
 
 def _questions(file: Path | None) -> tuple[Question, ...]:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from dsv4recipe.cli.colours import rendered, tinted
 from dsv4recipe.cli.tables import print_table
+from dsv4recipe.errors import Diagnostic
+from dsv4recipe.plan.diff_groups import short_lists
+from dsv4recipe.reports.patterns import patterns
 from dsv4recipe.verifier.contract.replay.outlook import LOADS, REFUSED, SEES, Outlook
-from dsv4recipe.verifier.result import Verification
+from dsv4recipe.verifier.result import Step, Verification
 
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*(?:e[+-]?\d+)?")
+_DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.\w+){2,}")
+_MANY = 3
+"""Findings of one kind from which on they are shown as one."""
 _ENTRIES = {"V120", "V122", "V123", "V124"}
 """Findings about entries of `quantization`, which --fix-config writes anew."""
 
@@ -19,20 +28,63 @@ _ENTRIES = {"V120", "V122", "V123", "V124"}
 def print_verification(found: Verification) -> None:
     """One line per step with what was checked, then its findings; its table behind it."""
     for step in found.steps:
-        facts = ["; ".join(step.facts)] if step.facts else []
-        word = "ok" if step.ok else "FAILED"
-        click.echo(f"{tinted(word, f'{word:6}')}  {': '.join((step.name, *facts))}")
-        for finding in step.findings:
-            click.echo("\n" + rendered(finding) + "\n")
-        if step.name == "contract" and found.outlooks:
-            _loaders(found.outlooks)
-        if step.name == "numbers" and found.roles:
-            _numbers(found.roles)
+        print_step(
+            step, found.outlooks if step.name == "contract" else (), found.roles if step.name == "numbers" else ()
+        )
+    print_end(found)
+
+
+def print_step(step: Step, outlooks: tuple[Outlook, ...] = (), roles: tuple[dict[str, Any], ...] = ()) -> None:
+    """A step with its findings, and the table that belongs to it."""
+    facts = ["; ".join(step.facts)] if step.facts else []
+    word = "ok" if step.ok and step.ran else "FAILED" if step.ran else "not run"
+    click.echo(f"{tinted(word, f'{word:6}')}  {': '.join((step.name, *facts))}")
+    for finding in folded(step.findings):
+        click.echo("\n" + rendered(finding) + "\n")
+    if outlooks:
+        _loaders(outlooks)
+    if roles:
+        _numbers(roles)
+
+
+def print_end(found: Verification) -> None:
+    """The last line: what the proof came to."""
     errors = {finding.code for step in found.steps for finding in step.findings if finding.severity == "error"}
     if errors & _ENTRIES:
         click.echo("If the tensors are right and only config.json is wrong: verify BUNDLE --fix-config OUT.json writes")
         click.echo("the entries that the tensors call for.")
-    click.echo(tinted("verified" if found.ok else "verification failed"))
+    if found.failed:
+        click.echo(tinted("verification failed"))
+    elif not found.ok:
+        names = ", ".join(step.name for step in found.steps if not step.ok)
+        click.echo(f"{tinted('not run')}: {names}; all steps that were run are ok")
+    else:
+        click.echo(tinted("verified"))
+
+
+def folded(findings: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """Returns findings of one kind about many modules as one, with the modules as patterns, as `diff` groups them."""
+    alike: dict[tuple[str, str, str], list[Diagnostic]] = {}
+    for each in findings:
+        alike.setdefault((each.code, each.severity, _NUMBER.sub("#", each.message)), []).append(each)
+    found = []
+    for group in alike.values():
+        names = [_name(each) for each in group]
+        if len(group) < _MANY or not all(names):
+            found += group
+            continue
+        first = group[0]
+        rows = [f"{short_lists(pattern)} ×{count}" if count > 1 else pattern for pattern, count in patterns(names)]
+        found.append(replace(first, notes=(*first.notes, f"{len(group):,} findings like this one, about:", *rows)))
+    return found
+
+
+def _name(finding: Diagnostic) -> str:
+    """Returns the module or tensor that a finding is about; "" where it names none."""
+    if "." in finding.where.subject:
+        return finding.where.subject
+    hit = _DOTTED.search(finding.message)
+    return hit[0] if hit else ""
 
 
 def _loaders(outlooks: tuple[Outlook, ...]) -> None:

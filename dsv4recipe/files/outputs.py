@@ -47,6 +47,8 @@ QUALITY = Kind("an evidence file of `evaluate`", _object("format_version", "kind
 LOCK = Kind("a lock", _object("lock", "plan", "recipe", "source", "tool"))
 ERRORS = Kind("a table of measured errors", _object("format_version", "kind", "evidence", "errors"))
 CONFIG = Kind("the config.json of a bundle", _object("model_type", "quantization"))
+LOG = Kind("a log of a build", lambda content: b'"event":' in content.partition(b"\n")[0])
+"""Lines are added to an older one."""
 PAGE = Kind("a page of `report`", lambda content: b": dsv4recipe report</title>" in content[:65536])
 RECIPE = Kind("a recipe", lambda content: False)
 """People edit recipes by hand, so an existing one is never replaced."""

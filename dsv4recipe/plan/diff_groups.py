@@ -44,4 +44,9 @@ def _short(match: re.Match[str]) -> str:
 
 def named(change: Change) -> str:
     """Returns the pattern with its count: `model.layers.{0-42}.mlp.switch_mlp.gate_proj ×43`; long lists are cut."""
-    return _LISTS.sub(_short, change.pattern) + (f" ×{change.count}" if change.count > 1 else "")
+    return short_lists(change.pattern) + (f" ×{change.count}" if change.count > 1 else "")
+
+
+def short_lists(pattern: str) -> str:
+    """Returns a pattern with its long lists cut: "{2,4,…,42}"."""
+    return _LISTS.sub(_short, pattern)

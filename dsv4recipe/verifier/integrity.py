@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from dsv4recipe.bundle.files import check_files
+from dsv4recipe.bundle.files import check_files, hash_file
 from dsv4recipe.bundle.manifest import manifest_path, read_manifest
 from dsv4recipe.errors import Diagnostic, Where
 from dsv4recipe.units import counted, human_size
+from dsv4recipe.verifier.receipt import Receipt
 from dsv4recipe.verifier.result import Step
 
 
-def check_integrity(bundle: Path, known: Mapping[str, tuple[int, str]] | None = None) -> Step:
+def check_integrity(
+    bundle: Path,
+    known: Mapping[str, tuple[int, str]] | None = None,
+    receipt: Receipt | None = None,
+    on_bytes: Callable[[int, int], None] = lambda done, of: None,
+) -> Step:
     """Size and sha256 of every file, missing files, strays. A bundle without a manifest cannot be checked: V015. Files
-    whose (size, sha256) the hub has made `known` are not read."""
+    whose (size, sha256) the hub has made `known` are not read, and of those that are as the `receipt` says only a
+    sample is. `on_bytes` hears how many bytes of how many are done."""
     manifest = read_manifest(bundle)
     if manifest is None:
         warning = Diagnostic(
@@ -25,10 +32,32 @@ def check_integrity(bundle: Path, known: Mapping[str, tuple[int, str]] | None = 
             "warning" if not manifest_path(bundle).exists() else "error",
         )
         return Step("integrity", (warning,), ("skipped: no manifest",))
-    findings = check_files(bundle, manifest, known=known or {})
     files = manifest.get("files", {})
-    how = "compared with the sha256 that the hub keeps" if known is not None else "hashed"
     size = sum(
         entry["size"] for entry in files.values() if isinstance(entry, dict) and isinstance(entry.get("size"), int)
     )
-    return Step("integrity", tuple(findings), (f"{counted(len(files), 'file')}, {human_size(size)} {how}",))
+    done = 0
+
+    def count(more: int) -> None:
+        nonlocal done
+        done += more
+        on_bytes(done, size)
+
+    def hashed(name: str, path: Path) -> tuple[int, str]:
+        before = receipt.known(name, path) if receipt else None
+        if before is not None:
+            count(before[0])
+            return before
+        found = hash_file(path, count)
+        if receipt is not None:
+            receipt.hashed(name, path, found)
+        return found
+
+    findings = check_files(bundle, manifest, known=known or {}, hashed=hashed)
+    how = "compared with the sha256 that the hub keeps" if known is not None else "hashed"
+    facts = [f"{counted(len(files), 'file')}, {human_size(size)} {how}"]
+    if receipt is not None and receipt.unchanged:
+        facts.append(f"{receipt.unchanged} of them by an earlier proof, unchanged since (--full hashes all)")
+    if receipt is not None and receipt.problem:
+        facts.append(f"no receipt could be kept: {receipt.problem}")
+    return Step("integrity", tuple(findings), tuple(facts))

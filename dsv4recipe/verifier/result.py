@@ -8,6 +8,9 @@ from typing import Any
 from dsv4recipe.errors import Diagnostic
 from dsv4recipe.verifier.contract.replay.outlook import Outlook
 
+NOT_INSTALLED = frozenset(("V201", "V230", "V231"))
+"""Findings that a runtime is not on this machine."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -20,6 +23,11 @@ class Step:
     @property
     def ok(self) -> bool:
         return not any(finding.severity == "error" for finding in self.findings)
+
+    @property
+    def ran(self) -> bool:
+        """Returns False where what it needs is not installed here, so that it says nothing of the bundle."""
+        return not any(finding.code in NOT_INSTALLED for finding in self.findings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,11 @@ class Verification:
     def ok(self) -> bool:
         return all(step.ok for step in self.steps)
 
+    @property
+    def failed(self) -> bool:
+        """Returns whether the bundle failed a step. A runtime that is not installed is no failure of the bundle."""
+        return any(not step.ok and step.ran for step in self.steps)
+
     def data(self) -> dict[str, Any]:
         """Returns the document `verify --json` prints."""
         return {
@@ -57,6 +70,7 @@ class Verification:
                 {
                     "name": step.name,
                     "ok": step.ok,
+                    "ran": step.ran,
                     "facts": list(step.facts),
                     "findings": [finding.as_json() for finding in step.findings],
                 }

@@ -103,3 +103,24 @@ def test_unknown_machine_is_refused(tiny: Checkpoint) -> None:
     recipe = parse_recipe(SOUND, "recipe.yaml")
     with pytest.raises(RecipeError, match="toaster"):
         fit(make_plan(recipe, tiny), tiny, "toaster")
+
+
+def test_evidence_of_another_plan_is_named(tiny: Checkpoint) -> None:
+    recipe = parse_recipe(SOUND, "recipe.yaml")
+    plan = make_plan(recipe, tiny)
+    assert "L007" not in {each.code for each in advise(recipe, plan, tiny, plan.digest)}
+    (old,) = [each for each in advise(recipe, plan, tiny, "0" * 64) if each.code == "L007"]
+    assert plan.digest[:12] in old.message
+
+
+def test_optional_layers_beyond_the_model_are_named(tiny: Checkpoint) -> None:
+    rule = "  - {id: late, match: {role: routed-expert, layers: [0, 60]}, format: {mxfp4: {}}, optional: true}\n"
+    assert "names layers" in advice(with_first_rule(rule), tiny)["L008"].message
+    noted = changed("optional: true}", "optional: true, note: also for V4-Pro}", with_first_rule(rule))
+    assert "L008" not in advice(noted, tiny)
+
+
+def test_embedding_and_head_below_what_was_measured_are_named(flash: Checkpoint) -> None:
+    assert "embedding and lm-head" in advice(MAC_192, flash)["L009"].message
+    eight = changed("bits: 6", "bits: 8", MAC_192)
+    assert "L009" not in advice(eight, flash)

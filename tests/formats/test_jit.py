@@ -13,15 +13,16 @@ from dsv4recipe.formats.kernels import jit
 from dsv4recipe.formats.kernels.jit import compiling
 
 
-def test_a_compilation_is_told_once_and_a_compiled_kernel_never() -> None:
+def test_a_compilation_is_told_with_its_end_and_a_compiled_kernel_never() -> None:
     told = []
-    first, second = numba.njit(lambda x: x + 1), numba.njit(lambda x: x + 2)
-    with compiling(lambda: told.append("compiling")):
-        assert (first(1), second(1)) == (2, 3)
-        assert told == ["compiling"]
+    inner = numba.njit(lambda x: x + 1)
+    outer = numba.njit(lambda x: inner(x) + 1)
+    with compiling(lambda: told.append("begins"), lambda: told.append("ends")):
+        assert outer(1) == 3
+        assert told == ["begins", "ends"], "a kernel that is called is compiled inside of the one that calls"
     with compiling(lambda: told.append("again")):
-        first(1)
-    assert told == ["compiling"]
+        outer(1)
+    assert told == ["begins", "ends"]
 
 
 def test_a_kernel_is_compiled_again_when_one_that_it_calls_has_changed(tmp_path: Path) -> None:

@@ -41,21 +41,27 @@ def _sources() -> str:
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
 
 
-class _Once(event.Listener):
-    def __init__(self, tell: Callable[[], None]) -> None:
-        self.tell: Callable[[], None] | None = tell
+class _Turns(event.Listener):
+    """Tells when compiling begins and when it ends. Kernels that a kernel calls are compiled inside of it, and numba
+    compiles in one thread at a time."""
+
+    def __init__(self, begins: Callable[[], None], ends: Callable[[], None]) -> None:
+        self.begins, self.ends, self.depth = begins, ends, 0
 
     def on_start(self, event: Any) -> None:  # noqa: ARG002 - numba's signature
-        tell, self.tell = self.tell, None
-        if tell:
-            tell()
+        self.depth += 1
+        if self.depth == 1:
+            self.begins()
 
-    def on_end(self, event: Any) -> None:
-        pass
+    def on_end(self, event: Any) -> None:  # noqa: ARG002
+        self.depth -= 1
+        if self.depth == 0:
+            self.ends()
 
 
 @contextlib.contextmanager
-def compiling(tell: Callable[[], None]) -> Iterator[None]:
-    """Calls `tell`, once, if a kernel has to be compiled meanwhile: some seconds, the first time on a machine."""
-    with event.install_listener("numba:compile", _Once(tell)):
+def compiling(begins: Callable[[], None], ends: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Calls `begins` whenever a kernel has to be compiled meanwhile, and `ends` after it: some seconds in all, the
+    first time on a machine."""
+    with event.install_listener("numba:compile", _Turns(begins, ends)):
         yield

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -130,6 +130,7 @@ def check_numbers(
     workers: int | None = None,
     importance: Guide | None = None,
     scratch: Scratch | None = None,
+    on_tensors: Callable[[int, int], None] = lambda done, of: None,
 ) -> Numbers:
     """Compares the tensors of a bundle with those of the checkpoint it was made from.
 
@@ -139,7 +140,8 @@ def check_numbers(
     than the encoder gives (bundles of ours), V304 an error outside the band of its format, V305 mlx reads other
     numbers, V306 modules of a format that this version does not know, V307 numbers of another tensor, V308 NaN or Inf,
     V309 weighed by an importance file or activation record that is not given: those modules are not encoded again.
-    V310 outputs that err more than without a record. Raises RecipeError I020 for another one than the plan's.
+    V310 outputs that err more than without a record. `on_tensors` hears how many source tensors of how many are begun.
+    Raises RecipeError I020 for another one than the plan's.
     """
     findings = list(other_source(read, checkpoint))
     if findings:
@@ -170,7 +172,10 @@ def check_numbers(
             (disk, pair.piece.tensor, pool.submit(measure, pair, source, view.root, importance))
             for disk, pair in work(source.by_source)
         )
+        begun = set[str]()
         for disk, tensor, job in _ahead(jobs, count * _AHEAD):
+            begun.add(tensor)
+            on_tensors(len(begun), len(names))
             rows[disk].tensors.setdefault(tensor, Gap()).add(job.result())
     measured = [row for row in rows.values() if row.tensors]
     for row in measured:

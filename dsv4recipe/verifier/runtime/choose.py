@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dsv4recipe.errors import Diagnostic, RecipeError, Where, did_you_mean
 from dsv4recipe.paths import as_path
-from dsv4recipe.runtimes import Probe, probes
+from dsv4recipe.runtimes import Probe, probes, runtimes
 
 ALL = "all"
 
@@ -76,6 +76,14 @@ def choose(name: str, asked: Asked, named: Mapping[str, Path]) -> tuple[Chosen, 
     return tuple(chosen)
 
 
+def how_to_install(name: str) -> str:
+    """Returns the command that makes an environment with a loader."""
+    for runtime in runtimes():
+        if runtime.server is not None and name in (runtime.server.name, *(probe.name for probe in runtime.probes)):
+            return f"`dsv4recipe runtimes install {runtime.server.name}` makes an environment that has it"
+    return "`sh scripts/runtimes` makes an environment that has it"
+
+
 def _interpreter(runtime: Probe, named: Mapping[str, Path]) -> Path | None:
     told = named.get(runtime.name) or named.get("") or os.environ.get(runtime.variable)
     if told:
@@ -105,7 +113,7 @@ def _skipped(runtime: Probe, asked: Asked) -> Chosen:
             f"skipped: no interpreter is known that has {runtime.name}",
             Where(str(asked.bundle), subject=runtime.name),
             hint=f"--runtime-python {runtime.name}=PATH or the variable {runtime.variable} names one; "
-            "sh scripts/runtimes makes an environment for each",
+            + how_to_install(runtime.name),
             severity="warning",
         ),
     )

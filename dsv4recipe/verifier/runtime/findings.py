@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dsv4recipe.errors import Diagnostic, Problems, Where
 from dsv4recipe.runtimes import probes
 from dsv4recipe.units import human_size
+from dsv4recipe.verifier.runtime.choose import how_to_install
 from dsv4recipe.verifier.runtime.probe_result import Ended, Misread, ProbeResult
 
 _DECODED = 0.9999  # float16 against float32 of the same numbers, at nine positions in ten: 0.99997 measured
@@ -57,6 +58,11 @@ def _child_end(problems: Problems, result: ProbeResult, at: Where) -> None:
             )
             problems.error("V203", f"{name} was killed: {result.detail}", at, hint)
         case _:
+            if "ModuleNotFoundError" in result.detail:
+                lacks = f"the loader {result.loader} cannot run here: {result.detail}"
+                hint = f"{how_to_install(result.loader)}; or name another with --runtime-python"
+                problems.error("V201", lacks, at, hint)
+                return
             usual = "check that --runtime-python is a Python 3.11 or later and that its packages import"
             hint = _limit(result.memory_limit) if result.memory_limit else usual
             problems.error("V204", f"{name} ended without a readable report: {result.detail}", at, hint)
@@ -145,7 +151,7 @@ def _failures(problems: Problems, result: ProbeResult, at: Where) -> None:
             continue
         match failure.stage:
             case "import":
-                hint = "install the runtime, or name the interpreter that has it with --runtime-python"
+                hint = f"{how_to_install(result.loader)}; or name the interpreter that has it with --runtime-python"
                 problems.error("V201", f"the loader {result.loader} cannot run here: {said}", at, hint)
             case "load" if result.loader == "jang-strict" and failure.message == "MXTQ tensors":
                 hint = "use --runtime jang or --runtime vmlx"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dsv4recipe.errors import Diagnostic, RecipeError, Where
 from dsv4recipe.headers.strict_json import read_object
 from dsv4recipe.runtimes.vmlx import sidecar as vmlx_sidecar
 from dsv4recipe.verifier.result import Step
 from dsv4recipe.verifier.runtime.child import USUAL, Limits, Question, probe_runtime
-from dsv4recipe.verifier.runtime.choose import ALL, Asked, Chosen, choose, interpreters
+from dsv4recipe.verifier.runtime.choose import ALL, Asked, Chosen, choose, how_to_install, interpreters
 from dsv4recipe.verifier.runtime.findings import runtime_findings
 
 
@@ -33,14 +34,27 @@ def choices(root: Path, targets: Iterable[str], run: RuntimeRun) -> tuple[Chosen
     return choose(run.runtime, asked, interpreters(run.python))
 
 
-def runtime_steps(root: Path, source: Path | None, chosen: tuple[Chosen, ...], run: RuntimeRun) -> tuple[Step, ...]:
-    """Returns a step for each runtime, the skipped ones too; for "all", an error where not one was run."""
-    steps = []
+def runtime_steps(
+    root: Path,
+    source: Path | None,
+    chosen: tuple[Chosen, ...],
+    run: RuntimeRun,
+    on_event: Callable[[dict[str, Any]], None] = lambda event: None,
+) -> tuple[Step, ...]:
+    """Returns a step for each runtime, the skipped ones too; for "all", an error where not one was run. `on_event` is
+    as in `verify`."""
+    steps: list[Step] = []
+
+    def add(step: Step) -> None:
+        steps.append(step)
+        on_event({"event": "step_done", "step": step})
+
     for each in chosen:
         name = f"runtime {each.runtime.name}"
         if each.skipped is not None:
-            steps.append(Step(name, (each.skipped,)))
+            add(Step(name, (each.skipped,)))
             continue
+        on_event({"event": "step", "name": name})
         result = probe_runtime(
             root,
             each.runtime.name,
@@ -51,16 +65,16 @@ def runtime_steps(root: Path, source: Path | None, chosen: tuple[Chosen, ...], r
             question=run.question,
             limits=run.limits,
         )
-        steps.append(Step(name, runtime_findings(result), result.facts))
+        add(Step(name, runtime_findings(result), result.facts))
     if run.runtime == ALL and all(each.skipped is not None for each in chosen):
-        steps.append(Step("runtime all", (_nothing_ran(root, chosen),)))
+        add(Step("runtime all", (_nothing_ran(root, chosen),)))
     return tuple(steps)
 
 
 def _nothing_ran(root: Path, chosen: tuple[Chosen, ...]) -> Diagnostic:
     names = ", ".join(each.runtime.name for each in chosen)
     why = f"no interpreter is known for {names}" if names else "no runtime that can be installed loads its names"
-    hint = "sh scripts/runtimes makes an environment for each runtime and prints the variables that name them"
+    hint = "; ".join(dict.fromkeys(how_to_install(each.runtime.name) for each in chosen))
     return Diagnostic("V231", f"no runtime was run: {why}", Where(str(root)), hint)
 
 
