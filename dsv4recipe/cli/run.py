@@ -111,6 +111,7 @@ def _prove(out: Path, questions: tuple[Question, ...], runtime: str | None) -> b
     """Verifies, asks, and shows both. Raises NotInstalledError, once the proof is shown, where nothing here can ask."""
     from dsv4recipe import verify
     from dsv4recipe.api.answers import with_answers
+    from dsv4recipe.builder.interrupt import interruptible
     from dsv4recipe.cli.ask_view import AskView
     from dsv4recipe.cli.verify_view import print_verification
     from dsv4recipe.errors import NotInstalledError
@@ -120,7 +121,7 @@ def _prove(out: Path, questions: tuple[Question, ...], runtime: str | None) -> b
     absent: NotInstalledError | None = None
     if questions:
         try:
-            with AskView(as_json=False) as view:
+            with interruptible(), AskView(as_json=False) as view:
                 found = with_answers(found, questions, runtime, None, view.tell)
         except NotInstalledError as error:
             absent = error

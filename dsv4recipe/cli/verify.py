@@ -132,9 +132,10 @@ def command(
     if ask:
         from dsv4recipe.answers.run import Settings
         from dsv4recipe.api.answers import with_answers
+        from dsv4recipe.builder.interrupt import interruptible
         from dsv4recipe.cli.ask_view import AskView
 
-        with AskView(as_json) as view:
+        with interruptible(), AskView(as_json) as view:
             found = with_answers(found, put, _server(runtime), Settings(time_limit, max_tokens), view.tell)
     if as_json:
         print_json(found.data())
