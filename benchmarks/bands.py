@@ -5,8 +5,8 @@
 Weights [rows, 4096] are Gaussian, Laplace, Student-t with 5 degrees of freedom, uniform, and Gaussian with one weight
 in a thousand ten times as large; each as bfloat16, through FP8 with scales per 128 × 128 and through FP4 with scales
 per 32 (both scales by the rule that no value is clipped), as DeepSeek stores them. Prints a table for
-docs/explanation/numbers.md, then the figures of `MEASURED`:
-formats/affine/bands.py, formats/mxtq/spec.py and formats/ggml/spec.py.
+docs/explanation/numbers.md, then the figures of `MEASURED`: formats/affine/bands.py,
+formats/mxtq/spec.py and formats/ggml/spec.py.
 """
 
 from __future__ import annotations

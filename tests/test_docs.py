@@ -26,6 +26,12 @@ def leads(page: Path, link: str) -> bool:
     return (page.parent / link).exists()
 
 
+def test_no_figures_are_kept_twice() -> None:
+    files = [path for path in (ROOT / "docs").rglob("*") if path.suffix in (".json", ".svg")]
+    assert len(files) > 5
+    assert len({path.read_bytes() for path in files}) == len(files)
+
+
 def test_the_index_lists_every_page() -> None:
     index = ROOT / "docs" / "index.md"
     listed = {(index.parent / link).resolve() for link in links(index)}

@@ -1,8 +1,7 @@
 """Floor 4, files. Every effect on the file system that a build has, and the names of what goes wrong.
 
 Protocol and reasons: docs/explanation/reliability.md. Nothing else in this room opens, writes or renames a file, and
-every call goes through `fs`,
-so that tests can count the calls, let any of them fail, and record what a power cut would leave.
+every call goes through `fs`, so that tests can count calls, let any fail, and record what a power cut would leave.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from dsv4recipe.units import human_size
 
 fs = os
 """The calls that reach the disk: `os`, or what a test puts in its place."""
-
 _UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSYS}
 _NO_LINKS = _UNSUPPORTED | {errno.EPERM, errno.EMLINK}
 _FULL = (errno.ENOSPC, errno.EDQUOT)

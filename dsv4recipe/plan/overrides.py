@@ -19,8 +19,8 @@ def quantization(target: Target, modules: Sequence[PlannedModule], keys: Mapping
     the paths that describe it, one per dialect of the target.
 
     The global entry is the commonest format among those with the smallest group size: `quantize_model` drops an
-    override whose group size is below the global one (mlx.md 1.1). Routed experts never decide it while another
-    quantized module exists.
+    override whose group size is below the global one (docs/reference/runtimes.md). Routed experts never decide it while
+    another quantized module exists.
     """
     entries = [(module, entry) for module in modules if (entry := module.format.quantization()) is not None]
     if not entries:

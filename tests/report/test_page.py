@@ -15,13 +15,15 @@ from pathlib import Path
 import pytest
 
 from dsv4recipe import load_recipe, make_plan, report, verify
-from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.checkpoint.graph import Checkpoint, open_checkpoint
+from dsv4recipe.checkpoint.synth import synthesize
 from dsv4recipe.cli.main import run
 from dsv4recipe.errors import RecipeError
 from dsv4recipe.plan.canonical import dump_plan
 from dsv4recipe.plan.ledger import ledger
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.reports.curve import read_allocation
+from dsv4recipe.reports.heat import bits_map
 from dsv4recipe.reports.numbers import read_numbers
 from dsv4recipe.reports.page import TEMPLATES, render_page
 from tests.report.test_patterns import spelled
@@ -66,6 +68,14 @@ def test_the_heat_map_has_a_cell_for_every_layer_and_projection(plan: Plan) -> N
     assert "layer 0, routed-expert gate: affine 4-bit g32, 5 bits per weight, 163,840 B" in titles
     assert '<td class="b3" title="layer 0, routed-expert gate' in page
     assert "layer 4 mtp, mtp-projection e_proj: affine 8-bit g32, 9 bits per weight, 73,728 B" in titles
+
+
+def test_the_heat_map_knows_every_role_of_v41(tmp_path: Path) -> None:
+    source = open_checkpoint(synthesize(tmp_path / "v41", "v4.1-flash", headers_only=True).root)
+    modules = [m for m in make_plan(load_recipe("q3-mixed-v41"), source).modules if m.layer is not None]
+    columns = bits_map(modules).columns
+    assert set(columns) == {(module.role, module.projection) for module in modules}
+    assert {"engram", "indexer"} <= {role for role, _ in columns}
 
 
 def test_what_is_left_out_and_the_sidecar_are_named(tiny: Checkpoint) -> None:
