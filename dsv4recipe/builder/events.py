@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
@@ -209,6 +210,15 @@ EVENTS: tuple[type[Event], ...] = (
     PlanLoaded, Resumed, Compiling, Compiled, ShardStarted, Written, Downloaded, ShardDone, ZerosFound, Done,
     Cluster, WorkerJoined, WorkerRefused, WorkerLost, ShardAgain, StorageAway, Progress,
 )  # fmt: skip
+
+_KINDS = {kind.event: kind for kind in EVENTS}
+
+
+def event_of(data: Mapping[str, Any]) -> Event:
+    """Returns the event of a dict that a listener got: the inverse of `Event.data`. Raises KeyError for a name that no
+    event has."""
+    return _KINDS[data["event"]](**{name: value for name, value in data.items() if name != "event"})
+
 
 _TYPES: dict[Any, dict[str, Any]] = {
     str: {"type": "string"}, int: {"type": "integer"}, float: {"type": "number"}, bool: {"type": "boolean"},

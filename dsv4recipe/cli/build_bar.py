@@ -7,7 +7,18 @@ from typing import Any
 
 import click
 
-from dsv4recipe.cli.build_words import Event, duration, first_words, last_words, rare, rate, resumed
+from dsv4recipe.builder.events import (
+    Compiling,
+    Done,
+    Downloaded,
+    Event,
+    PlanLoaded,
+    Resumed,
+    ShardDone,
+    ShardStarted,
+    Written,
+)
+from dsv4recipe.cli.build_words import duration, first_words, last_words, rare, rate, resumed
 from dsv4recipe.cli.cluster_view import worker_table
 from dsv4recipe.cli.pace import Pace
 
@@ -26,24 +37,24 @@ class Bar:
         self.download: Any = None
 
     def __call__(self, event: Event) -> None:
-        match event["event"]:
-            case "plan_loaded":
+        match event:
+            case PlanLoaded():
                 self._open(event)
-            case "resumed":
+            case Resumed():
                 self._say(resumed(event))
                 self.bars.update(self.task, completed=self.pace.work)
-            case "written":
+            case Written():
                 self.bars.update(self.task, completed=self.pace.work)
-            case "downloaded":
-                self.bars.advance(self.download, event["bytes"])
-            case "shard_started" | "shard_done":
+            case Downloaded():
+                self.bars.advance(self.download, event.bytes)
+            case ShardStarted() | ShardDone():
                 if self.verbose:
-                    self._say(f"{event['file']}: {event['event'].removeprefix('shard_')}")
-            case "done":
+                    self._say(f"{event.file}: {event.event.removeprefix('shard_')}")
+            case Done():
                 self.close()
                 for line in last_words(event, self.pace, time.monotonic()):
                     click.echo(line, err=True)
-            case "compiling":
+            case Compiling():
                 if not self.compiled:
                     self._say(rare(event)[0])
                 self.compiled = True
@@ -62,7 +73,7 @@ class Bar:
 
         self.screen.print(Text.from_ansi(line))
 
-    def _open(self, event: Event) -> None:
+    def _open(self, event: PlanLoaded) -> None:
         from rich.console import Group
         from rich.live import Live
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
@@ -73,9 +84,9 @@ class Bar:
         facts = TextColumn("{task.fields[facts]}", table_column=Column(no_wrap=True))
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TaskProgressColumn(), facts)
         self.bars = Progress(*columns, console=self.screen, expand=True)
-        self.task = self.bars.add_task("", total=event["work"], facts="")
-        if "download" in event:
-            self.download = self.bars.add_task("download", total=event["download"]["bytes"], facts="")
+        self.task = self.bars.add_task("", total=event.work, facts="")
+        if event.download:
+            self.download = self.bars.add_task("download", total=event.download["bytes"], facts="")
 
         def shown() -> Group:
             now = time.monotonic()

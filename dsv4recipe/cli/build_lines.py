@@ -6,7 +6,18 @@ import time
 
 import click
 
-from dsv4recipe.cli.build_words import Event, first_words, last_words, rare, resumed, standing
+from dsv4recipe.builder.events import (
+    Compiling,
+    Done,
+    Downloaded,
+    Event,
+    PlanLoaded,
+    Resumed,
+    ShardDone,
+    ShardStarted,
+    Written,
+)
+from dsv4recipe.cli.build_words import first_words, last_words, rare, resumed, standing
 from dsv4recipe.cli.pace import Pace
 from dsv4recipe.units import counted, gigabytes, human_size
 
@@ -27,27 +38,27 @@ class Lines:
 
     def __call__(self, event: Event) -> None:
         now = time.monotonic()
-        match event["event"]:
-            case "plan_loaded":
-                self._say(f"writing {counted(event['shards'], 'shard')}, {human_size(event['bytes'])}")
+        match event:
+            case PlanLoaded():
+                self._say(f"writing {counted(event.shards, 'shard')}, {human_size(event.bytes)}")
                 self._say(*first_words(event))
-            case "resumed":
+            case Resumed():
                 self._say(resumed(event))
-            case "downloaded":
-                self.downloaded += event["bytes"]
+            case Downloaded():
+                self.downloaded += event.bytes
                 if now - self.told > _EVERY_SECONDS:
-                    self._say(f"{event['file']}: {gigabytes(self.downloaded)} downloaded in all")
-            case "shard_started":
+                    self._say(f"{event.file}: {gigabytes(self.downloaded)} downloaded in all")
+            case ShardStarted():
                 if self.verbose:
-                    self._say(f"{event['file']}: started, {human_size(event['bytes'])}")
-            case "written":
+                    self._say(f"{event.file}: started, {human_size(event.bytes)}")
+            case Written():
                 if now - self.told > _EVERY_SECONDS_INSIDE:
                     self._say(standing(self.pace, now))
-            case "shard_done":
-                self._say(f"{event['file']}: {standing(self.pace, now)}")
-            case "done":
+            case ShardDone():
+                self._say(f"{event.file}: {standing(self.pace, now)}")
+            case Done():
                 self._say(*last_words(event, self.pace, now))
-            case "compiling":
+            case Compiling():
                 self._say(*(rare(event) if not self.compiled else ()))
                 self.compiled = True
             case _:

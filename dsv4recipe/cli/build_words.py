@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
+from dsv4recipe.builder.events import Compiling, Done, Event, PlanLoaded, Resumed, ZerosFound
 from dsv4recipe.builder.zeros import told
 from dsv4recipe.cli.cluster_view import cluster_line
 from dsv4recipe.cli.colours import rendered
 from dsv4recipe.cli.pace import Pace
 from dsv4recipe.units import counted, gigabytes, human_size
 
-Event = dict[str, Any]
 _COMPILING = "compiling the encoders for this machine, once: some 20 seconds"
 _SLOW_SECONDS = 60.0
 
@@ -55,14 +54,14 @@ def standing(pace: Pace, now: float) -> str:
     return ", ".join(parts)
 
 
-def resumed(event: Event) -> str:
-    done = counted(event["shards"], "shard") if event["shards"] else "a part of the file"
-    return f"continuing: {done} done, {gigabytes(event['bytes'])}"
+def resumed(event: Resumed) -> str:
+    done = counted(event.shards, "shard") if event.shards else "a part of the file"
+    return f"continuing: {done} done, {gigabytes(event.bytes)}"
 
 
-def first_words(event: Event) -> Iterator[str]:
+def first_words(event: PlanLoaded) -> Iterator[str]:
     """Yields what is said when the plan is loaded: what comes from the hub, how far it is checked, what is slow."""
-    found = event.get("download")
+    found = event.download
     if found and found["bytes"]:  # else a folder, or a build that only has to be closed
         yield f"downloading {human_size(found['bytes'])} through {human_size(found['scratch'])} of scratch"
         if not found["whole_files"]:
@@ -70,22 +69,22 @@ def first_words(event: Event) -> Iterator[str]:
         elif found["scratch"] < found["whole_files"]:
             room = human_size(found["whole_files"])
             yield f"note: the scratch holds no whole files, so no sha256 is checked; from {room} on it is"
-    if event["seconds"] and event["seconds"] > _SLOW_SECONDS:
-        long = duration(event["seconds"])
-        yield f"{event['slowest']} is slow to find: about {long} in all, estimated from a moment's run on this machine"
+    if event.seconds and event.seconds > _SLOW_SECONDS:
+        long = duration(event.seconds)
+        yield f"{event.slowest} is slow to find: about {long} in all, estimated from a moment's run on this machine"
 
 
 def rare(event: Event) -> tuple[str, ...]:
     """Returns what is said in full of a rare event."""
-    if event["event"] == "zeros":
-        return (rendered(told(event["tensors"])),)
-    return (_COMPILING,) if event["event"] == "compiling" else tuple(cluster_line(event))
+    if isinstance(event, ZerosFound):
+        return (rendered(told(event.tensors)),)
+    return (_COMPILING,) if isinstance(event, Compiling) else tuple(cluster_line(event))
 
 
-def last_words(event: Event, pace: Pace, now: float) -> Iterator[str]:
+def last_words(event: Done, pace: Pace, now: float) -> Iterator[str]:
     """Yields the end: where the bundle is, and how long it took at which rate."""
-    verb = "already built" if event["already"] else "built"
-    yield f"{verb}: {event['out']}, {human_size(event['bytes'])} of tensors"
+    verb = "already built" if event.already else "built"
+    yield f"{verb}: {event.out}, {human_size(event.bytes)} of tensors"
     made = pace.written - pace.there
     if made > 0:
         average = pace.average(now)

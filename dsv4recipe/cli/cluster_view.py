@@ -5,29 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from dsv4recipe.builder.events import Cluster, Event, ShardAgain, StorageAway, WorkerJoined, WorkerLost, WorkerRefused
 from dsv4recipe.cli.pace import Pace
 
 _ROWS = 16
 """Workers shown on a terminal; the dashboard shows them all."""
 
 
-def cluster_line(event: dict[str, Any]) -> Iterator[str]:
+def cluster_line(event: Event) -> Iterator[str]:
     """Yields what an event about the cluster says in words."""
-    match event["event"]:
-        case "cluster":
-            yield f"checking the workers of {event['scheduler']}; Dask's dashboard: {event['dashboard']}"
-        case "worker_joined":
-            threads = f", {event['threads']} threads" if event["threads"] != 1 else ""
-            yield f"worker {event['worker']} on {event['host']} joins{threads}"
-        case "worker_refused":
-            yield f"worker {event['worker']} gets no work: {'; '.join(event['reasons'])}"
-        case "worker_lost":
-            again = f"; again: {', '.join(event['shards'])}" if event["shards"] else ""
-            yield f"worker {event['worker']} is lost{again}"
-        case "shard_again":
-            yield f"{event['file']} again, {event['reason']} on {event['worker']}"
-        case "storage_away":
-            yield f"the shared storage does not work, trying again: {event['reason']}"
+    match event:
+        case Cluster():
+            yield f"checking the workers of {event.scheduler}; Dask's dashboard: {event.dashboard}"
+        case WorkerJoined():
+            threads = f", {event.threads} threads" if event.threads != 1 else ""
+            yield f"worker {event.worker} on {event.host} joins{threads}"
+        case WorkerRefused():
+            yield f"worker {event.worker} gets no work: {'; '.join(event.reasons)}"
+        case WorkerLost():
+            again = f"; again: {', '.join(event.shards)}" if event.shards else ""
+            yield f"worker {event.worker} is lost{again}"
+        case ShardAgain():
+            yield f"{event.file} again, {event.reason} on {event.worker}"
+        case StorageAway():
+            yield f"the shared storage does not work, trying again: {event.reason}"
 
 
 def worker_table(pace: Pace, now: float) -> Any:

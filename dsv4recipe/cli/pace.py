@@ -10,7 +10,19 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from dsv4recipe.builder.events import Progress
+from dsv4recipe.builder.events import (
+    Compiled,
+    Compiling,
+    Event,
+    PlanLoaded,
+    Progress,
+    Resumed,
+    ShardDone,
+    ShardStarted,
+    WorkerLost,
+    WorkerRefused,
+    Written,
+)
 
 _WINDOW = 30.0
 """Seconds over which a rate is taken."""
@@ -65,42 +77,43 @@ class Pace:
     rate: Rate = field(default_factory=Rate)
     work_rate: Rate = field(default_factory=Rate)
 
-    def hear(self, event: dict[str, Any], now: float) -> None:
-        worker = self.workers.setdefault(event["worker"], WorkerPace()) if event.get("worker") else WorkerPace()
-        match event["event"]:
-            case "plan_loaded":
-                self.total, self.shards, self.begun = event["bytes"], event["shards"], now
-                self.all_work, self.expected = event["work"], event["seconds"]
-            case "resumed":
-                self.there += event["bytes"]
-                self.written += event["bytes"]
-                self.work += event["work"]
-                self.done = max(self.done, event["shards"])
-            case "compiling":
+    def hear(self, event: Event, now: float) -> None:
+        name = getattr(event, "worker", "")
+        worker = self.workers.setdefault(name, WorkerPace()) if name else WorkerPace()
+        match event:
+            case PlanLoaded():
+                self.total, self.shards, self.begun = event.bytes, event.shards, now
+                self.all_work, self.expected = event.work, event.seconds
+            case Resumed():
+                self.there += event.bytes
+                self.written += event.bytes
+                self.work += event.work
+                self.done = max(self.done, event.shards)
+            case Compiling():
                 self.compiling = now
-            case "compiled":
+            case Compiled():
                 self.paused += 0.0 if self.compiling is None else now - self.compiling
                 self.compiling = None
-            case "shard_started":
-                worker.at = event["file"]
-            case "written":
+            case ShardStarted():
+                worker.at = event.file
+            case Written():
                 self._written(event, worker, now)
-            case "shard_done":
+            case ShardDone():
                 self.done += 1
                 worker.shards += 1
-                worker.at = "" if worker.at == event["file"] else worker.at
-            case "worker_lost" | "worker_refused":
-                self.workers.pop(event["worker"], None)
+                worker.at = "" if worker.at == event.file else worker.at
+            case WorkerLost() | WorkerRefused():
+                self.workers.pop(event.worker, None)
 
-    def _written(self, event: dict[str, Any], worker: WorkerPace, now: float) -> None:
-        self.written += event["bytes"]
-        self.work += event["work"]
-        worker.at = event["file"]
+    def _written(self, event: Written, worker: WorkerPace, now: float) -> None:
+        self.written += event.bytes
+        self.work += event.work
+        worker.at = event.file
         if self.compiling is None:  # copies go on meanwhile, and say nothing of what comes
             moment = self.clock(now)
-            self.rate.add(moment, event["bytes"])
-            self.work_rate.add(moment, event["work"])
-            worker.rate.add(moment, event["bytes"])
+            self.rate.add(moment, event.bytes)
+            self.work_rate.add(moment, event.work)
+            worker.rate.add(moment, event.bytes)
 
     def clock(self, now: float) -> float:
         """Returns the time without that of compiling."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from dsv4recipe.builder.events import Done
+from dsv4recipe.builder.events import Compiled, Compiling, Done, Downloaded, Event, Written, event_of
 from dsv4recipe.cli.build_bar import Bar
 from dsv4recipe.cli.build_lines import Lines
 from dsv4recipe.cli.output import console, print_json
@@ -22,16 +22,15 @@ from dsv4recipe.files.outputs import LOG, check_output
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.units import human_size
 
-Event = dict[str, Any]
 _EVERY_SECONDS = 10.0
-_SMALL = ("written", "downloaded", "compiled")
+_SMALL = (Written, Downloaded, Compiled)
 """Events that come very often; a log has none of them."""
 
 
 @contextlib.contextmanager
 def watching(
     as_json: bool, weights: int = 0, quiet: bool = False, verbose: bool = False, log: Path | None = None
-) -> Iterator[Callable[[Event], None]]:
+) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Gives a function that shows build events. Progress goes to stderr, events to stdout under --json, and both to no
     place where `quiet` says so. `weights` is how many the plan has. `log` gets every event as a line with its time.
 
@@ -44,7 +43,8 @@ def watching(
         shown = Bar(screen, pace, verbose) if sys.stderr.isatty() else Lines(pace, verbose)
     with _logging(log) as kept:
 
-        def tell(event: Event) -> None:
+        def tell(data: dict[str, Any]) -> None:
+            event = event_of(data)
             pace.hear(event, time.monotonic())
             kept(event)
             if shown is not None:
@@ -66,9 +66,9 @@ def _logging(log: Path | None) -> Iterator[Callable[[Event], None]]:
     with check_output(log, LOG).open("a", encoding="utf-8") as file:
 
         def keep(event: Event) -> None:
-            if event["event"] not in _SMALL:
+            if not isinstance(event, _SMALL):
                 now = datetime.now(UTC).isoformat(timespec="milliseconds")
-                file.write(json.dumps({"format_version": 1, "time": now, **event}, ensure_ascii=False) + "\n")
+                file.write(json.dumps({"format_version": 1, "time": now, **event.data()}, ensure_ascii=False) + "\n")
                 file.flush()
 
         yield keep
@@ -84,9 +84,9 @@ class _Json:
 
     def __call__(self, event: Event) -> None:
         now = time.monotonic()
-        if event["event"] not in _SMALL and not (event["event"] == "compiling" and self.compiled):
-            print_json({"format_version": 1, **event})
-        self.compiled |= event["event"] == "compiling"
+        if not isinstance(event, _SMALL) and not (isinstance(event, Compiling) and self.compiled):
+            print_json({"format_version": 1, **event.data()})
+        self.compiled |= isinstance(event, Compiling)
         if self.pace.workers and now - self.told > _EVERY_SECONDS:
             self.told = now
             print_json({"format_version": 1, **self.pace.event(now)})

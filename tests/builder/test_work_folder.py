@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from dsv4recipe import build, make_plan
-from dsv4recipe.builder.events import EVENTS, Done, events_schema
+from dsv4recipe.builder.events import EVENTS, Done, event_of, events_schema
 from dsv4recipe.builder.work_folder import KEPT, STATES
 from dsv4recipe.checkpoint.graph import Checkpoint
 from scripts.generate import generated
@@ -45,6 +45,7 @@ def test_every_event_of_a_build_is_as_its_schema_says(tiny: Checkpoint, tmp_path
     schema = jsonschema.Draft7Validator(events_schema())
     for event in seen:
         assert not list(schema.iter_errors(json.loads(json.dumps(event)))), event
+        assert event_of(event).data() == event
     assert {event["event"] for event in seen} >= {
         "plan_loaded",
         "resumed",

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from dsv4recipe.builder.events import Compiled, Compiling, Done, Event, PlanLoaded, Resumed, Written
 from dsv4recipe.cli.build_words import duration, last_words, rate, standing
 from dsv4recipe.cli.main import run
 from dsv4recipe.cli.pace import Pace
 from tests.recipes import SOUND, changed
 
 Captured = pytest.CaptureFixture[str]
-LOADED = {"event": "plan_loaded", "bytes": 1000, "shards": 2, "work": 1000, "seconds": None}
+LOADED = PlanLoaded(plan="p", bytes=1000, shards=2, work=1000, memory=0, seconds=None, slowest="")
 
 
-def written(size: int) -> dict[str, Any]:
-    return {"event": "written", "file": "a", "bytes": size, "work": size}
+def written(size: int) -> Written:
+    return Written(file="a", bytes=size, work=size)
 
 
-def heard(*events: tuple[float, dict[str, Any]], weights: int = 2000) -> Pace:
+def heard(*events: tuple[float, Event], weights: int = 2000) -> Pace:
     pace = Pace(weights)
     for now, event in events:
         pace.hear(event, now)
@@ -30,7 +31,7 @@ def heard(*events: tuple[float, dict[str, Any]], weights: int = 2000) -> Pace:
 
 
 def test_time_left_does_not_count_compiling() -> None:
-    compiling, compiled = {"event": "compiling"}, {"event": "compiled"}
+    compiling, compiled = Compiling(), Compiled()
     pace = heard((0, LOADED), (0, compiling))
     assert pace.seconds_left(19) is None
     assert "known once" in standing(pace, 19)
@@ -46,17 +47,17 @@ def test_time_left_does_not_count_compiling() -> None:
 
 
 def test_what_was_there_already_counts_for_no_rate() -> None:
-    pace = heard((0, LOADED), (0, {"event": "resumed", "bytes": 500, "work": 500, "shards": 1}), (10, written(250)))
+    pace = heard((0, LOADED), (0, Resumed(bytes=500, work=500, shards=1)), (10, written(250)))
     assert pace.share() == 0.75
     assert pace.average(10) == 25
-    last = list(last_words({"already": False, "out": "x", "bytes": 990}, pace, 10))
+    last = list(last_words(Done(already=False, out="x", bytes=990), pace, 10))
     assert last[0] == "built: x, 990 B of tensors"
     assert last[1].startswith("in 10 s: 25 B/s, 50 weights/s; ")
     assert "were there" in last[1]
 
 
 def test_a_plan_that_was_measured_has_a_time_before_the_first_byte() -> None:
-    assert heard((0, {**LOADED, "seconds": 3600.0})).seconds_left(1) == 3600
+    assert heard((0, replace(LOADED, seconds=3600.0))).seconds_left(1) == 3600
 
 
 def test_units_are_those_that_people_read() -> None:
