@@ -92,6 +92,9 @@ base_model_option = click.option(
     help="Which repository SRC is, for card and manifest, where it does not tell by itself.",
 )
 source_option = click.option("--source", "source", required=True, type=source_type, help=SOURCE_HELP)
+allow_zeros_option = click.option(
+    "--allow-zeros", is_flag=True, help="Build even where more than half of a matrix of SRC is nothing but zeros."
+)
 force_option = click.option("--force", is_flag=True, help="Replace the file that is written to, whatever it holds.")
 
 

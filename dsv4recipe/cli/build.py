@@ -8,6 +8,7 @@ import click
 
 from dsv4recipe.cli.arguments import (
     PathType,
+    allow_zeros_option,
     base_model_option,
     importance_option,
     json_option,
@@ -36,9 +37,7 @@ from dsv4recipe.cli.arguments import (
     type=PathType(),
     help="Output of `sha256sum *.safetensors` in SRC: a file with other bytes is refused before any of it is used.",
 )
-@click.option(
-    "--allow-zeros", is_flag=True, help="Build even where more than half of a matrix of SRC is nothing but zeros."
-)
+@allow_zeros_option
 @click.option("--headers-only", is_flag=True, help="Files of full size with holes for data, to try a loader on.")
 @click.option("--evidence", type=PathType(), help="What `evaluate -o` measured of RECIPE, for manifest and card.")
 @base_model_option
@@ -77,6 +76,7 @@ def command(
     from dsv4recipe import build
     from dsv4recipe.api.build import plan_to_build
     from dsv4recipe.api.named import Planner
+    from dsv4recipe.cli.colours import rendered
     from dsv4recipe.cli.engines import engine_of
     from dsv4recipe.cli.progress import watching
 
@@ -86,7 +86,7 @@ def command(
     planner = Planner(source, importance_file, base_model=base_model)
     plan = plan_to_build(recipe, planner, locked)
     for note in planner.checkpoint.notes:
-        click.echo(note.render(), err=True)
+        click.echo(rendered(note), err=True)
     if headers_only:
         from dsv4recipe.builder.hollow import build_headers
         from dsv4recipe.cli.progress import told_hollow

@@ -15,6 +15,7 @@ from dsv4recipe.cli.arguments import json_option, source_type
 def command(path: str, as_json: bool) -> None:
     """Say what the checkpoint or bundle at PATH holds: a folder, or hf://org/repo@revision. Reads headers only."""
     from dsv4recipe import inspect
+    from dsv4recipe.cli.colours import rendered
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.cli.tables import print_table
     from dsv4recipe.errors import Diagnostic, Where
@@ -32,4 +33,4 @@ def command(path: str, as_json: bool) -> None:
     rows = [(row["name"], f"{row['tensors']:,}", f"{row['bytes']:,}") for row in found["by"]]
     print_table((found["grouped"], "tensors", "bytes"), rows, (1, 2))
     for note in found.get("notes", ()):
-        click.echo(Diagnostic(**{**note, "where": Where(**note["where"])}).render())
+        click.echo(rendered(Diagnostic(**{**note, "where": Where(**note["where"])})))

@@ -9,6 +9,7 @@ import click
 
 from dsv4recipe.cli.arguments import (
     PathType,
+    allow_zeros_option,
     fits_options,
     importance_option,
     recipe_argument,
@@ -32,6 +33,7 @@ FAILED = 3
 @click.option("--runtime", help="The runtime to ask in (default: one that the bundle is for).")
 @click.option("--no-ask", is_flag=True, help="Ask nothing: for a machine that cannot run the bundle.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Threads that encode (default: one per core).")
+@allow_zeros_option
 @fits_options("Say whether the plan fits: 128GB-mac, 192GB-mac.")
 @importance_option
 @scratch_options
@@ -45,6 +47,7 @@ def command(
     runtime: str | None,
     no_ask: bool,
     workers: int | None,
+    allow_zeros: bool,
     fits: str | None,
     context: int,
     wired: int | None,
@@ -76,7 +79,7 @@ def command(
     plan = make_plan(loaded, planner.checkpoint, importance=planner.importance)
     print_plan(plan)
     for note in planner.checkpoint.notes:
-        click.echo(note.render())
+        click.echo(rendered(note))
     machine = fits or machine_said(loaded)
     if machine:
         click.echo(fit(plan, planner.checkpoint, machine, context, wired=wired).words())
@@ -88,7 +91,7 @@ def command(
     with watching(as_json=False, weights=plan.weights) as on_event:
         build(
             plan, planner.checkpoint, out, workers=workers, on_event=on_event, importance=planner.importance,
-            scratch=scratch, scratch_dir=scratch_dir,
+            scratch=scratch, scratch_dir=scratch_dir, allow_zeros=allow_zeros,
         )  # fmt: skip
     if not _prove(out, () if no_ask else put, runtime):
         return FAILED
