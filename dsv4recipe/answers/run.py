@@ -18,6 +18,7 @@ from dsv4recipe.answers.environments import Found
 from dsv4recipe.answers.judge import judge
 from dsv4recipe.answers.process import Child, ServerError, advice, free_port, running, wait_until_ready
 from dsv4recipe.answers.questions import Question
+from dsv4recipe.answers.templates import guesses
 from dsv4recipe.errors import Diagnostic, Where
 
 Event = dict[str, Any]
@@ -83,6 +84,7 @@ class Answers:
     memory: int
     answers: tuple[Answered, ...]
     findings: tuple[Diagnostic, ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -101,7 +103,7 @@ class Answers:
             "ready_seconds": round(self.ready_seconds, 1),
             "memory": self.memory,
             "answers": [each.data() for each in self.answers],
-            "warnings": [finding.as_json() for finding in self.environment.warnings],
+            "warnings": [finding.as_json() for finding in self.warnings],
             "findings": [finding.as_json() for finding in self.findings],
         }
 
@@ -213,7 +215,8 @@ def ask_bundle(
     S009, and NotInstalledError S001.
     """
     environment = choose(bundle, runtime, python)
-    for warning in environment.warnings:
+    warnings = (*environment.warnings, *guesses(bundle, environment.server))
+    for warning in warnings:
         tell({"event": "warning", "finding": warning})
     answers: list[Answered] = []
     served: Served | None = None
@@ -237,6 +240,7 @@ def ask_bundle(
         served.child.peak if served else 0,
         tuple(answers),
         findings,
+        warnings,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -173,3 +174,15 @@ def test_a_loader_that_writes_over_the_entries_is_told_of(
     monkeypatch.setitem(servers.servers(), "stand-in", stand_in("good"))
     assert run(usual) == 0
     assert "S016" not in capsys.readouterr().err
+
+
+def test_a_server_that_guesses_how_chats_are_written_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(servers.servers(), "stand-in", replace(stand_in("good"), otherwise="ChatML"))
+    usual = ["ask", str(bundle), "What is 17+28?", "--runtime", "stand-in", "--runtime-python", sys.executable]
+    assert run(usual) == 0
+    assert "warning[S017]" in capsys.readouterr().err
+    (bundle / "chat_template.jinja").write_text("{{ messages }}")
+    assert run([*usual, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["warnings"] == []

@@ -63,7 +63,8 @@ class Server:
     `command` follows the interpreter; `{bundle}` and `{port}` are put in. `asking` is added where nobody but us asks:
     flags that keep caches off the disk. `ready` is the path that answers 200, and `ready_when` the field of its answer
     that must be true, once the model is loaded. `thinking` is the field of a request that switches reasoning; a dot
-    leads into a nested one. `model` is the name that a request must give, "" for the first that the server lists.
+    leads into a nested one. `otherwise`: what it takes a chat for where the bundle has no template, "" where it knows
+    better. `model` is the name that a request must give, "" for the first that the server lists.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Server:
     asking: tuple[str, ...] = ()
     thinking: str = ""
     model: str = ""
+    otherwise: str = ""
 
     def arguments(self, bundle: str, port: int, serve: bool) -> list[str]:
         """Returns the command line behind the interpreter. `serve`: others will ask too."""

@@ -35,4 +35,5 @@ SERVER = Server(
     ),
     ("-c", AS_STORED, "--model", "{bundle}", *LOOPBACK, "--n_ctx", "4096", "--n_gpu_layers", "-1"),
     "/v1/models",
+    otherwise="Llama 2's chat format",
 )

@@ -36,4 +36,5 @@ SERVER = Server(
     "/v1/models",
     asking=("--disable-prefix-cache", "--disable-disk-caches"),
     thinking="chat_template_kwargs.enable_thinking",
+    otherwise="ChatML",
 )
