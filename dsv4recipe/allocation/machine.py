@@ -61,11 +61,16 @@ def room(machine: str, checkpoint: Checkpoint, context: int, reserve: int = RESE
     memory = int(match["memory"])
     said = "as given" if wired is not None else "3/4 of the memory" if memory > 36 else "2/3 of the memory"
     if wired is None:
-        wired = memory * _GIB * 3 // 4 if memory > 36 else memory * _GIB * 2 // 3
+        wired = wired_limit(memory)
     found = Room(memory, wired, said, context, kv_bytes(checkpoint, context), reserve)
     if found.bytes <= 0:
         raise RecipeError("A008", f"nothing is left for weights: {found.words()}", hint="a shorter --context")
     return found
+
+
+def wired_limit(memory: int) -> int:
+    """Returns how many bytes macOS lets the GPU wire on a machine of so many GB."""
+    return memory * _GIB * 3 // 4 if memory > 36 else memory * _GIB * 2 // 3
 
 
 def kv_bytes(checkpoint: Checkpoint, context: int) -> int:

@@ -105,6 +105,11 @@ class Planner:
             self.layouts[release] = open_release(release)
         return self.layouts[release]
 
+    @property
+    def opened(self) -> Checkpoint | None:
+        """Returns the source, or the layout that was opened for a recipe; None where neither is known."""
+        return self.checkpoint if self.source is not None else next(iter(self.layouts.values()), None)
+
     def source_for(self, name: str) -> Checkpoint:
         """Returns the source, at the commit that the recipe called `name` pins."""
         if not may_be_bundle(as_path(name)) and not name.endswith(".json"):

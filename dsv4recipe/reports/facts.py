@@ -14,7 +14,9 @@ from dsv4recipe.recipe.show import data_text
 from dsv4recipe.reports.curve import Curve
 from dsv4recipe.reports.heat import BITS, bits_map, rmse_map, runs, step
 from dsv4recipe.reports.numbers import Measured
+from dsv4recipe.reports.overview import overview
 from dsv4recipe.reports.patterns import patterns
+from dsv4recipe.reports.stacks import by_layer, by_role
 from dsv4recipe.runtimes import running
 
 Row = dict[str, Any]
@@ -27,14 +29,21 @@ def page_facts(
     notes: Sequence[str] = (),
     curve: Curve | None = None,
     quality: Sequence[str] = (),
+    kv: int | None = None,
+    loaders: Sequence[tuple[str, str]] = (),
 ) -> Row:
     """Returns everything the template shows. `findings` are lints of the bundle, `notes` what to know of how it was
-    read, `quality` what was measured on text, with what it was measured on."""
+    read, `quality` what was measured on text, with what it was measured on. `kv` are the bytes of a KV cache for
+    32,768 tokens, `loaders` (name, what it makes of the bundle)."""
     said = [*findings, *(measured.findings if measured else ())]
     return {
         "plan": plan,
         "title": plan.recipe.get("name") or plan.source.model.rsplit("/", 1)[-1] or "bundle",
         "ledger": _ledger(plan),
+        "overview": overview(plan, kv),
+        "loaders": loaders,
+        "by_role": by_role(plan),
+        "by_layer": by_layer(plan),
         "bits": bits_map(plan.modules),
         "runs": runs(plan.modules),
         "rmse": rmse_map(plan.modules, measured.rel_rmse) if measured else None,

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from dsv4recipe.plan.model import PlannedModule
 from dsv4recipe.recipe.layers import compact
@@ -31,11 +32,13 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class HeatMap:
-    """`columns` are (role, projection); each row has its label and a cell, or None where the layer has nothing."""
+    """`columns` are (role, projection); each row stands for layers that are alike: its label, how many they are, and a
+    cell, or None where they have nothing. `widths` are per cent: as the columns' bytes are, but none too narrow."""
 
     columns: tuple[Column, ...]
-    rows: tuple[tuple[str, tuple[Cell | None, ...]], ...]
+    rows: tuple[tuple[str, int, tuple[Cell | None, ...]], ...]
     legend: tuple[str, ...]
+    widths: tuple[float, ...] = ()
 
     @property
     def groups(self) -> tuple[tuple[str, int], ...]:
@@ -112,16 +115,38 @@ def _map(
         row = cells.setdefault((module.block, module.layer), defaultdict(list))
         row[module.role, module.projection].append(module)
     columns = tuple(sorted({column for row in cells.values() for column in row}, key=_place))
-    rows = []
+    alike: dict[tuple[str, tuple[tuple[float, str] | None, ...]], list[int]] = defaultdict(list)
     for (block, layer), row in cells.items():
-        name = f"{layer} mtp" if block == "mtp" else str(layer)
-        line: list[Cell | None] = []
-        for column in columns:
-            found = judged(row[column]) if column in row else None
-            where = f"layer {name}, {' '.join(filter(None, column))}"
-            line.append(found and Cell(text(found[0]), step(found[0], ends), f"{where}: {found[1]}"))
-        rows.append((name, tuple(line)))
-    return HeatMap(columns, tuple(rows), legend)
+        alike[block, tuple(judged(row[column]) if column in row else None for column in columns)].append(layer)
+    rows = []
+    for (block, line), layers in alike.items():
+        name = _spelled(layers) + (" mtp" if block == "mtp" else "")
+        head = f"layer{'s' * (len(layers) > 1)} {name}"
+        shown: list[Cell | None] = []
+        for column, found in zip(columns, line, strict=True):
+            words = f"{head}, {' '.join(filter(None, column))}"
+            shown.append(found and Cell(text(found[0]), step(found[0], ends), f"{words}: {found[1]}"))
+        rows.append((name, len(layers), tuple(shown)))
+    return HeatMap(columns, tuple(rows), legend, _widths(columns, cells.values()))
+
+
+def _spelled(layers: Sequence[int]) -> str:
+    """Returns layer numbers in few words: "0, 1", "5-36", "12-36 by 2"."""
+    if len(layers) > 3 and {after - before for before, after in pairwise(layers)} == {2}:
+        return f"{layers[0]}-{layers[-1]} by 2"
+    return ", ".join(map(str, compact(layers)))
+
+
+def _widths(columns: Sequence[Column], rows: Iterable[Mapping[Column, Sequence[PlannedModule]]]) -> tuple[float, ...]:
+    """Returns the share of each column in the width, in per cent: what is left of a least width goes by bytes."""
+    sizes: dict[Column, int] = defaultdict(int)
+    for row in rows:
+        for column, modules in row.items():
+            sizes[column] += sum(module.bytes for module in modules)
+    total = sum(sizes.values()) or 1
+    least = min(1.9, 100 / max(1, len(columns)))
+    free = 100 - least * len(columns)
+    return tuple(round(least + free * sizes[column] / total, 2) for column in columns)
 
 
 def _place(column: Column) -> tuple[int, str, int, str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from dsv4recipe.errors import Diagnostic, RecipeError
 from dsv4recipe.plan.model import Plan
@@ -25,12 +26,19 @@ def render_page(
     notes: Sequence[str] = (),
     curve: Curve | None = None,
     quality: Sequence[str] = (),
+    kv: int | None = None,
+    loaders: Sequence[tuple[str, str]] = (),
 ) -> str:
     """Returns the report as one HTML document: no network, no time, no host; same inputs, same bytes.
 
     Everything that comes from a recipe or a bundle is escaped, and the page's own policy lets only its own style and
     script run. Raises RecipeError U012 where jinja2 is not installed.
     """
+    return rendered("page.html", page_facts(plan, measured, findings, notes, curve, quality, kv, loaders))
+
+
+def rendered(template: str, facts: Mapping[str, Any]) -> str:
+    """Returns a template of this folder with its facts, style and script. Raises RecipeError U012 without jinja2."""
     try:
         import jinja2
     except ImportError:
@@ -45,11 +53,8 @@ def render_page(
         lstrip_blocks=True,
     )
     environment.filters |= {"n": lambda value: f"{value:,}", "gb": _gb, "bits": lambda value: f"{value:.3f}"}
-    facts = page_facts(plan, measured, findings, notes, curve, quality)
     policy = f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}"
-    return environment.get_template("page.html").render(
-        facts, style=style, script=script, policy=policy, version=VERSION
-    )
+    return environment.get_template(template).render(facts, style=style, script=script, policy=policy, version=VERSION)
 
 
 def _gb(size: int) -> str:

@@ -23,8 +23,9 @@ from dsv4recipe.plan.canonical import dump_plan
 from dsv4recipe.plan.ledger import ledger
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.reports.curve import read_allocation
-from dsv4recipe.reports.heat import bits_map
+from dsv4recipe.reports.heat import BITS, bits_map, step
 from dsv4recipe.reports.numbers import read_numbers
+from dsv4recipe.reports.overview import overview, ticks
 from dsv4recipe.reports.page import TEMPLATES, render_page
 from tests.report.test_patterns import spelled
 
@@ -61,13 +62,74 @@ def test_totals_ledger_and_digest(plan: Plan) -> None:
 
 
 def test_the_heat_map_has_a_cell_for_every_layer_and_projection(plan: Plan) -> None:
-    cells = {(m.block, m.layer, m.role, m.projection) for m in plan.modules if m.layer is not None}
+    cells = {(m.block == "mtp", m.layer, m.role, m.projection) for m in plan.modules if m.layer is not None}
     page = render_page(plan)
-    titles = re.findall(r'<td class="b\d" title="([^"]*)">', page)
-    assert len(titles) == len(set(titles)) == len(cells)
-    assert "layer 0, routed-expert gate: affine 4-bit g32, 5 bits per weight, 163,840 B" in titles
-    assert '<td class="b3" title="layer 0, routed-expert gate' in page
-    assert "layer 4 mtp, mtp-projection e_proj: affine 8-bit g32, 9 bits per weight, 73,728 B" in titles
+    titles = re.findall(r'<td class="b\d" title="layers? ([^"]*)">', page)
+    seen = []
+    for title in titles:
+        names, column = re.fullmatch(r"(.*?), ([a-z-]+(?: \w+)?): .*", title).groups()  # type: ignore[union-attr]
+        role, _, projection = column.partition(" ")
+        for each in names.removesuffix(" mtp").split(", "):
+            first, _, last = each.removesuffix(" by 2").partition("-")
+            pace = 2 if each.endswith(" by 2") else 1
+            numbers = range(int(first), int(last or first) + 1, pace)
+            seen += [(names.endswith("mtp"), number, role, projection) for number in numbers]
+    assert len(seen) == len(set(seen))
+    assert set(seen) == cells
+    assert any(title.endswith("affine 4-bit g32, 5 bits per weight, 163,840 B") for title in titles)
+
+
+def test_equal_layers_are_one_row_and_experts_are_as_wide_as_their_bytes(full: Checkpoint) -> None:
+    plan = make_plan(load_recipe("q4q8"), full)
+    found = bits_map(plan.modules)
+    assert len(found.rows) < 8
+    assert sum(count for _, count, _ in found.rows) == 44
+    experts = sum(w for w, (role, _) in zip(found.widths, found.columns, strict=True) if role == "routed-expert")
+    assert experts > 45
+    assert sum(found.widths) == pytest.approx(100, abs=0.5)
+
+
+def test_two_and_three_bits_have_colours_of_their_own() -> None:
+    assert len({step(bits, BITS) for bits in (2.25, 3.25, 4.25, 5.0, 6.25, 8.25, 16, 32)}) == 8
+
+
+def test_what_a_person_wants_first_stands_first(full: Checkpoint) -> None:
+    recipe = load_recipe("native")
+    seen = words(report(recipe, checkpoint=full).html)
+    order = ["Fits a 256 GB Mac", "weights stored exactly", "Room on a Mac", "Quality", "Where the bytes are",
+             "Bits per weight, layer by layer", "Findings", "Recipe", "Overrides in config.json"]  # fmt: skip
+    places = [seen.index(each) for each in order]
+    assert places == sorted(places)
+    assert "does not fit" in seen
+    assert "of KV cache for 32,768 tokens" in seen
+    plan = make_plan(recipe, full)
+    assert overview(plan).exact_weights == 1.0
+    assert [row["fits"] for row in overview(plan).gauge] == [False, False, False, False, True, True]
+
+
+def test_loaders_of_a_bundle_are_on_its_page(q4q8_bundle: Path) -> None:
+    assert re.search(r"vmlx [\d.]+ loads", words(report(q4q8_bundle).html))
+
+
+def test_an_axis_ends_at_a_round_number_beyond_its_bytes() -> None:
+    assert ticks(94_000_000_000) == (100_000_000_000, ["0", "20", "40", "60", "80", "100 GB"])
+    assert ticks(3_100_000, 4) == (3_200_000, ["0", "0.8", "1.6", "2.4", "3.2 MB"])
+
+
+def test_a_page_of_two_plans_shows_what_changes(
+    tiny_source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "diff.html"
+    arguments = ["report", "q4q8", "native", "--source", str(tiny_source), "-o", str(page)]
+    assert run(arguments) == 0
+    seen = words(page.read_text(encoding="utf-8"))
+    assert "q4q8 → native" in seen
+    assert "removed mtp.0.ffn.experts" in seen
+    assert re.search(r"changed layers.\{0-3\}.ffn.experts.\{0-7\}.* affine 4-bit g32 mxfp4 -294,912", seen)
+    assert run([*arguments, "--numbers", str(page)]) == 64
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert run([*arguments, "--open"]) == 0
+    assert "no browser could be started" in capsys.readouterr().err
 
 
 def test_the_heat_map_knows_every_role_of_v41(tmp_path: Path) -> None:
@@ -237,6 +299,7 @@ def test_every_text_has_contrast(scheme: str) -> None:
     light, dark = style.split("prefers-color-scheme: dark", 1)
     colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", light if scheme == "light" else dark))
     pairs = [(f"{kind}{n}t", f"{kind}{n}") for kind in "be" for n in range(8)]
+    pairs += [(f"k{n}t", f"k{n}") for n in range(4)] + [(ink, paper) for ink in ("good", "bad") for paper in ("page",)]
     pairs += [(ink, paper) for ink in ("ink", "soft", "error", "warning") for paper in ("page", "tile")]
     poor = {}
     for ink, paper in pairs:
