@@ -106,7 +106,7 @@ class Planner:
         return self.layouts[release]
 
     @property
-    def opened(self) -> Checkpoint | None:
+    def at_hand(self) -> Checkpoint | None:
         """Returns the source, or the layout that was opened for a recipe; None where neither is known."""
         return self.checkpoint if self.source is not None else next(iter(self.layouts.values()), None)
 

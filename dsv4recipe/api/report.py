@@ -73,7 +73,7 @@ def report(
             as_path(allocation).read_text(encoding="utf-8", errors="replace"), str(allocation), side.plan
         )
     quality = [found.sentence_for(side.plan) for found in _evidence(side, evidence)]
-    kv = kv_bytes(planner.opened, CONTEXT) if planner.opened is not None else None
+    kv = kv_bytes(planner.at_hand, CONTEXT) if planner.at_hand is not None else None
     page = render_page(side.plan, measured, findings, side.notes, curve, quality, kv, loaders)
     return Report(page, side.plan, findings)
 

@@ -16,8 +16,15 @@ if TYPE_CHECKING:
 
 @click.command("check")
 @click.argument("recipes", nargs=-1, required=True, shell_complete=complete_recipe)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "sarif"]),
+    default="text",
+    help="SARIF is what code hosts show beside the lines of a pull request.",
+)
 @json_option
-def command(recipes: tuple[str, ...], as_json: bool) -> None:
+def command(recipes: tuple[str, ...], form: str, as_json: bool) -> int:
     """Validate each of RECIPES (files or shipped names) against the schema and the laws of the language."""
     from dsv4recipe import RecipeError, load_recipe
 
@@ -28,6 +35,12 @@ def command(recipes: tuple[str, ...], as_json: bool) -> None:
             found.append(load_recipe(recipe))
         except RecipeError as error:
             wrong += error.diagnostics
+    if form == "sarif":
+        from dsv4recipe.cli.output import print_json
+        from dsv4recipe.cli.sarif import sarif
+
+        print_json(sarif(wrong))
+        return 1 if wrong else 0
     if wrong:
         raise RecipeError.of(wrong)
     if as_json:
@@ -38,3 +51,4 @@ def command(recipes: tuple[str, ...], as_json: bool) -> None:
     else:
         for each in found:
             click.echo(f"{each.name}: {len(each.rules)} rules for {each.target.runtime}; no errors")
+    return 0

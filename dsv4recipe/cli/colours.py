@@ -20,7 +20,7 @@ CHOICES = ("auto", "always", "never")
 _STYLE: Mapping[str, str] = {
     "+": "green", "-": "red", "~": "yellow",
     "ok": "green", "yes": "green", "loads": "green", "verified": "green", "no differences": "green",
-    "FAILED": "red", "verification failed": "red",
+    "FAILED": "red", "CONFLICT": "red", "verification failed": "red",
     "strict load error": "red", "refused": "red", "random weights": "red", "fails at the first token": "red",
     "garbage text": "red", "not supported": "yellow", "unknown": "yellow", "not run": "yellow",
     "error": "red", "warning": "yellow", "advice": "cyan",

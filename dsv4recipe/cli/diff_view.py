@@ -10,6 +10,7 @@ from dsv4recipe.cli.colours import tinted
 from dsv4recipe.cli.tables import print_table
 from dsv4recipe.plan.diff import Change, PlanDiff
 from dsv4recipe.plan.diff_groups import ROWS, merged, named
+from dsv4recipe.plan.three_way import ThreeWay
 from dsv4recipe.units import gigabytes
 
 
@@ -55,6 +56,23 @@ def markdown(found: PlanDiff, before: str, after: str) -> str:
     lines += [f"* {what}: {old or 'none'} → {new or 'none'}" for what, old, new in found.facts]
     lines.append(f"{found.same:,} {'module is' if found.same == 1 else 'modules are'} the same.")
     return "\n".join(lines) + "\n"
+
+
+def print_three_way(found: ThreeWay, mine: str, theirs: str) -> None:
+    """What either side changes alone, what both change alike, and where they conflict."""
+    parts = (
+        (f"only {mine} changes", found.mine, ("before", "after")),
+        (f"only {theirs} changes", found.theirs, ("before", "after")),
+        ("both change in the same way", found.alike, ("before", "after")),
+        ("CONFLICT: both change, and not in the same way", found.conflicts, (mine, theirs)),
+    )
+    for head, part, names in parts:
+        rows = [_row(change) for change in _changes(part)]
+        if rows:
+            click.echo(f"{head}:" if not head.startswith("CONFLICT") else tinted("CONFLICT") + head[8:] + ":")
+            print_table(("", "modules", *names, "bytes"), rows, (4,))
+            click.echo("")
+    click.echo("they conflict" if found.conflicting else "they go together")
 
 
 def _changes(found: PlanDiff) -> list[Change]:
