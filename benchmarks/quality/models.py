@@ -57,8 +57,8 @@ def models(checkpoint: Checkpoint, record: Record) -> Iterator[Model | tuple[str
     for name in shipped_recipes():
         recipe = load_recipe(name)
         try:
-            stand_in, how = _fitting(recipe, checkpoint)
-            yield Model("recipe", name, make_plan(stand_in, checkpoint), recipe, how)
+            fitting, how = stand_in(recipe, checkpoint)
+            yield Model("recipe", name, make_plan(fitting, checkpoint), recipe, how)
         except RecipeError as error:
             yield name, error.diagnostics[0].message
     for group, table in (("fit", FITS), ("alone", ALONE)):
@@ -71,7 +71,8 @@ def models(checkpoint: Checkpoint, record: Record) -> Iterator[Model | tuple[str
         yield Model("budget", f"{name}'s bytes, allocated", made.plan)
 
 
-def _fitting(recipe: Recipe, checkpoint: Checkpoint) -> tuple[Recipe, str]:
+def stand_in(recipe: Recipe, checkpoint: Checkpoint) -> tuple[Recipe, str]:
+    """The recipe as a checkpoint of fewer layers can carry it, and what was changed; "" where nothing was."""
     said = []
     if any(rule.match.layers for rule in recipe.rules):
         recipe = replace(recipe, rules=tuple(_scaled(recipe, checkpoint)))

@@ -196,6 +196,6 @@ def _kept(wishes: Wishes, checkpoint: Checkpoint, text: Text, plans: list[str]) 
         how = [wishes.settings.device, wishes.settings.batch]
         said = [VERSION, ENCODER_VERSION, source, text.digest, how, name, plans]
         identity = hashlib.sha256(json.dumps(said).encode()).hexdigest()
-        return Kept(folder / name, identity, wishes.every)
+        return Kept(folder / name, identity, wishes.every, hold=True)
 
     return place

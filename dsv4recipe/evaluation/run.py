@@ -57,6 +57,7 @@ class Evaluation:
         self.run = Pass(checkpoint, text.ids, settings)
         self.exact = SourceWeights(checkpoint)
         self.before: dict[int, NDArray[np.float32]] = {}
+        self.held: list[Kept] = []
 
     def __enter__(self) -> Evaluation:
         return self
@@ -78,6 +79,8 @@ class Evaluation:
             data["by"] = {"way": by, "parts": [self._part(*part, a, source) for part in wanted.items()]}
         data["unreached_experts"] = sum(self.run.unreached.values())
         data["versions"] = self.run.reference.library.versions
+        for kept in self.held:
+            kept.clear()
         return data
 
     def _source(self, keep: set[int]) -> Final:
@@ -106,6 +109,7 @@ class Evaluation:
 
     def _through(self, name: str, weights: Weights) -> Final:
         place = self.kept(name) if self.kept is not None else None
+        self.held += [place] if place is not None else []
         final = advance(self.run, weights, None, place, lambda done, total: self.told(name, done, total), "states")
         return Final(final.reference, final.hidden.copy(), final.head)
 

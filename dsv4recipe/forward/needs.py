@@ -41,7 +41,8 @@ class Needs:
 
 def needs(run: Pass, models: Sequence[Weights], extra_states: int = 0, kept: bool = False, timed: bool = True) -> Needs:
     """Returns what it takes to bring `models`, one after the other, through a pass and to hold their heads together.
-    `extra_states` are copies of the states that are held too; `kept` states are also written as a file."""
+    `extra_states` are copies of the states that are held too; where they are `kept`, those of each model are also
+    written as a file."""
     checkpoint = run.reference.checkpoint
     dims, settings = checkpoint.dims, run.settings
     layers = [groups for number, groups in run.reference.groups.items() if number is not None]
@@ -59,7 +60,7 @@ def needs(run: Pass, models: Sequence[Weights], extra_states: int = 0, kept: boo
     )
     held = min(states, settings.states)
     memory = _RUNTIME + layer + (settings.workers + 2) * expert * 2 + head * len(models) + work + held
-    disk = states - held + (stored if kept else 0)
+    disk = states - held + (stored * len(models) if kept else 0)
     seconds = sum(_seconds(run, model) for model in models) if timed else 0.0
     return Needs(memory, states, disk, seconds)
 

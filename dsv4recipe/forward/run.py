@@ -233,13 +233,14 @@ def advance(run: Pass, weights: Weights, tap: Tap | None, kept: Kept | None, tol
     """Returns `forward` for a pass that is there already. `name` is that of its states in the pass's room."""
     first = kept.load(run.room.array(name, run.shape)) if kept is not None else 0
     states = run.room.array(name, run.shape) if first else run.begin(weights, name)
+    run.unreached = kept.unreached if kept is not None and first else {}
     for number in range(first, run.layers):
         told(number, run.layers)
         run.step(number, states, weights, tap)
         if kept is not None:
-            kept.save(number + 1, states)
+            kept.save(number + 1, states, run.unreached, last=number + 1 == run.layers)
     told(run.layers, run.layers)
     final = run.end(states, weights, tap, f"{name} final")
-    if kept is not None:
+    if kept is not None and not kept.hold:
         kept.clear()
     return final

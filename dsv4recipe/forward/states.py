@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,23 +67,34 @@ class Room:
 @dataclass
 class Kept:
     """States of a run that may be killed. `identity` names everything that decides them: a run with another identity
-    starts anew. They are written after a layer if `every` seconds have passed since the last time."""
+    starts anew. They are written after a layer if `every` seconds have passed since the last time. With `hold`, those
+    behind the last layer stay too, until `clear`, where the run took that long: a later pass need not do it again."""
 
     folder: Path
     identity: str
     every: float = 30.0
+    hold: bool = False
     _since: float = field(default_factory=time.monotonic)
+    _began: float = field(default_factory=time.monotonic)
 
     @property
     def layer(self) -> int:
         """Returns the layer that comes next; 0 where nothing is kept."""
         try:
-            said = json.loads((self.folder / _JOURNAL).read_text(encoding="utf-8"))
-            if said["identity"] != self.identity or not (self.folder / said["file"]).is_file():
-                return 0
-            return int(said["next"])
+            return int(self._said()["next"])
         except (OSError, ValueError, KeyError, TypeError):
             return 0
+
+    @property
+    def unreached(self) -> dict[int, int]:
+        """Returns how many experts no token reached, of each layer before that one."""
+        return {int(layer): int(count) for layer, count in self._said()["unreached"].items()} if self.layer else {}
+
+    def _said(self) -> dict[str, Any]:
+        said: dict[str, Any] = json.loads((self.folder / _JOURNAL).read_text(encoding="utf-8"))
+        if said["identity"] != self.identity or not (self.folder / said["file"]).is_file():
+            return {"next": 0}
+        return said
 
     def load(self, into: NDArray[np.float32]) -> int:
         """Reads the kept states; returns the layer that comes next, 0 where there are none of that shape."""
@@ -94,14 +106,18 @@ class Kept:
             into[...] = held
         return layer
 
-    def save(self, layer: int, states: NDArray[np.float32], last: bool = False) -> bool:
-        """Keeps the states before `layer` where it is time; tells whether it did."""
-        if last or time.monotonic() - self._since < self.every:
+    def save(
+        self, layer: int, states: NDArray[np.float32], unreached: Mapping[int, int] | None = None, last: bool = False
+    ) -> bool:
+        """Keeps the states before `layer` where it is time, with what layers before left unreached; tells whether it
+        did. `last`: there is no such layer, the pass is through."""
+        if time.monotonic() - (self._began if last and self.hold else self._since) < self.every:
             return False
         self.folder.mkdir(parents=True, exist_ok=True)
         before = self.layer
         _write(self._file(layer), lambda stream: np.save(stream, states))
-        said = json.dumps({"identity": self.identity, "next": layer, "file": self._file(layer).name}) + "\n"
+        facts = {"identity": self.identity, "next": layer, "file": self._file(layer).name}
+        said = json.dumps(facts | {"unreached": dict(unreached or {})}) + "\n"
         _write(self.folder / _JOURNAL, lambda stream: stream.write(said.encode()))
         if before and before != layer:
             self._file(before).unlink(missing_ok=True)

