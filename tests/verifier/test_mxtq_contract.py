@@ -47,6 +47,15 @@ def test_prestacked_entries_by_path_alone_are_a_warning(sound: dict[str, Path], 
     assert all(each.sees.startswith("nothing: vMLX finds the entry") for each in found)  # it runs as it was built
 
 
+def test_which_version_writes_over_entries_is_named(sound: dict[str, Path], tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(sound["q4q8-per-expert"], tmp_path / "bundle"))
+    drop(*STEMS)(bundle)
+    found = [each for each in check_contract(bundle, get("vmlx", "deepseek_v4")).findings if each.code == "V140"]
+    said = "vmlx 1.6.81 writes over the entries under module paths; jang 2.5.50 does not"
+    assert found
+    assert all(said in each.notes and "--fix-config" in each.hint for each in found)
+
+
 @pytest.mark.parametrize("path", ["/Users/somebody/source", "~/source", "C:\\source", "D:/source"])
 def test_a_path_of_the_builders_machine_is_told(sound: dict[str, Path], tmp_path: Path, path: str) -> None:
     bundle = Path(shutil.copytree(sound["jangtq2"], tmp_path / "bundle"))

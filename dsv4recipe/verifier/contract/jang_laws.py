@@ -15,7 +15,7 @@ from dsv4recipe.bundle.manifest import INDEX_NAME
 from dsv4recipe.bundle.view import BundleView
 from dsv4recipe.errors import Diagnostic, Where
 from dsv4recipe.formats.base import ITEM_SIZE
-from dsv4recipe.runtimes import Target
+from dsv4recipe.runtimes import Target, loaders
 from dsv4recipe.runtimes.common.side_files import EOS_TOKENS
 from dsv4recipe.runtimes.vmlx import sidecar as vmlx_sidecar
 from dsv4recipe.verifier.contract.picture import Picture
@@ -117,11 +117,22 @@ def disk_entries(view: BundleView, picture: Picture, target: Target) -> Findings
             guessed = module.per_expert or not module.experts
             effect = "it may take another width" if guessed else "prestacked experts keep their entry under the path"
             message = f"{missing[0]}: no entry under the name on disk, where vMLX looks first; {effect}"
-            note = (f"and {len(missing) - 1:,} more stems of {module.name}",) if len(missing) > 1 else ()
+            more = [f"and {len(missing) - 1:,} more stems of {module.name}"] if len(missing) > 1 else []
+            note = (*more, *(_versions(target) if guessed else ()))
             where = Where(str(view.root / "config.json"), subject=missing[0])
             hint = f"write an entry for {missing[0]} that describes its {module.stored}; --fix-config writes all"
             found = Diagnostic("V140", message, where, hint, "error" if guessed else "warning", note)
             yield found if guessed else replace(found, sees=_UNCHANGED)
+
+
+def _versions(target: Target) -> tuple[str, ...]:
+    """Which loaders of such bundles write over entries by what they find on disk, and which do not."""
+    there = [each for each in loaders(target.families[0]) if target.name in each.serves and not each.unsupported]
+    over = [f"{each.name} {each.version}" for each in there if each.repair]
+    sound = [f"{each.name} {each.version}" for each in there if not each.repair and each.target.name == target.name]
+    if not over or not sound:
+        return ()
+    return (f"{', '.join(over)} writes over the entries under module paths; {', '.join(sound)} does not",)
 
 
 def no_absolute_path(view: BundleView, picture: Picture, target: Target) -> Findings:
