@@ -25,6 +25,7 @@ from dsv4recipe.bundle.open import open_bundle
 from dsv4recipe.checkpoint.releases import RELEASES
 from dsv4recipe.checkpoint.synth import synthesize
 from dsv4recipe.plan.containers import container_of
+from dsv4recipe.plan.weighed import uses_importance
 from dsv4recipe.recipe.shipped import shipped_recipes
 
 
@@ -57,6 +58,8 @@ def main() -> None:
     releases = {release.model: name for name, release in RELEASES.items()}
     for name in shipped_recipes():
         recipe = load_recipe(name)
+        if uses_importance(recipe):
+            continue  # the same headers as what it extends
         release = releases[recipe.source.model]
         if not (work / release).exists():
             synthesize(work / release, release, preset="full", headers_only=True)

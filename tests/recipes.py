@@ -7,7 +7,13 @@ from dsv4recipe.recipe.shipped import recipe_path, shipped_recipes
 ALLOCATED = tuple(name for name in shipped_recipes() if "# Made by:" in recipe_path(name).read_text(encoding="utf-8"))
 """Shipped recipes that `allocate` made for all 43 layers: the fixture `tiny_for` has a checkpoint for them."""
 
-WRITTEN = tuple(name for name in shipped_recipes() if name not in ALLOCATED)
+CALIBRATED = tuple(name for name in shipped_recipes() if "fit: gptq" in recipe_path(name).read_text(encoding="utf-8"))
+"""Shipped recipes that need an activation record: tests/calibrated plans, builds and proves them."""
+
+UNGUIDED = tuple(name for name in shipped_recipes() if name not in CALIBRATED)
+"""Those that a checkpoint alone suffices for."""
+
+WRITTEN = tuple(name for name in UNGUIDED if name not in ALLOCATED)
 
 SOUND = """\
 recipe: 1

@@ -48,3 +48,10 @@ def cases() -> Iterator[Case]:
     for seed in range(SEEDS):
         for width in (*AFFINE, *MXTQ):
             yield case(width, "gptq", f"little {seed}")
+
+
+RECIPES = (
+    "q4q8", "q4q8-calibrated", "jangtq2", "jangtq2-calibrated", "q3-mixed", "q3-mixed-calibrated", "fits-96gb",
+    "fits-96gb-calibrated", "fits-128gb", "fits-128gb-calibrated", "two-bit",
+)  # fmt: skip
+"""Shipped recipes, whole, each before its calibrated form."""

@@ -1,4 +1,4 @@
-"""The tables of docs/calibration.md, between its marks. Writes that page."""
+"""The tables of docs/how-to/calibration.md, between its marks. Writes that page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.calibrated.cases import AFFINE, MXTQ, case
+from benchmarks.calibrated.cases import AFFINE, MXTQ, RECIPES, case
 from benchmarks.calibrated.records import SEEDS
 
 Row = dict[str, Any]
@@ -76,6 +76,19 @@ def domains(found: Found) -> Iterator[str]:
                 yield f"| {width} | {said} | {kl(row):.5f} | {kl(row, 'sums'):.5f} | {sums(row)} |"
 
 
+def recipes(found: Found) -> Iterator[str]:
+    yield "| recipe | bytes on the yardstick | KL | ratio | same top token | held-out sums |"
+    yield "|---|---:|---:|---:|---:|---:|"
+    for name in RECIPES:
+        row, base = (found.models.get(f"recipe {each}") for each in (name, name.removesuffix("-calibrated")))
+        if row is not None:
+            ratio = f"{kl(row) / kl(base):.3f}" if base and base is not row else ""
+            yield (
+                f"| {name} | {row['bytes']:,} | {kl(row):.5f} | {ratio} | {100 * row['dev']['same_top']:.1f} % | "
+                f"{sums(row)} |"
+            )
+
+
 def crossing(found: Found) -> Iterator[str]:
     two, three = found("2 g64", "gptq", "large"), found("3 g128", "plain")
     if two and three:
@@ -92,10 +105,12 @@ def write_page(docs: Path, data: dict[str, Any]) -> None:
     found = Found(data)
     said = f"Test: {data['tokens']:,} tokens of `dev.npy` and {data['sums']} held-out sums."
     parts = [
-        said, "\n".join(formats(found)), "\n".join(crossing(found)), "**Ten records of 6,400 tokens**, drawn by seeds:",
+        said, "\n".join(formats(found)), "\n".join(crossing(found)),
+        "**Whole recipes**, those that are calibrated by the large record:", "\n".join(recipes(found)),
+        "**Ten records of 6,400 tokens**, drawn by seeds:",
         "\n".join(seeds(found)), "**Texts of another kind**:", "\n".join(domains(found)),
     ]  # fmt: skip
-    path = docs / "calibration.md"
+    path = docs / "how-to" / "calibration.md"
     before, _, rest = path.read_text(encoding="utf-8").partition("<!-- measured -->\n")
     _, _, after = rest.partition("<!-- /measured -->\n")
     text = "\n\n".join(part for part in parts if part)

@@ -20,6 +20,7 @@ from dsv4recipe.evaluation.bound import weights_digest
 from dsv4recipe.evaluation.evidence import FORMAT_VERSION, KIND, recipe_digest
 from dsv4recipe.evaluation.run import SOURCE, Evaluation, Named, Told
 from dsv4recipe.evaluation.text import DEFAULT, Text, read_text
+from dsv4recipe.evaluation.unseen import check_unseen
 from dsv4recipe.formats.encode import ENCODER_VERSION
 from dsv4recipe.forward.needs import Needs, check, needs
 from dsv4recipe.forward.run import Settings
@@ -28,6 +29,7 @@ from dsv4recipe.forward.stored import BundleWeights
 from dsv4recipe.forward.weights import PlannedWeights, SourceWeights
 from dsv4recipe.paths import as_path
 from dsv4recipe.plan.model import Plan
+from dsv4recipe.records.model import Record
 from dsv4recipe.version import VERSION
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ def evaluate(
     `text` names files (see `evaluation.text.read_text`); without any, the text that ships with the package is measured.
     `before` hears what it will take, and `told` how far it is. The result is what quality.json holds.
 
-    Raises RecipeError M0xx before any work, and what plans and bundles raise.
+    Raises RecipeError M0xx before any work, K024 for text that the record has seen, and what plans and bundles raise.
     """
     wishes = wishes or Wishes()
     planner = Planner(str(source), None if importance is None else as_path(importance))
@@ -75,7 +77,12 @@ def evaluate(
     a = _side("a", subject, planner)
     b = None if against is None else _side("b", against, planner)
     read = read_text([as_path(path) for path in text] or DEFAULT, checkpoint, wishes.length, wishes.tokens)
+<<<<<<< HEAD
     runs = None if wishes.runtime is None else wishes.runtime.check(a.named.weights, wishes.by)
+=======
+    if isinstance(planner.importance, Record):
+        check_unseen(planner.importance, read)
+>>>>>>> 33571d4 (Recipes that take an activation record; evaluate refuses text that the record has seen)
     asked = [side.identity for side in (a, b) if side is not None]
     kept = _kept(wishes, checkpoint, read, asked)
     with Evaluation(checkpoint, read, wishes.settings, kept, told) as evaluation:

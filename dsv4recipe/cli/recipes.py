@@ -40,11 +40,12 @@ def command(ctx: click.Context, as_json: bool) -> None:
         ]
         print_json({"format_version": 1, "recipes": rows})
         return
+    width = max(len(recipe.name) for recipe, _ in found)
     for recipe, quality in found:
         kl = quality["kl"]
         loss = "KL ?        " if kl is None else f"KL {kl if kl > LEAST else 0:<9.3g}"
         mark = "~" if quality["kl"] is not None and quality["how"] else " "
-        click.echo(f"{recipe.name:<18} {recipe.target.runtime:<12} {mark}{loss} {recipe.summary}")
+        click.echo(f"{recipe.name:<{width}} {recipe.target.runtime:<12} {mark}{loss} {recipe.summary}")
     click.echo(
         f"KL: to the source, in nats per token, measured on {YARDSTICK}; not on the model that a recipe is for.\n"
         "~: of what stands in for the recipe there. ?: not measured. More in docs/evidence/quality.md."

@@ -26,10 +26,11 @@ from dsv4recipe.forward.stored import BundleWeights
 from dsv4recipe.forward.taps import Tap
 from dsv4recipe.forward.weights import PlannedWeights, SourceWeights, Weights
 from dsv4recipe.recipe.load import parse_recipe
-from dsv4recipe.recipe.shipped import recipe_path, shipped_recipes
+from dsv4recipe.recipe.shipped import recipe_path
 from dsv4recipe.verifier.runtime.probe import torch_reference
 from tests.forward.conftest import whole_logits, whole_model
 from tests.measuring import YARDSTICK, needs_torch
+from tests.recipes import UNGUIDED
 
 pytestmark = needs_torch
 Sequences = list[NDArray[Any]]
@@ -37,7 +38,7 @@ NOT_HERE = {"q3-mixed-v41", "native-dspark", "ds4-mtp"}
 """Recipes of another checkpoint than the yardstick: V4.1, DSpark, an MTP stage alone."""
 RECIPES = ("q4q8", "jangtq2", "ds4-q2")
 if os.environ.get("DSV4RECIPE_CASES"):
-    RECIPES = tuple(name for name in shipped_recipes() if name not in NOT_HERE)
+    RECIPES = tuple(name for name in UNGUIDED if name not in NOT_HERE)
 
 
 def split(final: Final, sequences: Sequences) -> list[NDArray[Any]]:

@@ -23,10 +23,9 @@ from dsv4recipe.cli.main import run
 from dsv4recipe.plan.canonical import dump_plan
 from dsv4recipe.plan.lock import lock_text
 from dsv4recipe.plan.model import Plan
-from dsv4recipe.recipe.shipped import shipped_recipes
 from dsv4recipe.runtimes import known, running
 from dsv4recipe.version import VERSION
-from tests.recipes import ALLOCATED
+from tests.recipes import ALLOCATED, UNGUIDED
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ SUBSET = frozenset(
 def cells(own_release: bool = False) -> Iterator[Cell]:
     """Every recipe × release × runtime that runs the release's family, but for recipes that `allocate` made on other
     releases than their own: they name layers. With `own_release`, each recipe as it is shipped, alone."""
-    for name in shipped_recipes():
+    for name in UNGUIDED:
         recipe = load_recipe(name)
         own = next(key for key, release in RELEASES.items() if release.model == recipe.source.model)
         if own_release:
@@ -184,7 +183,7 @@ def commands(tiny: Path, v41: Path, folder: Path) -> Iterator[tuple[str, list[st
     yield "recipes", ["recipes"]
     yield "inspect source", ["inspect", str(tiny)]
     yield "inspect v4.1", ["inspect", str(v41)]
-    for name in shipped_recipes():
+    for name in UNGUIDED:
         yield f"check {name}", ["check", name]
         yield f"show {name}", ["show", name]
     yield "show one rule", ["show", "q4q8", "--rule", "control"]

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from dsv4recipe import load_recipe
 from dsv4recipe.recipe.model import Recipe
-from dsv4recipe.recipe.shipped import shipped_recipes
 from dsv4recipe.runtimes import targets
+from tests.recipes import UNGUIDED
 
 MLX_TARGETS = sorted({target.name for target in targets() if target.container == "safetensors"})
 """Every runtime of shards, whatever family it runs."""
-MLX_RECIPES = [name for name in shipped_recipes() if load_recipe(name).target.runtime in MLX_TARGETS]
+MLX_RECIPES = [name for name in UNGUIDED if load_recipe(name).target.runtime in MLX_TARGETS]
 
 
 def moved(name: str, runtime: str) -> Recipe:
