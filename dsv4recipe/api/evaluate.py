@@ -77,12 +77,9 @@ def evaluate(
     a = _side("a", subject, planner)
     b = None if against is None else _side("b", against, planner)
     read = read_text([as_path(path) for path in text] or DEFAULT, checkpoint, wishes.length, wishes.tokens)
-<<<<<<< HEAD
     runs = None if wishes.runtime is None else wishes.runtime.check(a.named.weights, wishes.by)
-=======
     if isinstance(planner.importance, Record):
         check_unseen(planner.importance, read)
->>>>>>> 33571d4 (Recipes that take an activation record; evaluate refuses text that the record has seen)
     asked = [side.identity for side in (a, b) if side is not None]
     kept = _kept(wishes, checkpoint, read, asked)
     with Evaluation(checkpoint, read, wishes.settings, kept, told) as evaluation:
