@@ -56,7 +56,9 @@ FILES = ["plain,broken.yaml", "plain,house.yaml", "plain,sound.yaml"]
 CASES = {
     "dsv4recipe ": [f"plain,{name}" for name in COMMANDS],
     "dsv4recipe re": ["plain,recipes", "plain,report"],
-    "dsv4recipe recipes show q4": ["plain,q4q8", "plain,q4q8-fit", "plain,q4q8-per-expert"],
+    "dsv4recipe recipes show q4": [
+        "plain,q4q8", "plain,q4q8-calibrated", "plain,q4q8-fit", "plain,q4q8-per-expert",
+    ],
     "dsv4recipe plan ": SHIPPED + FILES,
     "dsv4recipe build so": ["plain,sound.yaml"],
     "dsv4recipe check more/": ["plain,more/other.yml"],
