@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from benchmarks.quality import YARDSTICK, Watched, texts
+from benchmarks.quality.measure import YARDSTICK, Watched, chats
 from dsv4recipe import make_plan, open_checkpoint
 from dsv4recipe.checkpoint.graph import Group
 from dsv4recipe.evaluation.score import alone, compared, scores
+from dsv4recipe.evaluation.text import read_text
 from dsv4recipe.formats.base import wants_record
 from dsv4recipe.forward.run import Final, Pass, Settings, advance
 from dsv4recipe.forward.weights import Array, Mixed, PlannedWeights, SourceWeights, Weights
@@ -50,7 +54,12 @@ class Bench:
     def __init__(self, tokens: int, sums: int) -> None:
         self.checkpoint = open_checkpoint(YARDSTICK / "checkpoint")
         self.exact = SourceWeights(self.checkpoint)
-        self.texts = texts(self.checkpoint, tokens, sums)
+        pairs = json.loads((YARDSTICK / "pairs.json").read_text(encoding="utf-8"))["held"][:sums]
+        with tempfile.TemporaryDirectory() as folder:
+            self.texts = {
+                "dev": read_text([YARDSTICK / "dev.npy"], self.checkpoint, 256, tokens),
+                "sums": read_text([chats(pairs, Path(folder) / "sums.jsonl")], self.checkpoint),
+            }
         self.runs = {name: Pass(self.checkpoint, text.ids, Settings(workers=1)) for name, text in self.texts.items()}
         self.source = {name: self._through(name, self.exact) for name in self.texts}
 

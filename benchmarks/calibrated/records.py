@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.quality import YARDSTICK
+from benchmarks.quality.measure import YARDSTICK, chats
 from dsv4recipe.calibration.run import calibrate_to
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.evaluation.text import Text, TokenSequence, read_text
@@ -44,13 +44,8 @@ class Corpus:
         """`count` sums of the training, one a sequence, drawn by seed 0."""
         pairs = json.loads((YARDSTICK / "pairs.json").read_text(encoding="utf-8"))["seen"]
         chosen = np.random.default_rng(0).permutation(len(pairs))[:count]
-        chats = self.work / f"sums-{count}.jsonl"
-        lines = [
-            [{"role": "user", "content": f"What is {a}+{b}?"}, {"role": "assistant", "content": str(a + b)}]
-            for a, b in (pairs[number] for number in chosen)
-        ]
-        chats.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-        return read_text([chats], self.checkpoint, LENGTH)
+        file = chats([pairs[number] for number in chosen], self.work / f"sums-{count}.jsonl")
+        return read_text([file], self.checkpoint, LENGTH)
 
 
 def both(text: Text, sums: Text) -> Text:

@@ -16,6 +16,7 @@ from pathlib import Path
 from dsv4recipe import RecipeError, allocate, load_recipe, make_plan
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.plan.model import Plan
+from dsv4recipe.plan.weighed import uses_importance
 from dsv4recipe.recipe.load import parse_recipe
 from dsv4recipe.recipe.model import Recipe, Rule
 from dsv4recipe.recipe.shipped import recipe_path, shipped_recipes
@@ -58,7 +59,8 @@ def models(checkpoint: Checkpoint, record: Record) -> Iterator[Model | tuple[str
         recipe = load_recipe(name)
         try:
             fitting, how = stand_in(recipe, checkpoint)
-            yield Model("recipe", name, make_plan(fitting, checkpoint), recipe, how)
+            guide = record if uses_importance(recipe) else None
+            yield Model("recipe", name, make_plan(fitting, checkpoint, importance=guide), recipe, how, guide)
         except RecipeError as error:
             yield name, error.diagnostics[0].message
     for group, table in (("fit", FITS), ("alone", ALONE)):
