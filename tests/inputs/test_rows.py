@@ -12,7 +12,7 @@ PAGE = ROOT / "docs" / "reference" / "inputs.md"
 
 
 def rows() -> list[str]:
-    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    lines = PAGE.read_text(encoding="utf-8").partition("## How this is shown")[0].splitlines()
     return [line[2:] for line in lines if line.startswith("| ") and not line.startswith("| what you bring |")]
 
 
