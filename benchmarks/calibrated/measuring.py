@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality.measure import YARDSTICK, Watched, chats
+from benchmarks.quality.models import stand_in
 from dsv4recipe import make_plan, open_checkpoint
 from dsv4recipe.checkpoint.graph import Group
 from dsv4recipe.evaluation.score import alone, compared, scores
@@ -77,8 +78,8 @@ class Bench:
         return self.figures(Mixed(self.exact, self._planned(plan, record), chosen, fmt))
 
     def recipe(self, recipe: Recipe, record: Record | None) -> dict[str, Any]:
-        """The figures of a whole recipe; rules that name layers which the yardstick lacks match nothing."""
-        plan = self.plan(recipe, record)
+        """The figures of a whole recipe; layers by number are those at the same depth."""
+        plan = self.plan(stand_in(recipe, self.checkpoint)[0], record)
         return self.figures(self._planned(plan, record)) | {"bytes": plan.tensor_bytes, "bits": plan.bits_per_weight}
 
     def plan(self, recipe: Recipe, record: Record | None) -> Plan:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dsv4recipe.api.subjects import AnyCheckpoint, as_checkpoint
-from dsv4recipe.calibration.coverage import imatrix
+from dsv4recipe.calibration import imatrix
 from dsv4recipe.calibration.run import Needs, calibrate_to, needs
 from dsv4recipe.evaluation.text import read_text
 from dsv4recipe.files.atomic import write_file
@@ -35,7 +35,8 @@ def calibrate(
     the folder `out`. Needs the extra `measure`.
 
     `modules`: entries of `records.names.ENTRIES`; `rows`: "int8" or "bf16"; `length`: tokens of a sequence; `tokens`:
-    at most so many; `imatrix_file`: also write an importance file there. `before` hears what it will take.
+    at most so many; `imatrix_file`: also write an importance file there, as GGUF where its name ends in .gguf. `before`
+    hears what it will take.
     Raises RecipeError K020 to K023, M0xx, C0xx.
     """
     checkpoint = as_checkpoint(source)
@@ -44,5 +45,6 @@ def calibrate(
     folder = calibrate_to(checkpoint, read, as_path(out), modules, rows, settings, told)
     record = load_record(folder)
     if imatrix_file is not None:
-        write_file(as_path(imatrix_file), imatrix(record))
+        path = as_path(imatrix_file)
+        write_file(path, imatrix.gguf(record) if path.suffix == ".gguf" else imatrix.dat(record))
     return record

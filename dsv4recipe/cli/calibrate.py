@@ -24,7 +24,7 @@ _HEAD = "layer   tokens per expert: least  median    most   experts without one 
 @click.argument("source", type=source_type)
 @click.option("--text", "texts", type=PathType(), multiple=True, required=True, help=_TEXT)
 @click.option("-o", "--output", "out", type=PathType(), required=True, help="The folder of the record.")
-@click.option("--imatrix", "imatrix_file", type=PathType(), help="Also write an importance file (.dat).")
+@click.option("--imatrix", "imatrix_file", type=PathType(), help="Also write an importance file: .gguf or .dat.")
 @click.option("--modules", default="experts", show_default=True, help="What is recorded, by commas; `all`: everything.")
 @click.option("--rows", type=click.Choice(["int8", "bf16"]), default="int8", show_default=True, help="How it is kept.")
 @click.option("--length", type=click.IntRange(2), default=512, show_default=True, help="Tokens of a sequence.")

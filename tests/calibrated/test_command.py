@@ -27,7 +27,7 @@ def calibrate(out: Path, *more: object) -> int:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A record of everything, and an importance file beside it."""
     folder = tmp_path_factory.mktemp("made")
-    assert calibrate(folder / "record", "--modules", "all", "--imatrix", folder / "imatrix.dat") == 0
+    assert calibrate(folder / "record", "--modules", "all", "--imatrix", folder / "imatrix.gguf") == 0
     return folder
 
 
@@ -51,7 +51,7 @@ def test_the_same_text_gives_the_same_record_and_says_how_it_covers_the_experts(
 
 
 def test_the_importance_file_says_what_the_record_says(made: Path) -> None:
-    found, given = load_record(made / "record"), load_importance(made / "imatrix.dat")
+    found, given = load_record(made / "record"), load_importance(made / "imatrix.gguf")
     for projection, width in (("w1", 256), ("w2", 256)):
         tensor = f"layers.3.ffn.experts.5.{projection}.weight"
         assert (given.columns(tensor, width) == found.columns(tensor, width)).all()
