@@ -46,5 +46,5 @@ def calibrate(
     record = load_record(folder)
     if imatrix_file is not None:
         path = as_path(imatrix_file)
-        write_file(path, imatrix.gguf(record) if path.suffix == ".gguf" else imatrix.dat(record))
+        write_file(path, imatrix.as_named(record, path.suffix))
     return record

@@ -20,6 +20,11 @@ from dsv4recipe.records.names import DOWN, EXPERTS
 _SAID = "dsv4recipe record"
 
 
+def as_named(record: Record, suffix: str) -> bytes:
+    """GGUF for ".gguf", the first format for any other ending."""
+    return gguf(record) if suffix == ".gguf" else dat(record)
+
+
 def dat(record: Record) -> bytes:
     """llama.cpp's first format, which ds4's quantizer reads too."""
     entries = list(_entries(record))
