@@ -109,7 +109,7 @@ def test_a_real_full_disk(tiny_source: Path, tmp_path: Path) -> None:
 def test_names_that_leave_the_folder_or_hide_each_other_are_refused(
     tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: str
 ) -> None:
-    monkeypatch.setattr("dsv4recipe.builder.side.side_files", lambda plan, source: {"README.md": b"", name: b""})
+    monkeypatch.setattr("dsv4recipe.builder.side.side_files", lambda *_: {"README.md": b"", name: b""})
     plan = make_plan(load_recipe("q4q8"), tiny)
     assert words in refused("B007", plan, tiny, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
