@@ -20,6 +20,7 @@ from dsv4recipe import load_recipe, make_plan, verify
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.reports.numbers import read_numbers
 from dsv4recipe.reports.page import render_page
+from scripts.screenshots import FOLDER, PICTURES, make
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
@@ -81,3 +82,10 @@ def test_full_size_fits_and_the_filter_finds_a_module(full: Checkpoint, tmp_path
         assert (row["content"], row["wide"]) == (row["width"], [])
         assert row["filter"]
         assert row["kept"] == ["layers.{0-42}.mlp.switch_mlp.gate_proj", "model.layers.{0-42}.mlp.switch_mlp.gate_proj"]
+
+
+def test_the_pictures_of_the_documents_can_be_made(tmp_path: Path) -> None:
+    for file in make(tmp_path):
+        width, height, _ = PICTURES[file.name]
+        assert file.read_bytes()[16:24] == width.to_bytes(4, "big") + height.to_bytes(4, "big")
+        assert (FOLDER / file.name).is_file()

@@ -23,7 +23,7 @@ OLD = time.time() - 3600
 def bundle(q4q8_bundle: Path, tmp_path: Path) -> Path:
     """A copy whose files were written an hour ago."""
     copy = Path(shutil.copytree(q4q8_bundle, tmp_path / "bundle"))
-    for file in copy.iterdir():
+    for file in filter(Path.is_file, copy.rglob("*")):
         os.utime(file, (OLD, OLD))
     return copy
 
@@ -52,7 +52,7 @@ def test_a_changed_file_is_found_though_its_size_and_time_are_as_before(bundle: 
 
 def test_a_file_just_written_is_hashed_again(q4q8_bundle: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(q4q8_bundle, tmp_path / "bundle"))
-    for file in copy.iterdir():
+    for file in filter(Path.is_file, copy.rglob("*")):
         os.utime(file, (time.time() + 86_400, time.time() + 86_400))
     facts(copy)
     assert "by an earlier proof" not in facts(copy), "its time does not tell a later change from the copy"
