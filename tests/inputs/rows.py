@@ -27,7 +27,10 @@ ROWS: dict[str, tuple[str, ...]] = {
         f"{INPUTS}storage.py::test_scales_that_are_stored_otherwise",
         f"{INPUTS}storage.py::test_a_scale_that_is_no_power_of_two_is_refused_where_it_is",
     ),
-    "experts in FP8": (f"{INPUTS}storage.py::test_fp8_experts_with_a_scale_for_each_row_and_32_columns",),
+    "experts in FP8": (
+        f"{INPUTS}storage.py::test_fp8_experts_with_the_tiles_of_the_config",
+        f"{INPUTS}storage.py::test_fp8_experts_with_a_scale_for_each_row_and_32_columns",
+    ),
     "one expert stored otherwise": (f"{INPUTS}storage.py::test_single_experts_stored_otherwise_than_their_stack",),
     "scales of another kind": (f"{INPUTS}storage.py::test_scales_of_no_known_kind_are_refused_with_the_reason",),
     "experts pruned in every layer": (

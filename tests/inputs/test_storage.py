@@ -82,6 +82,24 @@ def test_fp8_experts_with_a_scale_for_each_row_and_32_columns(tiny_source: Path,
     assert verify(out, source).ok
 
 
+def test_fp8_experts_with_the_tiles_of_the_config(tiny_source: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+
+    def change(tensors: Tensors) -> None:
+        for name in experts(tensors):
+            rows, columns = tensors[name].shape[0], 2 * tensors[name].shape[1]
+            codes = rng.integers(0, 0x7E, (rows, columns), dtype=np.uint8) | (rng.integers(0, 2, (rows, columns)) << 7)
+            tensors[name] = Raw("F8_E4M3", (rows, columns), codes.astype(np.uint8).tobytes())
+            tiles = (-(-rows // 128), -(-columns // 128))
+            scale = rng.integers(118, 122, tiles, dtype=np.uint8)
+            tensors[scale_of(name)] = Raw("F8_E8M0", tiles, scale.tobytes())
+
+    source = changed_copy(tiny_source, tmp_path / "source", change)
+    stored = {group.source.tile for group in open_checkpoint(source).groups if group.experts}
+    assert stored == {(128, 128)}
+    assert verify(built(source, tmp_path / "out"), source).ok
+
+
 def test_single_experts_stored_otherwise_than_their_stack(
     tiny_source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
