@@ -1,2 +1,2 @@
-"""Floor 3, advice. Whether a plan is a good idea: does it fit a machine, and what an expert would say of it. This
-module is pure."""
+"""Floor 3, advice. Says whether a plan is a good idea: whether it fits a machine, and what an expert would object to.
+This module is pure."""

@@ -1,4 +1,4 @@
-"""Floor 3, advice. All lints over a plan, without those that a rule allows. This module is pure."""
+"""Floor 3, advice. Runs all lints over a plan, without those that a rule allows. This module is pure."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from dsv4recipe.recipe.model import Recipe
 
 
 def advise(recipe: Recipe, plan: Plan, checkpoint: Checkpoint, measured: str = "") -> tuple[Diagnostic, ...]:
-    """Returns what an expert would say of a plan. Severities are "advice" and "warning"; nothing here refuses a plan.
+    """Returns an expert's remarks on a plan. Severities are "advice" and "warning"; nothing here refuses a plan.
 
     `measured` is the digest of the plan that the evidence of the recipe was measured on, "" without evidence.
 
-    A rule that says `allow: [L004]` silences this code for what it claims, and for what concerns no single rule.
+    A rule with `allow: [L004]` silences this code for what it claims, and for findings that concern no single rule.
     """
     case = Case(recipe, plan, checkpoint, measured)
     allowed = {
@@ -33,5 +33,5 @@ def advise(recipe: Recipe, plan: Plan, checkpoint: Checkpoint, measured: str = "
 
 
 def as_errors(found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """Returns the findings as `--strict` takes them."""
+    """Returns the findings as errors, for `--strict`."""
     return tuple(replace(each, severity="error") for each in found)

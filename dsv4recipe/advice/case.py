@@ -1,4 +1,4 @@
-"""Floor 3, advice. What a lint may look at: a recipe, its plan and its checkpoint. This module is pure."""
+"""Floor 3, advice. Holds what a lint may look at: a recipe, its plan and its checkpoint. This module is pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from dsv4recipe.runtimes import Target, get
 
 @dataclass(frozen=True)
 class Case:
-    """A planned recipe. `measured` is the digest of the plan that its evidence was measured on, "" without evidence."""
+    """A planned recipe with its checkpoint. `measured` is the digest of the plan that its evidence was measured on, or
+    "" without evidence."""
 
     recipe: Recipe
     plan: Plan
@@ -38,6 +39,6 @@ class Case:
         return found
 
     def place(self, rule: str, *fields: str) -> Where:
-        """Where a field of a rule is written: the first of `fields` that it has, else its id."""
+        """Returns where a field of a rule is written: the first of `fields` that it has, else its id."""
         written = dict(self.rules[rule].fields)
         return next((written[name] for name in fields if name in written), self.rules[rule].where)

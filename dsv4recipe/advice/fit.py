@@ -1,4 +1,4 @@
-"""Floor 3, advice. Whether a plan fits a machine, by how much, and the terms of the sum. This module is pure."""
+"""Floor 3, advice. Computes whether a plan fits a machine, by how much, and from which terms. This module is pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SAID = re.compile(
 @dataclass(frozen=True, slots=True)
 class Fit:
     """A plan on a machine. `weights` are the bytes that the runtime loads, `idle` those of the bundle that it does not
-    (prediction stages without a module); `room` is what the machine leaves for weights."""
+    load (prediction stages without a module). `room` is what the machine leaves for weights."""
 
     machine: str
     weights: int
@@ -34,7 +34,7 @@ class Fit:
 
     @property
     def spare(self) -> int:
-        """Returns bytes that stay free; negative where the plan does not fit."""
+        """Returns the bytes that stay free; negative if the plan does not fit."""
         return self.room.bytes - self.weights
 
     @property
@@ -52,7 +52,7 @@ class Fit:
         return f"{verdict}. The weights take {human_size(self.weights)}; the room is {self.room.words()}.{idle}"
 
     def data(self) -> dict[str, Any]:
-        """For JSON: sizes in bytes."""
+        """Returns the data for JSON; sizes are in bytes."""
         return {
             "machine": self.machine, "fits": self.fits, "spare": self.spare, "weights": self.weights, "idle": self.idle,
             "wired": self.room.wired, "kv": self.room.kv, "context": self.room.context, "reserve": self.room.reserve,
@@ -86,7 +86,7 @@ def machines(plan: Plan, checkpoint: Checkpoint) -> tuple[Fit, ...]:
 
 
 def machine_said(recipe: Recipe) -> str:
-    """Returns the machine that a recipe's name or summary speaks of ("fits-192gb", "for a 192 GB Mac"); "" for none."""
+    """Returns the machine that a recipe's name or summary mentions ("fits-192gb", "for a 192 GB Mac"), or ""."""
     for text in (recipe.name, recipe.summary):
         found = _SAID.search(text)
         if found:

@@ -1,7 +1,7 @@
-"""Floor 3, advice. What an expert would say of a plan that nothing refuses. This module is pure.
+"""Floor 3, advice. Holds the lints: an expert's remarks on valid plans. This module is pure.
 
-A lint is a function from a case to pairs: the id of the rule that a finding is about ("" for the whole plan), and the
-finding. Each has a code (docs/errors/L.md).
+A lint is a function from a case to pairs of a rule id ("" for the whole plan) and a finding. Each finding has a code
+(docs/errors/L.md).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dsv4recipe.units import human_size
 
 ADVICE, WARNING = "advice", "warning"
 _NEAR = 0.08
-"""A plan is told that it nearly fits a machine where it is too large by at most this share of the room."""
+"""A plan gets advice for a machine if it is too large for it by at most this share of the room."""
 _WIDTH = {"F32": 4, "BF16": 2, "F16": 2}
 
 
@@ -31,7 +31,7 @@ Lint = Callable[[Case], Iterator[Found]]
 
 
 def dearer_than_exact(case: Case) -> Iterator[Found]:
-    """L001: a lossy format that takes as many bytes as an exact one that the runtime runs there, or more."""
+    """Yields L001: a lossy format takes as many bytes as an exact one that the runtime runs there, or more."""
     for rule, modules in case.by_rule.items():
         found: dict[tuple[str, str], list[tuple[PlannedModule, int]]] = defaultdict(list)
         for module in modules:
@@ -51,7 +51,7 @@ def dearer_than_exact(case: Case) -> Iterator[Found]:
 
 
 def wider_than_the_source(case: Case) -> Iterator[Found]:
-    """L002: a plain copy in a wider type than the source has, where the runtime does not ask for it."""
+    """Yields L002: a plain copy is wider than the source, and the runtime does not ask for it."""
     for rule, modules in case.by_rule.items():
         wide = [
             module
@@ -63,15 +63,15 @@ def wider_than_the_source(case: Case) -> Iterator[Found]:
         if wide:
             narrow = sum(module.weights * _WIDTH[module.source.dtype] for module in wide)
             message = (
-                f"{_those(wide)} are stored in {wide[0].parts[0].dtype}, and the source has {wide[0].source.dtype}: "
+                f"{_those(wide)} are stored in {wide[0].parts[0].dtype}, but the source has {wide[0].source.dtype}: "
                 f"{human_size(sum(module.bytes for module in wide) - narrow)} carry no information"
             )
             yield rule, Diagnostic("L002", message, case.place(rule, "keep"), "write keep: source", ADVICE)
 
 
 def misses_by_little(case: Case) -> Iterator[Found]:
-    """L003: a plan that is a little too large for a common Mac. Silent where the recipe names its machine: the fit is
-    then shown in any case."""
+    """Yields L003: a plan is a little too large for a common Mac. It is silent if the recipe names its machine, because
+    the fit is then shown anyway."""
     if case.target.library != "mlx" or machine_said(case.recipe):
         return
     for machine in MACS:
@@ -88,7 +88,7 @@ def misses_by_little(case: Case) -> Iterator[Found]:
 
 
 def unlike_layers(case: Case) -> Iterator[Found]:
-    """L004: modules of one kind in different formats, by rules of which none says why."""
+    """Yields L004: rules put modules of one kind into different formats, and none of them says why."""
     kinds: dict[tuple[str, str, str], dict[str, list[PlannedModule]]] = defaultdict(lambda: defaultdict(list))
     for module in case.plan.modules:
         projection = "gate and up" if module.projection in ("gate", "up") else module.projection
@@ -101,12 +101,12 @@ def unlike_layers(case: Case) -> Iterator[Found]:
         if any(case.rules[rule].note for rule in rules):
             continue
         message = f"{role} {projection}".strip() + f" is in {len(formats)} formats: {', '.join(sorted(formats))}"
-        hint = "if this is meant, say why in a note of the rule; else let one rule claim them all"
+        hint = "if this is intended, say why in a note of the rule; otherwise let one rule claim them all"
         yield few[0].rule, Diagnostic("L004", message, case.place(few[0].rule, "match.layers", "format"), hint, ADVICE)
 
 
 def narrowed_control(case: Case) -> Iterator[Found]:
-    """L005: control tensors in a narrower type than the source's, by a rule that does not say why."""
+    """Yields L005: control tensors are narrower than in the source, by a rule that does not say why."""
     for rule, modules in case.by_rule.items():
         narrow = [
             module
@@ -118,12 +118,12 @@ def narrowed_control(case: Case) -> Iterator[Found]:
         ]
         if narrow:
             message = f"{_those(narrow)} lose precision: {narrow[0].source.dtype} becomes {narrow[0].parts[0].dtype}"
-            hint = "control tensors are small and steer everything: write keep: float32, or say in a note why not"
+            hint = "control tensors are small but affect everything; write keep: float32, or say in a note why not"
             yield rule, Diagnostic("L005", message, case.place(rule, "keep"), hint, WARNING)
 
 
 def unused_stages(case: Case) -> Iterator[Found]:
-    """L006: prediction stages (MTP) in a bundle whose runtime has no module for them."""
+    """Yields L006: a bundle holds prediction stages (MTP), but its runtime has no module for them."""
     idle = [module for module in case.plan.modules if module.block == "mtp" and module.path is None]
     if idle and len(idle) < len(case.plan.modules):
         size = human_size(sum(module.bytes for module in idle))
@@ -132,7 +132,7 @@ def unused_stages(case: Case) -> Iterator[Found]:
 
 
 def slow_there(case: Case) -> Iterator[Found]:
-    """T038: what the runtime's version runs only slowly."""
+    """Yields T038: the runtime's version runs something only slowly."""
     yield from (("", caution) for caution in cautions(case.plan))
 
 
@@ -151,7 +151,7 @@ LINTS: tuple[Lint, ...] = (
 
 
 def _exact(case: Case, module: PlannedModule) -> tuple[Format, int] | None:
-    """Returns the exact format of the fewest bytes that the runtime runs for a module, and these bytes."""
+    """Returns the smallest exact format that the runtime runs for a module, and its bytes."""
     runs = case.target.runs.get(module.role, case.target.runs[""])
     copies = max(module.experts, 1)
     options = [
@@ -164,7 +164,7 @@ def _exact(case: Case, module: PlannedModule) -> tuple[Format, int] | None:
 
 
 def _those(modules: Iterable[PlannedModule]) -> str:
-    """ "132 modules of role routed-expert": what a finding is about."""
+    """Returns what a finding is about, such as "132 modules of role routed-expert"."""
     found = list(modules)
     roles = sorted({module.role for module in found})
     return f"{len(found):,} module{'s' * (len(found) != 1)} of role {', '.join(roles)}"

@@ -1,1 +1,1 @@
-"""Floor 3, allocation. A byte budget → the formats that spend it best, as an ordinary recipe."""
+"""Floor 3, allocation. Finds the formats that spend a byte budget best, and writes them as an ordinary recipe."""

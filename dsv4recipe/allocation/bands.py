@@ -1,8 +1,8 @@
-"""Floor 3, allocation. The same formats, in runs of layers: what makes a recipe short. This module is pure.
+"""Floor 3, allocation. Arranges chosen formats in runs of layers, which makes a recipe short. This module is pure.
 
-Items of the same sizes may exchange their formats without changing a byte. Handing out the formats in the order of
-importance and then of layers turns scattered layers into ranges. Where errors are measured, a layer's format is partly
-the noise of the sample: the exchange costs next to nothing, and it is not made where it costs more than that.
+Items of the same sizes may exchange their formats without changing a byte. Assigning the formats in order of importance
+and then of layers turns scattered layers into ranges. If errors are measured, a layer's format partly reflects the
+noise of the sample, so the exchange costs almost nothing. An exchange that costs more than a limit is not made.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from dsv4recipe.allocation.items import Item
 
 COST = 0.001
-"""The most that the whole objective may rise."""
+"""The largest allowed rise of the whole objective."""
 
 
 def settle(items: Sequence[Item], choice: Sequence[int], importance: Sequence[float]) -> tuple[int, ...]:
-    """Returns the choice with formats in runs of layers, class of equal items by class. `importance` is that of each
-    item."""
+    """Returns the choice with formats in runs of layers, one class of equal items at a time. `importance` is that of
+    each item."""
     settled = list(choice)
     alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for number, item in enumerate(items):

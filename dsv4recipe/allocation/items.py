@@ -1,7 +1,7 @@
-"""Floor 3, allocation. What is decided together: modules → items with the formats they may take. This module is pure.
+"""Floor 3, allocation. Groups modules into items that get one format together. This module is pure.
 
-A module is open where its role has priors and the runtime runs at least one candidate of it; the others stay as the
-base recipe has them.
+A module is open if its role has priors and the runtime can run at least one candidate format. All other modules stay as
+the base recipe has them.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from dsv4recipe.recipe.model import Match, Recipe, Rule
 from dsv4recipe.runtimes import Claim, Target
 
 Option = tuple[tuple[Format, ...], int, float]
-"""The format of each of the item's modules, their bytes, and Σ importance × error."""
+"""The format of each of the item's modules, their bytes, and Σ sensitivity × error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Modules that are decided together. Options rise in bytes."""
+    """Modules that are decided together. Options are sorted by rising bytes."""
 
     groups: tuple[Group, ...]
     options: tuple[Option, ...]
@@ -32,7 +32,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes of a group in a format, as the plan counts them. `recipe` gives the target section."""
+    """Computes the bytes of a group in a format, as the plan counts them. `recipe` gives the target section."""
 
     recipe: Recipe
     target: Target
@@ -50,7 +50,7 @@ class Sizes:
 def candidates(
     groups: Iterable[Group], priors: Priors, target: Target, half: str, kinds: Sequence[str]
 ) -> dict[str, tuple[Format, ...]]:
-    """Returns the formats that each group may take, by source name; open groups only. `kinds`, if any, limits them."""
+    """Returns the formats that each open group may take, by source name. `kinds`, if given, limits them."""
     every = [fmt for fmt in priors.candidates(half) if not kinds or fmt.kind in kinds]
     found = {}
     for group in groups:
@@ -71,9 +71,9 @@ def items(
     by: Mapping[str, str],
     target: Target,
 ) -> tuple[Item, ...]:
-    """Items of the open groups, in their order. `costs` are (bytes, weighted error) of a group in a format; `by` says
-    for each role what shares a format: "layer" or "role". Experts' projections that `target` fuses are one item, and so
-    are all of a layer where it asks for a kind of format in all of them or none."""
+    """Returns the items of the open groups, in their order. `costs` are (bytes, weighted error) of a group in a format.
+    `by` says for each role what shares a format: "layer" or "role". Experts' projections that `target` fuses are one
+    item. So are all projections of a layer if the target needs a kind of format in all of them or in none."""
     together: dict[tuple[object, ...], list[Group]] = defaultdict(list)
     for group in groups:
         together[_key(group, by[group.slot.row.role], target.tied)].append(group)
@@ -91,7 +91,7 @@ def items(
 
 
 def _joined(first: Item, second: Item, whole: Sequence[str]) -> Item:
-    """Returns both items as one: every pair of options in which the kinds in `whole` stand in all modules, as one
+    """Returns both items as one. Its options are all pairs in which each kind in `whole` appears in all modules, as one
     format, or in none."""
     options = []
     for one, two in product(first.options, second.options):
@@ -102,7 +102,7 @@ def _joined(first: Item, second: Item, whole: Sequence[str]) -> Item:
 
 
 def _useful(options: Iterable[Option]) -> tuple[Option, ...]:
-    """Returns the options in order of bytes, without those that take more than another and err no less, of one kind."""
+    """Returns the options in order of bytes, without those that are larger and no better than another of their kind."""
     kept: list[Option] = []
     for option in sorted(options, key=lambda each: (each[1], each[2])):
         kinds = {fmt.kind for fmt in option[0]}

@@ -1,8 +1,8 @@
-"""Floor 3, allocation. How far each format moves each module, from a seeded sample of its experts and rows. Reads
-those rows of the checkpoint's shards, also on the hub.
+"""Floor 3, allocation. Measures the error of each format in each module, on a seeded sample of its experts and rows.
+Reads those rows of the checkpoint's shards, also on the hub.
 
-Rows are read, encoded, decoded and compared a block at a time: memory does not grow with the model. The encoder is the
-one that will build, with the same fit and the same type of scales.
+Rows are read, encoded, decoded and compared one block at a time, so memory does not grow with the model. The encoder is
+the one that the build uses, with the same fit and the same type of scales.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from dsv4recipe.formats.kernels.compare import distance
 from dsv4recipe.plan.pieces import Span, row_spans
 
 BLOCK_ROWS = 128
-"""Rows read together: a whole number of FP8 tiles."""
+"""How many rows are read together: a whole number of FP8 tiles."""
 
 Asked = tuple[Group, tuple[Format, ...]]
 
@@ -40,13 +40,14 @@ def measure(
     workers: int,
     told: Callable[[int], None] = lambda done: None,
 ) -> ErrorTable:
-    """Returns relative squared error of every module in every format asked for it, and the mean of each kind of module.
+    """Returns the relative squared error of every module in every requested format, and the mean of each kind of
+    module.
 
-    Of each module `sample` blocks of 128 rows are read: of as many experts, or of as many places of one matrix; which
-    ones follows from the seed and the module's name. `told` hears how many modules are done.
+    Of each module, `sample` blocks of 128 rows are read: one from each of as many experts, or from as many places of
+    one matrix. The seed and the module's name decide which. `told` is called with the number of finished modules.
 
-    Raises RecipeError A006 (the sample holds nothing but zeros: headers without data), A010 (a value that no format
-    can hold), H002 to H009 (the hub).
+    Raises RecipeError A006 (the sample holds only zeros, as in headers without data), A010 (a value that no format can
+    hold), H002 to H009 (the hub).
     """
     rows: dict[str, dict[str, float]] = {}
     told(0)
@@ -76,15 +77,17 @@ def _module(asked: Asked, where: Source, seed: int, sample: int) -> dict[str, fl
             sums[fmt][0] += gap[0]
             sums[fmt][1] += gap[1]
     if any(power == 0 for _, power in sums.values()):
-        message = f"every sampled weight of {group.names} is zero: the checkpoint holds headers and no data"
-        hint = "`--errors FILE` takes errors measured elsewhere, `--errors synthetic` those of Gaussian weights"
+        message = f"every sampled weight of {group.names} is zero, so the checkpoint holds headers but no data"
+        hint = (
+            "pass `--errors FILE` for errors measured elsewhere, or `--errors synthetic` for those of Gaussian weights"
+        )
         raise RecipeError("A006", message, Where(where.place), hint)
     return {fmt.error_key: error / power for fmt, (error, power) in sums.items()}
 
 
 def _places(group: Group, seed: int, sample: int) -> list[tuple[Tensor, int]]:
-    """Returns (tensor, first row) of each block: distinct experts, or distinct blocks of one matrix; then their
-    rows."""
+    """Returns (tensor, first row) of each block: one from each of several experts or places, then further rows of
+    them."""
     draw = Draw(seed, group.names)
     blocks = -(-group.source.shape[0] // BLOCK_ROWS)
     chosen = _distinct(draw, len(group.members) if group.experts else blocks, sample)
@@ -109,15 +112,15 @@ def _block(tensor: Tensor, first: int, formats: Sequence[Format], where: Source)
         return distances(source, weight, scale, formats)
     except BadValue as error:
         message = f"{tensor.name}, row {first + error.row}, column {error.column}: {error.reason}"
-        hint = "look at the tensor: the download may be damaged"
+        hint = "check this tensor; the download may be damaged"
         raise RecipeError("A010", message, Where(where.place, subject=tensor.name), hint) from None
 
 
 def distances(
     source: SourceTensor, weight: Bytes, scale: Bytes | None, formats: Sequence[Format]
 ) -> dict[Format, tuple[float, float]]:
-    """Returns (Σ(ŵ−w)², Σw²) of raw rows in each format, encoded and decoded again. Raises BadValue as the encoders
-    do."""
+    """Returns (Σ(ŵ−w)², Σw²) of raw rows in each format, encoded and decoded again. Raises BadValue like the
+    encoders."""
     exact = decode_source(source, weight, scale)
     again = ((fmt, decode_parts(fmt, source, encode(fmt, source, weight, scale))) for fmt in formats)
     return {fmt: distance(exact, seen)[:2] for fmt, seen in again}

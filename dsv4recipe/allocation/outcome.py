@@ -1,5 +1,4 @@
-"""Floor 3, allocation. What was bought, in figures: by role against the base recipe, and the curve. This module is
-pure."""
+"""Floor 3, allocation. Reports the result in figures: by role compared with the base recipe, and as a curve. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ POINTS = 25
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One role under one recipe: bytes, Σ error and Σ importance × error of its modules; the sums are None where an
+    """One role under one recipe: the bytes, Σ error and Σ sensitivity × error of its modules. The sums are None if an
     error is not known."""
 
     bytes: int
@@ -30,7 +29,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class RoleRow:
-    """A role before (the base recipe) and after."""
+    """A role before (in the base recipe) and after."""
 
     role: str
     modules: int
@@ -45,7 +44,7 @@ class RoleRow:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One budget of the curve: what is used of it, the objective, and the bound."""
+    """One budget of the curve: how much of it is used, the objective, and the bound."""
 
     bytes: int
     bits_per_weight: float
@@ -57,7 +56,7 @@ class Point:
 
 
 def curve(problem: Problem, points: int = POINTS) -> tuple[Point, ...]:
-    """Budget against error, from the smallest budget to the largest of use, in even steps."""
+    """Returns budgets and their errors, in even steps from the smallest budget to the largest useful one."""
     low, high = problem.limits
     budgets = [low + (high - low) * step // (points - 1) for step in range(points)]
     return tuple(_point(problem, problem.spend(budget, readable=False)) for budget in dict.fromkeys(budgets))
@@ -104,7 +103,7 @@ def allocation_data(
     curved: bool,
     quality: str = "",
 ) -> dict[str, Any]:
-    """Returns what `allocate --json` prints; `curved` adds the curve, which costs one solution per point.
+    """Returns the document that `allocate --json` prints. `curved` adds the curve, which costs one solution per point.
     `quality` says what the base recipe loses on text, and what that was measured on."""
     low, high = problem.limits
     found: dict[str, Any] = {

@@ -1,5 +1,5 @@
-"""Floor 3, allocation. What is taken for granted where nothing was measured: candidates, importance, floors. Reads its
-own data file, or one that the user names."""
+"""Floor 3, allocation. Holds the assumptions used if nothing was measured: candidates, sensitivities, lowest bits.
+Reads its own data file, or one that the user names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ SHIPPED = Path(__file__).parent / "priors.yaml"
 
 @dataclass(frozen=True, slots=True)
 class RolePrior:
-    """`by` is "layer" or "role": what shares one format. `floor` in nominal bits; `importance` by projection."""
+    """One role. `by` ("layer" or "role") says what shares one format. `floor` is in nominal bits. `importance` is by
+    projection."""
 
     by: str
     floor: int
@@ -32,7 +33,8 @@ class RolePrior:
 
 @dataclass(frozen=True, slots=True)
 class Priors:
-    """`formats` as in the file, by kind; `ends` is (share, factor); `blocks` maps main and mtp to a factor."""
+    """The priors. `formats` is as in the file, by kind. `ends` is (share, factor). `blocks` gives main and mtp a
+    factor."""
 
     formats: Mapping[str, Any]
     roles: Mapping[str, RolePrior]
@@ -40,7 +42,7 @@ class Priors:
     blocks: Mapping[str, float]
 
     def importance(self, slot: Slot, dims: Dims) -> float:
-        """Returns the weight of a module's relative squared error. Zero where the role has none for this projection."""
+        """Returns the weight of a module's relative squared error, or zero if its role has none for this projection."""
         table = self.roles[slot.row.role].importance
         value = table.get(slot.row.projection, table.get("*", 0.0)) * self.blocks[slot.block]
         share, factor = self.ends
@@ -51,13 +53,14 @@ class Priors:
         return value
 
     def candidates(self, half: str) -> tuple[Format, ...]:
-        """Returns every format of the file for a target of this half type, floors and runtimes not yet asked."""
+        """Returns every format of the file for a target of this half type, before floors and runtimes are
+        considered."""
         found = (fmt for kind, given in self.formats.items() for fmt in format_class(kind).candidates(given, half))
         return tuple(dict.fromkeys(found))
 
 
 def read_priors(path: Path | None = None) -> Priors:
-    """Returns the shipped priors, or those of a file. Raises RecipeError A009 where they break their schema, and what
+    """Returns the shipped priors, or those of a file. Raises RecipeError A009 if they violate their schema, and what
     strict YAML raises (R002 to R008)."""
     file = str(path or SHIPPED.name)
     problems = Problems()
@@ -71,8 +74,8 @@ def read_priors(path: Path | None = None) -> Priors:
     if error is not None:
         node, key = find(root, error.absolute_path)
         where = key or node.where or Where(file)
-        hint = "dsv4recipe allocate --print-priors shows a whole file; dsv4recipe schema priors what it may hold"
-        raise RecipeError("A009", f"not priors: {short(error.message, 160)}", where, hint)
+        hint = "dsv4recipe allocate --print-priors shows a complete file; dsv4recipe schema priors shows its schema"
+        raise RecipeError("A009", f"these are not valid priors: {short(error.message, 160)}", where, hint)
     roles = {
         name: RolePrior(role["by"], role["floor"], {key: float(value) for key, value in role["importance"].items()})
         for name, role in data["roles"].items()

@@ -1,7 +1,8 @@
-"""Floor 3, allocation. A base recipe, its checkpoint and what errors cost → what a budget buys. This module is pure.
+"""Floor 3, allocation. Finds what a budget buys, from a base recipe, its checkpoint and the errors. This module is
+pure.
 
-objective = Σ importance(module) × error(module, format), error = Σ(ŵ−w)² / Σw² over the module's weights. Bytes are
-those of the plan: all tensors, without safetensors headers and sidecars.
+objective = Σ sensitivity(module) × error(module, format), error = Σ(ŵ−w)² / Σw² over the module's weights. Bytes are
+those of the plan: all tensors, without safetensors headers and side files.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ _SHOWN = 8
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a budget buys: the format of every open module by source name, all tensor bytes, the objective, and the
-    least objective that any choice within the budget could have."""
+    """What a budget buys: the format of every open module by source name, the bytes of all tensors, the objective, and
+    a lower bound of the objective for any choice within the budget."""
 
     formats: Mapping[str, Format]
     bytes: int
@@ -38,14 +39,14 @@ class Spent:
 
     @property
     def gap(self) -> float:
-        """How far the objective may be from the best one, as a share of the bound."""
+        """Returns how far the objective may be from the best one, as a share of the bound."""
         return self.error / self.bound - 1 if self.bound > 0 else 0.0
 
 
 @dataclass(frozen=True)
 class Problem:
-    """`base` is the plan of `recipe`; `formats` and `importance` go by source name, and only open modules have them.
-    `why` says where the importance comes from."""
+    """The whole problem. `base` is the plan of `recipe`. `formats` and `importance` are by source name, for open
+    modules only. `why` says where the importance comes from."""
 
     recipe: Recipe
     checkpoint: Checkpoint
@@ -58,7 +59,7 @@ class Problem:
 
     @property
     def target(self) -> Target:
-        """Returns the runtime."""
+        """Returns the target runtime."""
         return get(self.recipe.target.runtime, self.checkpoint.family.name)
 
     @cached_property
@@ -68,19 +69,19 @@ class Problem:
 
     @cached_property
     def fixed(self) -> int:
-        """Returns bytes of everything that is not allocated."""
+        """Returns the bytes of everything that is not allocated."""
         return sum(module.bytes for module in self.base.modules if module.sources not in self.importance)
 
     @cached_property
     def sizes(self) -> Sizes:
-        """Returns bytes of groups in formats."""
+        """Returns the sizes of groups in formats."""
         return Sizes(self.recipe, self.target, self.checkpoint, {})
 
     @cached_property
     def costs(self) -> dict[tuple[str, Format], tuple[int, float]]:
-        """(bytes, importance × error) of every open group in every format it may take.
+        """Returns (bytes, importance × error) of every open group in every format that it may take.
 
-        Raises RecipeError A007 where the table of errors lacks some.
+        Raises RecipeError A007 if the table of errors lacks some.
         """
         found, missing = {}, []
         for group in self.groups:
@@ -91,36 +92,36 @@ class Problem:
                 else:
                     found[group.names, fmt] = self.sizes.of(group, fmt), self.importance[group.names] * error
         if missing:
-            message = f"the table of errors lacks {len(missing):,} of the errors that are asked"
-            raise RecipeError("A007", message, hint="measure them, or leave formats out", notes=missing[:_SHOWN])
+            message = f"the table of errors lacks {len(missing):,} of the errors that are needed"
+            raise RecipeError("A007", message, hint="measure them, or leave out these formats", notes=missing[:_SHOWN])
         return found
 
     @cached_property
     def items(self) -> tuple[Item, ...]:
-        """Returns what the recipe decides: as the priors say what shares a format."""
+        """Returns the items that share formats as the priors say."""
         by = {role: prior.by for role, prior in self.priors.roles.items()}
         return items(self.groups, self.formats, self.costs, by, self.target)
 
     @cached_property
     def finest(self) -> tuple[Item, ...]:
-        """Returns what could be decided at best: every layer for itself. The bound is taken over these."""
+        """Returns the finest items, where every layer is decided by itself. The bound is computed over these."""
         by = dict.fromkeys(self.priors.roles, "layer")
         return items(self.groups, self.formats, self.costs, by, self.target)
 
     @cached_property
     def limits(self) -> tuple[int, int]:
-        """Returns the smallest budget that there is a choice for, and the largest that still lowers the objective."""
+        """Returns the smallest budget for which there is a choice, and the largest that still lowers the objective."""
         low, high = limits([_numbers(item) for item in self.items])
         return self.fixed + low, self.fixed + high
 
     def spend(self, budget: int, readable: bool = True) -> Spent:
-        """Returns the best choice within `budget` tensor bytes; `readable` puts equal formats into runs of layers.
+        """Returns the best choice within `budget` tensor bytes. `readable` puts equal formats into runs of layers.
 
-        Raises RecipeError A001 below the smallest budget. A larger one than is of use is not used up.
+        Raises RecipeError A001 below the smallest budget. A budget that is larger than useful is not used up.
         """
         low, high = self.limits
         if budget < low:
-            message = f"the budget of {human_size(budget)} is below what the floors allow"
+            message = f"the budget of {human_size(budget)} is too small even for the lowest allowed bits"
             raise RecipeError("A001", message, hint=self.range_words(), notes=_largest(self.items, self.fixed))
         choice = solve([_numbers(item) for item in self.items], budget - self.fixed).choice
         if readable:
@@ -139,13 +140,12 @@ class Problem:
         )
 
     def range_words(self) -> str:
-        """Returns the budgets that make sense, in words."""
+        """Returns the range of useful budgets, in words."""
         low, high = self.limits
-        return f"the smallest budget is {human_size(low)}; above {human_size(high)} nothing is gained"
+        return f"the smallest budget is {human_size(low)}; more than {human_size(high)} gains nothing"
 
     def error_of(self, plan: Plan) -> float | None:
-        """Returns the objective of any plan of the same checkpoint; None where the table does not know one of its
-        formats."""
+        """Returns the objective of any plan of the same checkpoint, or None if the table lacks one of its formats."""
         formats = {module.sources: module.format for module in plan.modules}
         errors = [self.table.of(group, formats[group.names]) for group in self.groups]
         weights = [self.importance[group.names] for group in self.groups]
@@ -157,7 +157,7 @@ def _numbers(item: Item) -> list[tuple[int, float]]:
 
 
 def _largest(items_: tuple[Item, ...], fixed: int) -> list[str]:
-    """Where the bytes of the smallest choice go."""
+    """Returns lines that say where the bytes of the smallest choice go."""
     by_role: dict[str, int] = {}
     for item in items_:
         role = item.groups[0].slot.row.role

@@ -1,5 +1,5 @@
-"""Floor 3, allocation. The room's door: from a recipe, a checkpoint and the user's wishes to a problem. Reads what the
-wishes name, and the checkpoint's shards where errors are measured."""
+"""Floor 3, allocation. Turns a recipe, a checkpoint and the user's options into a problem. Reads the files that the
+options name, and the checkpoint's shards if errors are measured."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from dsv4recipe.runtimes import get
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What decides an allocation beside recipe, checkpoint and budget.
+    """The options of an allocation, beside recipe, checkpoint and budget.
 
-    `kinds` limits the candidates to these kinds of format; `per_layer` lets every layer of every role have its own.
-    `errors` is None (measure on the source), "synthetic", or a
-    file; `sensitivity` and `priors` are files that replace the shipped priors' importance, and the priors themselves.
-    `seed` and `sample` (blocks of 128 rows of a module) say what is measured.
+    `kinds` limits the candidates to these kinds of format. `per_layer` lets every layer of every role have its own
+    format. `errors` is None (measure on the source), "synthetic", or a file. `sensitivity` and `priors` are files that
+    replace the shipped priors' importance, and the priors themselves. `seed` and `sample` (blocks of 128 rows of a
+    module) say what is measured.
     """
 
     kinds: tuple[str, ...] = ()
@@ -45,7 +45,7 @@ class Wishes:
 def prepare(
     recipe: Recipe, checkpoint: Checkpoint, wishes: Wishes, told: Callable[[int, int], None] = lambda done, all_: None
 ) -> Problem:
-    """What can be chosen, and what each choice costs. `told` hears of modules measured.
+    """Returns what can be chosen, and what each choice costs. `told` is called with the number of measured modules.
 
     Raises RecipeError: what planning the recipe raises, A003 to A007, A009, A010, A012.
     """
@@ -59,7 +59,7 @@ def prepare(
     formats = candidates(groups, priors, target, recipe.target.half, wishes.kinds)
     groups = [group for group in groups if group.names in formats]
     if not groups:
-        hint = f"kinds of format: {', '.join(sorted(priors.formats))}"
+        hint = f"the kinds of format are {', '.join(sorted(priors.formats))}"
         raise RecipeError("A012", f"there is nothing to choose from for {target.name}", hint=hint)
     if wishes.sensitivity is not None:
         importance, said = from_file(wishes.sensitivity, groups, target, recipe.target.experts)

@@ -1,12 +1,11 @@
-"""Floor 3, allocation. One option for each item, least error within a byte budget: a multiple-choice knapsack. This
-module is pure.
+"""Floor 3, allocation. Solves a multiple-choice knapsack: one option per item, least error within a byte budget. Pure.
 
-The lower convex hull of each item, then the steepest steps first; where the first does not fit, the optimum of the
-linear relaxation is known, a bound that no choice of options can beat (Sinha and Zoltners 1979). That greedy choice is
-then improved: dynamic programming over sums of bytes, item by item, where a sum is dropped if another is smaller and no
-worse, or if even the relaxation of what is still to come does not beat the best choice known (Nemhauser and Ullmann
-1969, with bounds). Bytes are exact integers and are never rounded. Ties go to the earlier item: same input, same
-outcome.
+The solver takes the lower convex hull of each item and then the steepest steps first. At the first step that does not
+fit, it knows the optimum of the linear relaxation, a bound that no choice can beat (Sinha and Zoltners 1979). Then it
+improves this greedy choice by dynamic programming over sums of bytes, item by item. A sum is dropped if another is
+smaller and no worse, or if even the relaxation of the remaining items does not beat the best known choice (Nemhauser
+and Ullmann 1969, with bounds). Bytes are exact integers and are never rounded. Ties go to the earlier item, so the same
+input gives the same result.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 Option = tuple[int, float]
-"""(bytes, error)."""
+"""The pair (bytes, error)."""
 
 BEAM = 3000
-"""Sums kept after each item, those with the least bound. The search is exact where there are never more."""
+"""How many sums are kept after each item: those with the least bound. The search is exact if there are never more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """`choice` is the option of each item."""
+    """The solution; `choice` is the option of each item."""
 
     choice: tuple[int, ...]
     bytes: int
@@ -35,8 +34,8 @@ class Solution:
 
 
 def hull(options: Sequence[Option]) -> list[int]:
-    """Indices of the lower convex hull: bytes rise, error falls, and each step saves less per byte than the one before.
-    The first is the smallest option, the last the smallest of least error."""
+    """Returns the indices of the lower convex hull: bytes rise, error falls, and each step saves less per byte than the
+    one before. The first is the smallest option, the last the smallest one of least error."""
     order = sorted(range(len(options)), key=lambda i: (*options[i], i))
     kept: list[int] = []
     for i in order:
@@ -49,18 +48,18 @@ def hull(options: Sequence[Option]) -> list[int]:
 
 
 def _slope(options: Sequence[Option], low: int, high: int) -> float:
-    """Error saved per byte between two options."""
+    """Returns the error saved per byte between two options."""
     return (options[low][1] - options[high][1]) / (options[high][0] - options[low][0])
 
 
 def limits(items: Sequence[Sequence[Option]]) -> tuple[int, int]:
-    """Returns bytes of the smallest choice, and of the smallest one that has the least error of all."""
+    """Returns the bytes of the smallest choice, and those of the smallest choice with the least error."""
     hulls = [(options, hull(options)) for options in items]
     return sum(o[h[0]][0] for o, h in hulls), sum(o[h[-1]][0] for o, h in hulls)
 
 
 def solve(items: Sequence[Sequence[Option]], budget: int) -> Solution:
-    """Returns the best choice found within `budget` bytes. Raises ValueError where not even the smallest options
+    """Returns the best choice found within `budget` bytes. Raises ValueError if even the smallest options do not
     fit."""
     choice, steps, left = _start(items, budget)
     for _, i, low, high in steps:
@@ -73,8 +72,8 @@ def solve(items: Sequence[Sequence[Option]], budget: int) -> Solution:
 
 
 def bound(items: Sequence[Sequence[Option]], budget: int) -> float:
-    """Returns the optimum of the linear relaxation, which no choice within the budget is below: steps in order, the
-    first that does not fit in part. Raises as `solve`."""
+    """Returns the optimum of the linear relaxation, which is a lower bound for every choice within the budget. It takes
+    the steps in order, and a part of the first one that does not fit. Raises like `solve`."""
     choice, steps, left = _start(items, budget)
     error = sum(items[i][c][1] for i, c in enumerate(choice))
     for slope, i, low, high in steps:
@@ -87,8 +86,8 @@ def bound(items: Sequence[Sequence[Option]], budget: int) -> float:
 
 
 def _start(items: Sequence[Sequence[Option]], budget: int) -> tuple[list[int], list[tuple[float, int, int, int]], int]:
-    """Returns the smallest choice, every step of the hulls as (−slope, item, from, to) with the steepest first, bytes
-    left."""
+    """Returns the smallest choice, every step of the hulls as (−slope, item, from, to) with the steepest first, and the
+    bytes left."""
     hulls = [hull(options) for options in items]
     choice = [kept[0] for kept in hulls]
     left = budget - sum(items[i][c][0] for i, c in enumerate(choice))
@@ -103,8 +102,8 @@ def _start(items: Sequence[Sequence[Option]], budget: int) -> tuple[list[int], l
 def _search(
     items: Sequence[Sequence[Option]], steps: Sequence[tuple[float, int, int, int]], budget: int, known: Solution
 ) -> Solution:
-    """Returns the best choice within the budget that the search meets, `known` if none is better. Large items come
-    first: what is left for the last ones is then filled finely."""
+    """Returns the best choice that the search finds within the budget, or `known` if none is better. Large items come
+    first, so that the last ones can fill the remaining bytes finely."""
     order = sorted(range(len(items)), key=lambda i: (min(o[0] for o in items[i]) - max(o[0] for o in items[i]), i))
     future = _Future(items, steps, order)
     sums, errors = np.zeros(1, np.int64), np.zeros(1)
@@ -133,7 +132,7 @@ def _search(
 
 
 class _Future:
-    """The linear relaxation of the items that are still to come, for any number of bytes left."""
+    """The linear relaxation of the remaining items, for any number of bytes left."""
 
     def __init__(
         self, items: Sequence[Sequence[Option]], steps: Sequence[tuple[float, int, int, int]], order: Sequence[int]
@@ -147,7 +146,7 @@ class _Future:
         self.errors = [sum(start[1] for start in starts[k:]) for k in range(len(order) + 1)]
 
     def least(self, place: int, left: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Returns the least error of the items from `place` on within each number of bytes; infinite where they do not
+        """Returns the least error of the items from `place` on within each number of bytes, or infinity if they do not
         fit."""
         coming = self.places >= place
         costs = np.concatenate(([0], np.cumsum(self.costs[coming])))

@@ -1,7 +1,6 @@
-"""Floor 3, allocation. What a budget buys, as an ordinary recipe with its evidence: few rules, planned again. This
-module is pure.
+"""Floor 3, allocation. Writes what a budget buys as an ordinary recipe with its evidence, and plans it again. Pure.
 
-The base recipe's rules for what is not allocated are kept as they are; new ones take the place of the others.
+The base recipe's rules for modules that are not allocated are kept; new rules replace the others.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ def write(
     again; `schema`, if given, into the editor's modeline. `quality` says what the base recipe loses on text, with what
     that was measured on.
 
-    Raises RecipeError A011 where planning it does not give the promised modules and bytes.
+    Raises RecipeError A011 if planning it does not give the promised modules and bytes.
     """
     recipe = replace(problem.recipe, name=name, rules=tuple(_rules(problem, spent)), origins=(), fields=())
     plan = make_plan(recipe, problem.checkpoint)
@@ -53,7 +52,7 @@ def write(
 
 
 def _rules(problem: Problem, spent: Spent) -> list[Rule]:
-    """Returns rules that drop first, then the new ones, then the base's for what is left and for roles of other
+    """Returns rules that drop first, then the new ones, then the base's for all other modules and for roles of other
     releases."""
     base = problem.recipe.rules
     half = problem.recipe.target.half
@@ -72,8 +71,8 @@ def _rules(problem: Problem, spent: Spent) -> list[Rule]:
 
 
 def _elsewhere(rule: Rule, problem: Problem) -> Rule | None:
-    """Returns what a rule of the base says of roles that this checkpoint lacks: those of other releases' prediction
-    stages."""
+    """Returns the part of a base rule that concerns roles which this checkpoint lacks, such as those of other releases'
+    prediction stages."""
     if problem.recipe.target.mtp == "drop" or rule.action == "drop":
         return None
     here = {group.slot.row.role for group in problem.checkpoint.groups}
@@ -85,18 +84,18 @@ def _elsewhere(rule: Rule, problem: Problem) -> Rule | None:
 
 
 def _check(problem: Problem, spent: Spent, plan: Plan) -> None:
-    """The plan of the new recipe holds what was promised: no byte and no format off."""
+    """Raises RecipeError unless the plan of the new recipe has exactly the promised bytes and formats."""
     wanted = {module.sources: spent.formats.get(module.sources, module.format) for module in problem.base.modules}
     got = {module.sources: module.format for module in plan.modules}
     wrong = [name for name in wanted | got if wanted.get(name) != got.get(name)]
     if wrong or plan.tensor_bytes != spent.bytes:
-        message = f"the base recipe's rules cannot stand beside the new ones: {len(wrong):,} modules come out otherwise"
-        hint = "write its rules by role, and what it drops before anything else"
+        message = f"the base recipe's rules conflict with the new ones: {len(wrong):,} modules get another format"
+        hint = "write the base recipe's rules by role, and put the rules that drop tensors first"
         raise RecipeError("A011", message, problem.recipe.where, hint, wrong[:_SHOWN])
 
 
 def _noted(problem: Problem, rules: Sequence[Rule], plan: Plan) -> tuple[Rule, ...]:
-    """Returns the new rules with their evidence: bits per weight, and how far the numbers move."""
+    """Returns the new rules with their evidence: bits per weight, and how much the values change."""
     groups = {group.names: group for group in problem.groups}
     claimed: dict[str, list[PlannedModule]] = defaultdict(list)
     for module in plan.modules:

@@ -1,1 +1,1 @@
-"""Floor 4, answers. A bundle is asked questions through its runtime's own server, in the runtime's own environment."""
+"""Floor 4, answers. Asks a bundle questions through its runtime's own server, in the runtime's own environment."""

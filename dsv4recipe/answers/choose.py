@@ -1,4 +1,4 @@
-"""Floor 4, answers. Which runtime a bundle is asked in: the one named, else one that it is for and that is here."""
+"""Floor 4, answers. Chooses the runtime to ask a bundle in: the one named, else an installed one that it is for."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from dsv4recipe.runtimes.common.server import Server
 def choose(bundle: Path, runtime: str | None, python: Path | None) -> Found:
     """Returns the environment to ask `bundle` in.
 
-    Raises RecipeError V001 where there is no bundle, S009 for an unknown runtime or where no runtime that serves loads
-    the bundle, NotInstalledError S001 where none of those that do is here.
+    Raises RecipeError V001 if there is no bundle, S009 for an unknown runtime or if no runtime with a server loads the
+    bundle, and NotInstalledError S001 if none of those that load it is installed.
     """
     if not places_of(bundle).there(bundle):
         raise RecipeError("V001", "there is no such bundle", Where(str(bundle)))
@@ -40,14 +40,14 @@ def choose(bundle: Path, runtime: str | None, python: Path | None) -> Found:
 
 
 def _fitting(bundle: Path) -> tuple[Server, ...]:
-    """Returns the runtimes whose bundles these are: those of the target first that built it, the others after."""
+    """Returns the runtimes for which this is a bundle: first those of the target that built it, then the others."""
     targets, family = _targets(bundle)
     found = [
         server for server in servers().values() if set(server.targets) & set(targets) and family in server.families
     ]
     if not found:
         message = f"no runtime with a server of its own is known for a bundle of {family} for {', '.join(targets)}"
-        hint = "--runtime NAME asks one in any case; `dsv4recipe runtimes list` names them"
+        hint = "pass --runtime NAME to ask one anyway; `dsv4recipe runtimes list` lists them"
         raise RecipeError("S009", message, Where(str(bundle)), hint)
     return tuple(sorted(found, key=lambda server: server.name not in targets))
 

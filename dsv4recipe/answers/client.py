@@ -1,4 +1,4 @@
-"""Floor 4, answers. One request to a server, streamed, through the official `openai` client. Asks on loopback."""
+"""Floor 4, answers. Sends one streamed request to a server on loopback, through the official `openai` client."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 KEY = "none"
-"""The servers take any key, and the client insists on one."""
+"""The servers accept any key, but the client requires one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a model said. `reasoning` is what it thought where the server tells it apart; `calls` are (function,
-    arguments as JSON text). `first` and `seconds` are those until the first piece and until the end; `tokens` are
-    those of the reply, 0 where the server does not count them. `stopped`: the model ended by itself."""
+    """A model's answer. `reasoning` is its reasoning, if the server separates it. `calls` are (function, arguments
+    as JSON text). `first` and `seconds` are the times until the first piece and until the end. `tokens` are those
+    of the reply, 0 if the server does not count them. `stopped` says that the model ended by itself."""
 
     text: str
     reasoning: str
@@ -32,8 +32,8 @@ class Reply:
 
     @property
     def rate(self) -> float:
-        """Returns tokens per second of decoding, without the first, which the prompt's work precedes. Where the reply
-        came in one piece, or as good as, those of the whole request; 0 where the server does not count tokens."""
+        """Returns tokens per second of decoding, without the first token, which waits for the prompt. If the reply came
+        in about one piece, the whole request counts. Returns 0 if the server does not count tokens."""
         span = self.seconds - self.first
         if self.tokens > 1 and span > 0.1 * self.seconds:
             return (self.tokens - 1) / span
@@ -41,7 +41,7 @@ class Reply:
 
 
 class NoAnswerError(Exception):
-    """The server refused, broke off, or was silent for too long. `late` tells the last from the others."""
+    """The server refused, closed the connection, or did not answer in time. `late` marks the last case."""
 
     def __init__(self, message: str, late: bool = False):
         self.late = late
@@ -76,7 +76,7 @@ def complete(
 ) -> Reply:
     """Returns the reply to a chat, greedy (temperature 0), of at most `limit` tokens, within `seconds`.
 
-    Raises NoAnswerError for whatever the server does instead of answering.
+    Raises NoAnswerError for anything that the server does instead of answering.
     """
     from openai import APITimeoutError, OpenAIError
 
@@ -96,21 +96,21 @@ def complete(
             ) as pieces:
                 gathered.all(pieces)
         except APITimeoutError:
-            raise NoAnswerError(f"no answer within {seconds:g} s", late=True) from None
+            raise NoAnswerError(f"there was no answer within {seconds:g} s", late=True) from None
         except (OpenAIError, OSError, ValueError) as error:
             raise NoAnswerError(_said(error)) from None
         except Exception as error:
-            # the stream's own errors are those of the transport beneath the client
+            # the stream raises errors of the transport below the client
             if type(error).__module__.startswith(("httpx", "httpcore")):
                 late = "Timeout" in type(error).__name__
-                said = f"no answer within {seconds:g} s" if late else f"it broke off ({type(error).__name__})"
+                said = f"there was no answer within {seconds:g} s" if late else f"it broke off ({type(error).__name__})"
                 raise NoAnswerError(said, late) from None
             raise
     return gathered.reply()
 
 
 class _Gathered:
-    """The pieces of a reply as they come."""
+    """Collects the pieces of a reply as they come."""
 
     def __init__(self, start: float, seconds: float) -> None:
         self.start, self.seconds = start, seconds
@@ -124,7 +124,7 @@ class _Gathered:
         for piece in pieces:
             now = time.monotonic() - self.start
             if now > self.seconds:
-                raise NoAnswerError(f"no whole answer within {self.seconds:g} s", late=True)
+                raise NoAnswerError(f"the answer was not complete within {self.seconds:g} s", late=True)
             if piece.usage is not None:
                 self.prompt, self.tokens = piece.usage.prompt_tokens or 0, piece.usage.completion_tokens or 0
             for choice in piece.choices[:1]:
@@ -156,7 +156,7 @@ class _Gathered:
 def _client(url: str, seconds: float) -> Any:
     from openai import DefaultHttpxClient, OpenAI
 
-    plain = DefaultHttpxClient(trust_env=False)  # loopback is never asked through a proxy
+    plain = DefaultHttpxClient(trust_env=False)  # loopback never uses a proxy
     return OpenAI(base_url=f"{url}/v1", api_key=KEY, timeout=seconds, max_retries=0, http_client=plain)
 
 

@@ -1,6 +1,6 @@
-"""Floor 4, answers. Where this machine has the runtimes: variables, our own folder, apps, tools, PATH. Starts pythons.
+"""Floor 4, answers. Finds the runtimes on this machine: variables, our own folder, apps, tools, PATH. Starts pythons.
 
-An environment is an interpreter; what it holds is asked of that interpreter itself, in isolation from ours.
+An environment is an interpreter. What it holds is asked of that interpreter itself, in isolation from ours.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dsv4recipe.errors import Diagnostic, NotInstalledError, Where
 from dsv4recipe.runtimes.common.server import Server
 
 FOLDER_VARIABLE = "DSV4RECIPE_RUNTIMES"
-"""Names the folder that `runtimes install` fills."""
+"""The variable that names the folder for `runtimes install`."""
 _APPS = ("/Applications/vMLX.app", "~/Applications/vMLX.app")
 _APP_PYTHON = "Contents/Resources/bundled-python/python/bin/python3"
 _TOOLS = ("~/.local/share/uv/tools", "~/.local/share/pipx/venvs", "~/.local/pipx/venvs")
@@ -40,9 +40,9 @@ _ASK = (
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An interpreter that has a runtime. `how` says how it was found; `versions` are those of the packages that
-    matter; `unfit` why its server cannot work, "" where nothing speaks against it. `overwrites`: its loader is known
-    to replace the entries of config.json."""
+    """An interpreter that has a runtime. `how` says how it was found. `versions` are those of the packages that matter.
+    `unfit` says why its server cannot work; it is "" if there is no objection. `overwrites` says that its loader is
+    known to replace the entries of config.json."""
 
     server: Server
     python: Path
@@ -62,7 +62,7 @@ class Found:
 
     @property
     def tested(self) -> bool:
-        """Whether these are the versions that dsv4recipe's own tests run."""
+        """Returns whether these are the versions that dsv4recipe's own tests use."""
         return all(self.versions.get(name) == version for name, version in self.server.environment.tested.items())
 
     @property
@@ -79,7 +79,7 @@ def runtimes_folder() -> Path:
 
 
 def environments(server: Server, named: Path | None = None) -> Iterator[Found]:
-    """Yields every environment that has the runtime, best first; only the `named` one where one is named."""
+    """Yields every environment that has the runtime, best first, or only the `named` one."""
     seen: set[str] = set()
     for python, how in _named(named) if named else _places(server):
         place = os.path.abspath(python)
@@ -93,15 +93,15 @@ def environments(server: Server, named: Path | None = None) -> Iterator[Found]:
 
 
 def environment_for(server: Server, named: Path | None = None) -> Found:
-    """Returns the first environment whose server can work. Raises NotInstalledError S001, which names those that
-    cannot."""
+    """Returns the first environment whose server can work. Raises NotInstalledError S001, which lists the unusable
+    ones."""
     unfit = []
     for each in environments(server, named):
         if not each.unfit:
             return each
         unfit.append(f"{each.python} ({each.how}) has {each.label}: {each.unfit}")
     if named and not unfit:
-        message = f"{named} has no {server.name}"
+        message = f"{named} does not have {server.name}"
     else:
         why = "none of its environments can serve" if unfit else "it was found nowhere on this machine"
         message = f"{server.name} is not installed: {why}"
@@ -109,17 +109,17 @@ def environment_for(server: Server, named: Path | None = None) -> Found:
 
 
 def install_hint(server: Server) -> str:
-    """What to do where a runtime is missing."""
+    """Returns what to do if a runtime is missing."""
     return (
         f"`dsv4recipe runtimes install {server.name}` makes an environment with versions that are known to work; "
-        f"--runtime-python or the variable {server.environment.variable} names one that you have"
+        f"to use one that you have, pass --runtime-python or set {server.environment.variable}"
     )
 
 
 @functools.lru_cache(maxsize=64)
 def installed(python: str, server: Server) -> tuple[tuple[str, ...], Mapping[str, str], bool] | None:
-    """Returns the modules that its server lacks, and the versions of the packages that matter, "" where one is missing;
-    None where there is no such runtime."""
+    """Returns the modules that its server lacks, and the versions of the packages that matter ("" for a missing one).
+    Returns None if there is no such runtime."""
     names = dict.fromkeys(
         (
             server.environment.distribution,
@@ -149,7 +149,7 @@ def _unfit(server: Server, missing: Sequence[str], versions: Mapping[str, str]) 
         has = versions.get(each.package, "")
         if has and _numbers(has) >= _numbers(each.at_least):
             return f"with {each.package} {each.at_least} or newer {each.why}"
-    return f"its server needs {', '.join(missing)}, which is not there" if missing else ""
+    return f"its server needs {', '.join(missing)}, which is not installed" if missing else ""
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -1,6 +1,6 @@
-"""Floor 4, answers. `runtimes install`: an isolated environment for a runtime, with the versions that were tested.
+"""Floor 4, answers. Makes an isolated environment for a runtime with the tested versions, for `runtimes install`.
 
-By uv where it is on the PATH, else by venv and pip. An environment is whole when its stamp is written, last.
+It uses uv if that is on the PATH, else venv and pip. An environment is complete when its stamp is written, last.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Tell = Callable[[str], None]
 
 
 def pins(server: Server, platform: str = sys.platform) -> tuple[str, ...]:
-    """What is installed with its requirements. mlx outside of macOS is its CPU build."""
+    """Returns what is installed, with version requirements. Outside of macOS, mlx is its CPU build."""
     own = server.environment.pins
     if platform == "darwin":
         return own
@@ -30,8 +30,8 @@ def pins(server: Server, platform: str = sys.platform) -> tuple[str, ...]:
 
 
 def install(server: Server, folder: Path, tell: Tell = lambda line: None) -> Found:
-    """The environment `folder`/NAME, made or made again unless it is whole and of these versions; a second call is
-    instant. Raises RecipeError S015 with the installer's last lines where it fails."""
+    """Returns the environment `folder`/NAME. It is made again unless it is complete and has these versions; a second
+    call is instant. Raises RecipeError S015 with the installer's last lines if it fails."""
     root = folder.absolute() / server.name
     wanted = json.dumps({"pins": pins(server), "bare": server.environment.bare}, sort_keys=True)
     python = environment_python(root)
@@ -69,7 +69,7 @@ def _run(command: Sequence[str], root: Path) -> None:
     if done.returncode:
         said = (done.stderr or done.stdout).decode("utf-8", "replace").splitlines()
         message = f"{Path(command[0]).name} failed with exit code {done.returncode}; its last lines are below"
-        hint = "look at the network and at the space on this disk, then run the same command again"
+        hint = "check the network and the free space on this disk, then run the same command again"
         raise RecipeError("S015", message, Where(str(root)), hint, [line for line in said if line.strip()][-_TAIL:])
 
 

@@ -1,4 +1,4 @@
-"""Floor 4, answers. Whether a reply is what was expected: diagnostics S010 to S014. This module is pure."""
+"""Floor 4, answers. Judges whether a reply is as expected: diagnostics S010 to S014. This module is pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SHOWN = 300
 
 
 def holds(answer: str, expected: str) -> bool:
-    """Whether `expected` is in `answer`; a number must stand alone, so that 45 is not in 145 or 4.45."""
+    """Returns whether `expected` is in `answer`. A number must stand alone, so that 45 is not found in 145 or 4.45."""
     at = answer.find(expected)
     while at >= 0:
         end = at + len(expected)
@@ -26,7 +26,7 @@ def holds(answer: str, expected: str) -> bool:
 
 
 def _joined(text: str, at: int, step: int) -> bool:
-    """Returns whether the digit at `at` goes on in the direction of `step`, also over a point or comma within a
+    """Returns whether the digit at `at` continues in the direction of `step`, also across a point or comma within a
     number."""
     near, far = text[at + step : at + step + 1] if at + step >= 0 else "", ""
     if near in (".", ",") and at + 2 * step >= 0:
@@ -35,7 +35,7 @@ def _joined(text: str, at: int, step: int) -> bool:
 
 
 def judge(turn: Turn, reply: Reply, limit: int, where: Where) -> Iterator[Diagnostic]:
-    """What is wrong with the reply to one turn."""
+    """Yields what is wrong with the reply to one turn."""
     answer = reply.text.strip()
     if not answer and not reply.calls and reply.reasoning and reply.finish == "length":
         message = f"the model was still thinking after {limit} tokens"
@@ -43,19 +43,19 @@ def judge(turn: Turn, reply: Reply, limit: int, where: Where) -> Iterator[Diagno
         return
     for expected in turn.expect:
         if not holds(answer, expected):
-            message = f"{expected!r} was expected, and the answer does not hold it"
+            message = f"{expected!r} was expected, but the answer does not hold it"
             yield Diagnostic("S010", message, where, _ADVICE, notes=_said(reply))
     if turn.tool:
         yield from _call(turn.tool, reply, where)
     if turn.ends and not reply.stopped:
         message = f"the model did not end by itself within {limit} tokens"
-        hint = "raise --max-tokens; endless repetition means a broken bundle, or another end token than the model's"
+        hint = "raise --max-tokens; endless repetition means a broken bundle or a wrong end token"
         yield Diagnostic("S012", message, where, hint, notes=_said(reply))
     elif turn.ends and not any(character.isalpha() for character in answer):
-        yield Diagnostic("S013", "the answer holds not one word", where, _ADVICE, notes=_said(reply))
+        yield Diagnostic("S013", "the answer holds no word", where, _ADVICE, notes=_said(reply))
 
 
-_ADVICE = "`dsv4recipe verify BUNDLE --source SRC` tells whether the bundle or the model is at fault"
+_ADVICE = "run `dsv4recipe verify BUNDLE --source SRC` to see whether the bundle or the model is at fault"
 
 
 def _call(name: str, reply: Reply, where: Where) -> Iterator[Diagnostic]:
@@ -63,13 +63,13 @@ def _call(name: str, reply: Reply, where: Where) -> Iterator[Diagnostic]:
     if name not in names:
         what = f"it called {', '.join(names)}" if names else "no call was recognised in the answer"
         hint = "the server must parse the DSML of DeepSeek-V4: see its --tool-call-parser"
-        yield Diagnostic("S014", f"a call of {name} was expected: {what}", where, hint, notes=_said(reply))
+        yield Diagnostic("S014", f"a call of {name} was expected, but {what}", where, hint, notes=_said(reply))
         return
     arguments = next(arguments for called, arguments in reply.calls if called == name)
     try:
         json.loads(arguments)
     except ValueError:
-        yield Diagnostic("S014", f"the arguments of {name} are no JSON: {arguments[:_SHOWN]}", where, _ADVICE)
+        yield Diagnostic("S014", f"the arguments of {name} are not JSON: {arguments[:_SHOWN]}", where, _ADVICE)
 
 
 def _said(reply: Reply) -> tuple[str, ...]:

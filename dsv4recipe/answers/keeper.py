@@ -1,8 +1,8 @@
-"""Floor 4, answers. A script: runs a command in a process group of its own and ends the group when nobody keeps it.
+"""Floor 4, answers. A script that runs a command in its own process group and ends the group when its owner is gone.
 
-Its standard input is a pipe from the process that wants the command. The pipe closes however that process ends, also
-by SIGKILL, and then the whole group is ended: SIGTERM first, SIGKILL after PATIENCE seconds. The exit code is the
-command's. Imports nothing of the house.
+Its standard input is a pipe from the process that wants the command. The pipe closes however that process ends, even by
+SIGKILL. Then the whole group is ended: SIGTERM first, SIGKILL after PATIENCE seconds. The exit code is that of the
+command. Imports no other module of the package.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main(command: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: _end(child))
     threading.Thread(target=_wait_for_release, args=(child,), daemon=True).start()
     code = child.wait()
-    _signal(child.pid, signal.SIGKILL)  # whatever the command itself left behind
+    _signal(child.pid, signal.SIGKILL)  # processes that the command itself left behind
     return code if code >= 0 else 128 - code
 
 

@@ -1,7 +1,7 @@
-"""Floor 4, answers. A server as a child process: started, waited for, measured, and ended whatever happens.
+"""Floor 4, answers. Runs a server as a child process: starts it, waits, measures, and ends it whatever happens.
 
-`keeper` stands between: it holds the server in a process group of its own and ends the group when our end of its pipe
-closes, so that a crash or SIGKILL of this process leaves nothing behind either.
+`keeper` holds the server in its own process group, and ends the group when our end of its pipe closes. So even a crash
+or SIGKILL of this process leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from dsv4recipe.errors import RecipeError, Where
 _TAIL = 15
 _EVERY = 0.2
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Loopback is never asked through a proxy."""
+"""Requests to loopback never use a proxy."""
 Tell = Callable[[str], None]
 
 
 class ServerError(RecipeError):
-    """The server did not start, get ready, or live on: S002 to S005. Its last lines are the notes."""
+    """The server did not start, get ready, or stay alive: S002 to S005. Its last lines are the notes."""
 
 
 @dataclass
@@ -52,11 +52,11 @@ class Child:
         return self.process.poll() is None
 
     def tail(self, lines: int = _TAIL) -> tuple[str, ...]:
-        """Returns the last lines of its log that say something."""
+        """Returns the last non-empty lines of its log."""
         return tuple(line[:300] for line in self._text()[-20_000:].splitlines() if line.strip())[-lines:]
 
     def news(self, tell: Tell) -> None:
-        """Tells every line that was logged since the last call."""
+        """Reports every line that was logged since the last call."""
         text = self._text()
         end = text.rfind("\n") + 1
         for line in text[self.told : end].splitlines():
@@ -65,7 +65,7 @@ class Child:
         self.told = max(self.told, end)
 
     def measure(self) -> int:
-        """Returns the most resident bytes of the server and its children that were seen so far."""
+        """Returns the most resident bytes of the server and its children so far."""
         with contextlib.suppress(psutil.Error):
             family = psutil.Process(self.process.pid).children(recursive=True)
             sizes = []
@@ -76,16 +76,16 @@ class Child:
         return self.peak
 
     def died(self, doing: str) -> ServerError:
-        """Returns the refusal of a server that ended by itself."""
+        """Returns the error for a server that ended by itself."""
         code = self.process.wait()
         how = f"signal {code - 128}" if code > 128 else f"exit code {code}"
         message = f"the server ended while {doing} ({how}); its last lines are below"
         return ServerError("S003", message, self.where, advice(self.tail()), self.tail())
 
     def late(self, seconds: float, doing: str) -> ServerError:
-        """Returns the refusal of a server that took too long."""
-        message = f"the server was not done {doing} after {seconds:g} s"
-        hint = "--time-limit gives it longer; --log FILE keeps what it says"
+        """Returns the error for a server that took too long."""
+        message = f"the server was still {doing} after {seconds:g} s"
+        hint = "raise --time-limit, or pass --log FILE to keep its output"
         return ServerError("S004", message, self.where, hint, self.tail())
 
     def _text(self) -> str:
@@ -101,23 +101,23 @@ def advice(lines: Sequence[str]) -> str:
     if "No Metal back-end" in said:
         return "a format of this bundle (MXTQ) is decoded by a Metal kernel: ask it on a Mac"
     if "ModuleNotFoundError" in said or "ImportError" in said:
-        return "its environment is not whole: `dsv4recipe runtimes install NAME` makes one that is known to work"
+        return "its environment is not complete; run `dsv4recipe runtimes install NAME` to make one that works"
     if "ddress already in use" in said:
-        return "another program took the port in between: run the same command again, or choose one with --port"
+        return "another program took the port; run the same command again, or choose one with --port"
     if "SIGKILL" in said or "emory" in said:
         return "the machine must hold the whole bundle and its cache"
-    return "`dsv4recipe verify BUNDLE` says what this runtime would make of the bundle"
+    return "run `dsv4recipe verify BUNDLE` to see what this runtime would make of the bundle"
 
 
 def free_port(wanted: int | None, where: Where) -> int:
-    """Returns `wanted` where it is free, else one that is. Raises ServerError S005 where `wanted` is held."""
+    """Returns `wanted` if it is free, or any free port. Raises ServerError S005 if `wanted` is taken."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         if wanted:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", wanted or 0))
         except OSError as error:
-            message = f"port {wanted} cannot be had: {error.strerror or error}"
+            message = f"port {wanted} cannot be used: {error.strerror or error}"
             raise ServerError("S005", message, where, "choose another --port, or leave it out") from None
         return int(probe.getsockname()[1])
 
@@ -126,7 +126,7 @@ def free_port(wanted: int | None, where: Where) -> int:
 def running(
     command: Sequence[str], port: int, log: Path, where: Where, environment: Mapping[str, str]
 ) -> Iterator[Child]:
-    """Yields the server that `command` starts, until the block ends: its whole process group is gone then."""
+    """Yields the server that `command` starts. When the block ends, its whole process group is gone."""
     with log.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, str(Path(keeper.__file__).resolve()), *command],
@@ -143,7 +143,7 @@ def running(
 
 
 def _release(process: subprocess.Popen[bytes]) -> None:
-    """Closes the pipe and waits until the keeper has ended its group; a second ctrl-C does not cut that short."""
+    """Closes the pipe and waits until the keeper has ended its group. A second ctrl-C does not interrupt this."""
     assert process.stdin is not None
     with contextlib.suppress(OSError):
         process.stdin.close()
@@ -156,9 +156,9 @@ def _release(process: subprocess.Popen[bytes]) -> None:
 
 
 def wait_until_ready(child: Child, path: str, key: str, seconds: float, tell: Tell) -> float:
-    """Waits until `path` answers 200, with `key` true in its JSON if one is named; returns the seconds that it took.
+    """Waits until `path` answers 200, with `key` true in its JSON if one is given. Returns the seconds that it took.
 
-    Raises ServerError S003 where the server ends before, S004 where it takes longer than `seconds`.
+    Raises ServerError S003 if the server ends first, S004 if it takes longer than `seconds`.
     """
     start = time.monotonic()
     while True:

@@ -1,7 +1,7 @@
-"""Floor 4, answers. Questions with what their answers must hold: from the command line, a file, or the built-in set.
+"""Floor 4, answers. Reads questions and what their answers must hold: from arguments, a file, or the built-in set.
 
-A file of questions is YAML as strict as a recipe: a list of questions, each with `turns` (or `ask` and `expect` for one
-turn). docs/how-to/asking.md shows one.
+A file of questions is YAML, as strict as a recipe: a list of questions, each with `turns` (or `ask` and `expect` for
+one turn). docs/how-to/asking.md has an example.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _TURN = {"ask", "expect", "tool", "ends"}
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message of the user, and what is expected of the reply: each text of `expect` in it, a call of the function
-    `tool`, and, where `ends`, that the model ends by itself and says at least one word."""
+    """One message of the user and what is expected of the reply: it holds each text of `expect`, it calls the function
+    `tool`, and, with `ends`, the model ends by itself and says at least one word."""
 
     ask: str
     expect: tuple[str, ...] = ()
@@ -35,8 +35,8 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A conversation of one or more turns. `tools` are function definitions of the OpenAI protocol; `max_tokens` of
-    each reply is None where the command's own holds."""
+    """A conversation of one or more turns. `tools` are function definitions of the OpenAI protocol. `max_tokens` of
+    each reply is None if the command's own limit applies."""
 
     name: str
     turns: tuple[Turn, ...]
@@ -46,11 +46,11 @@ class Question:
 
 
 def asked(prompts: Sequence[str], expect: Sequence[str] = ()) -> tuple[Question, ...]:
-    """Returns a question for each prompt; where there are expectations, one of them belongs to each prompt, or the only
-    one to all. Raises RecipeError S006 where the numbers do not fit."""
+    """Returns a question for each prompt. Expectations belong to one prompt each, or a single one to all prompts.
+    Raises RecipeError S006 if the numbers do not match."""
     if len(expect) not in (0, 1, len(prompts)):
-        message = f"{len(prompts)} prompts and {len(expect)} expectations"
-        raise RecipeError("S006", message, hint="give one --expect for all prompts, or one for each, in their order")
+        message = f"there are {len(prompts)} prompts but {len(expect)} expectations"
+        raise RecipeError("S006", message, hint="pass one --expect for all prompts, or one for each in their order")
     wanted = list(expect) * len(prompts) if len(expect) == 1 else list(expect) or [""] * len(prompts)
     return tuple(
         Question(prompt, (Turn(prompt, (text,) if text else ()),)) for prompt, text in zip(prompts, wanted, strict=True)
@@ -58,14 +58,14 @@ def asked(prompts: Sequence[str], expect: Sequence[str] = ()) -> tuple[Question,
 
 
 def smoke_set() -> tuple[Question, ...]:
-    """Returns the built-in questions: arithmetic, a sentence, a tool call, a context of some 2,000 tokens, two
+    """Returns the built-in questions: arithmetic, a sentence, a tool call, a context of about 2,000 tokens, two
     turns."""
     text = (importlib.resources.files("dsv4recipe.answers") / "smoke.yaml").read_text(encoding="utf-8")
     return parse_questions(text, "smoke.yaml")
 
 
 def load_questions(path: Path) -> tuple[Question, ...]:
-    """Returns the questions of a file. Raises RecipeError S007 where it cannot be read, and what `parse_questions`
+    """Returns the questions of a file. Raises RecipeError S007 if it cannot be read, and what `parse_questions`
     raises."""
     return parse_questions(read_text(path, str(path), "S007"), str(path))
 
@@ -77,7 +77,7 @@ def parse_questions(text: str, file: str) -> tuple[Question, ...]:
     root = compose(Page(text, file), problems)
     if not isinstance(root, Items) or not root.items:
         where = Where(file) if root is None else root.where
-        problems.error("S008", "a file of questions is a list", where, "begin each question with `- ask: …`")
+        problems.error("S008", "a file of questions must be a list", where, "begin each question with `- ask: …`")
         items: tuple[Node, ...] = ()
     else:
         items = root.items
@@ -89,12 +89,12 @@ def parse_questions(text: str, file: str) -> tuple[Question, ...]:
 def _question(node: Node, number: int, problems: Problems) -> Question:
     nothing = Question(f"question {number}", (Turn(""),))
     if not isinstance(node, Table):
-        problems.error("S008", "a question is a mapping with `ask` or `turns`", node.where)
+        problems.error("S008", "a question must be a mapping with `ask` or `turns`", node.where)
         return nothing
     _known(node, _FIELDS, problems)
     several = node.get("turns")
     if (several is None) == (node.get("ask") is None):
-        problems.error("S008", "a question has either `ask` or `turns`", node.where)
+        problems.error("S008", "a question must have either `ask` or `turns`", node.where)
         return nothing
     parts = several.items if isinstance(several, Items) else (node,)
     turns = tuple(_turn(part, problems, part is not node) for part in parts)
@@ -114,7 +114,7 @@ def _question(node: Node, number: int, problems: Problems) -> Question:
 
 def _turn(node: Node, problems: Problems, alone: bool) -> Turn:
     if not isinstance(node, Table) or node.get("ask") is None:
-        problems.error("S008", "a turn is a mapping with `ask`", node.where)
+        problems.error("S008", "a turn must be a mapping with `ask`", node.where)
         return Turn("")
     if alone:
         _known(node, _TURN, problems)
@@ -136,7 +136,7 @@ def _count(node: Table, key: str, problems: Problems) -> int | None:
         return None
     value = found.value if isinstance(found, Scalar) else None
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        problems.error("S008", f"`{key}` is a number, 1 or more", found.where)
+        problems.error("S008", f"`{key}` must be a number of at least 1", found.where)
         return None
     return value
 
@@ -146,7 +146,7 @@ def _text(node: Table, key: str, problems: Problems) -> str:
     if found is None:
         return ""
     if not isinstance(found, Scalar) or not found.raw:
-        problems.error("S008", f"`{key}` is a text", found.where)
+        problems.error("S008", f"`{key}` must be text", found.where)
         return ""
     return found.raw
 

@@ -1,4 +1,4 @@
-"""Floor 4, answers. Starts the runtime's server on a bundle, puts the questions, judges, and ends the server."""
+"""Floor 4, answers. Starts the runtime's server on a bundle, asks the questions, judges, and ends the server."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ Event = dict[str, Any]
 Listener = Callable[[Event], None]
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
 _NOT_PASSED = ("PYTHONPATH", "PYTHONHOME")
-"""What names our packages is not for another interpreter."""
+"""Variables that name our packages must not reach another interpreter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`seconds` the server has to get ready, and each reply to be whole; `tokens` of a reply; `thinking` switches
-    reasoning on; `log` keeps what the server says; `port` is one that is free where None."""
+    """`seconds` is the time limit for the server to get ready and for each reply. `tokens` limits a reply. `thinking`
+    switches reasoning on. `log` is a file for the server's output. `port` is any free one if None."""
 
     seconds: float = 600
     tokens: int = 256
@@ -42,7 +42,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One turn of a question: the reply, or none where the server failed, and what is wrong with it."""
+    """One turn of a question: the reply (none if the server failed), and what is wrong with it."""
 
     question: str
     prompt: str
@@ -74,8 +74,8 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a bundle said in a runtime. `ready_seconds` until its server was ready, `memory` its most resident bytes,
-    `command` what started it."""
+    """The answers of a bundle in a runtime. `ready_seconds` is the time until its server was ready, `memory` its most
+    resident bytes, and `command` what started it."""
 
     bundle: Path
     environment: Found
@@ -110,7 +110,7 @@ class Answers:
 
 @dataclass
 class Served:
-    """A server that is ready. `model` is the name that requests give."""
+    """A server that is ready. `model` is the name that requests use."""
 
     child: Child
     environment: Found
@@ -121,7 +121,7 @@ class Served:
     bundle: Path
 
     def put(self, questions: Sequence[Question], tell: Listener) -> Iterator[Answered]:
-        """Yields the answers, turn by turn; a failed turn ends its question, a server that ended ends them all."""
+        """Yields the answers, turn by turn. A failed turn ends its question; a server that ended ends them all."""
         for question in questions:
             messages: list[dict[str, Any]] = [{"role": "system", "content": question.system}] if question.system else []
             for turn in question.turns:
@@ -150,7 +150,7 @@ class Served:
                 messages.append({"role": "assistant", "content": reply.text})
 
     def _outlives(self) -> bool:
-        """Returns whether the server lives on; one that is just crashing gets a moment to be gone."""
+        """Returns whether the server is still alive; one that is crashing gets a moment to end."""
         for _ in range(10):
             if not self.child.alive:
                 return False
@@ -169,10 +169,10 @@ class Served:
 
 @contextlib.contextmanager
 def serving(bundle: Path, environment: Found, settings: Settings, serve: bool, tell: Listener) -> Iterator[Served]:
-    """Yields the runtime's own server on `bundle`, ready, until the block ends; nothing of it is left behind then.
+    """Yields the runtime's own server on `bundle`, ready, until the block ends. Nothing of it is left after that.
 
     The server works on a folder of links, so that a loader that rewrites files does not change the bundle. Loading runs
-    the runtime's code, and that of the bundle's own encoder: ask bundles that you trust. Raises ServerError S003
+    code of the runtime and of the bundle's own encoder, so ask only bundles that you trust. Raises ServerError S003
     (ended), S004 (not ready in time), S005 (no port).
     """
     runtime = environment.server
@@ -208,11 +208,11 @@ def ask_bundle(
     tell: Listener = lambda event: None,
     then: Callable[[Served], None] | None = None,
 ) -> Answers:
-    """Puts `questions` to `bundle` through the server of `runtime`, or of one that it is for and that is here.
+    """Asks `bundle` the `questions` through the server of `runtime`, or of an installed one that the bundle is for.
 
-    `python` is the interpreter that has the runtime; `tell` hears what happens; `then` is called with the server still
-    running, once all questions are put. A server that fails is a finding of the result. Raises RecipeError V001, S005,
-    S009, and NotInstalledError S001.
+    `python` is the interpreter that has the runtime. `tell` receives the events. `then` is called after all questions,
+    while the server still runs. A failing server is a finding of the result. Raises RecipeError V001, S005, S009, and
+    NotInstalledError S001.
     """
     environment = choose(bundle, runtime, python)
     warnings = (*environment.warnings, *guesses(bundle, environment.server))
@@ -245,7 +245,7 @@ def ask_bundle(
 
 
 def _linked(bundle: Path, scratch: Path) -> Path:
-    """Returns a folder of links to the bundle's files, of the same name; the file itself where the bundle is one
+    """Returns a folder of links to the bundle's files, with the same name, or the file itself if the bundle is one
     file."""
     if bundle.is_file():
         return bundle.absolute()
@@ -256,7 +256,7 @@ def _linked(bundle: Path, scratch: Path) -> Path:
         for name in names:
             source = Path(folder, name).resolve()
             if name.endswith((".json", ".jinja", ".py")):
-                shutil.copyfile(source, here / name)  # small, and what loaders rewrite in place
+                shutil.copyfile(source, here / name)  # these files are small, and loaders rewrite them in place
             else:
                 (here / name).symlink_to(source)
     return root

@@ -1,4 +1,5 @@
-"""Floor 4, answers. The servers of the known runtimes, in the order in which they are tried. This module is pure."""
+"""Floor 4, answers. Lists the servers of the known runtimes, in the order in which they are tried. This module is
+pure."""
 
 from __future__ import annotations
 
@@ -11,13 +12,13 @@ from dsv4recipe.runtimes.common.server import Server
 
 @cache
 def servers() -> dict[str, Server]:
-    """Returns every runtime that has a server, by name, also those that installed packages add."""
+    """Returns every runtime that has a server, by name, including those that installed packages add."""
     return {runtime.server.name: runtime.server for runtime in runtimes() if runtime.server is not None}
 
 
 def server_named(name: str) -> Server:
     """Returns the server of a runtime. Raises RecipeError S009 for a name that has none."""
     if name not in servers():
-        message = f"no runtime {name!r} is known that has a server"
+        message = f"no runtime with a server is called {name!r}"
         raise RecipeError("S009", message, hint=did_you_mean(name, servers()))
     return servers()[name]

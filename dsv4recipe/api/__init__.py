@@ -1,8 +1,8 @@
-"""Floor 5, api. The public functions: this table of contents names each one and the module that holds it.
+"""Floor 5, api. Lists the public functions, each with the module that holds it.
 
 The package offers these names itself (`from dsv4recipe import build`) and loads a module when its name is first used.
 To add a function, write a module here and add a line below. A module takes what users have (a path, a name, or an
-opened object), calls the rooms below, and returns plain data or a frozen object; it prints nothing.
+opened object), calls the rooms below, and returns plain data or a frozen object. It prints nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PUBLIC = {
     "push": "dsv4recipe.api.push",
     "decompile": "dsv4recipe.api.decompile",
     "report": "dsv4recipe.api.report",
-    # what goes wrong
+    # errors
     "RecipeError": "dsv4recipe.errors",
 }
-"""Public name → module."""
+"""Maps each public name to its module."""

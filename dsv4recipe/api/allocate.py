@@ -1,4 +1,4 @@
-"""Floor 5, api. `allocate`: a byte budget → the formats that lose least within it, as an ordinary recipe."""
+"""Floor 5, api. `allocate` finds the formats that lose least within a byte budget, as an ordinary recipe."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Allocation:
         return self.written.text if self.written else ""
 
     def data(self, curve: bool = True) -> dict[str, Any]:
-        """Returns what `allocate --json` prints. The curve costs one solution for each of its points."""
+        """Returns the document that `allocate --json` prints. The curve costs one solution for each of its points."""
         return allocation_data(self.problem, self.budget, self.spent, self.written, curve, self.quality)
 
 
@@ -79,7 +79,7 @@ def allocate(
     on_progress: Callable[[int, int], None] = lambda done, of: None,
     on_measured: Callable[[Problem], None] = lambda problem: None,
 ) -> Allocation:
-    """Spends a byte budget over the formats that the recipe's runtime runs. The recipe gives source, target and the
+    """Spends a byte budget over the formats that the recipe's runtime can run. The recipe gives source, target and the
     rules for everything that is not allocated.
 
     The budget is one of `budget` (bytes of all tensors, or a text such as "120GiB"), `bits_per_weight`, and `fits`, a
@@ -96,7 +96,7 @@ def allocate(
     Raises TypeError for more than one budget, RecipeError A0xx and what `make_plan` raises.
     """
     if sum(value is not None for value in (budget, bits_per_weight, fits)) > 1:
-        raise TypeError("allocate takes one of budget, bits_per_weight and fits")
+        raise TypeError("allocate takes only one of budget, bits_per_weight and fits")
     base, source = as_recipe(recipe), as_checkpoint(checkpoint)
     left = None if fits is None else room(fits, source, context, reserve, wired)
     wishes = Wishes(

@@ -1,4 +1,4 @@
-"""Floor 5, api. The fifth step of a proof: the bundle answers questions in its runtime's own server."""
+"""Floor 5, api. Adds the fifth step of a proof: the bundle answers questions in its runtime's own server."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ STEP = "answers"
 
 
 def check_installed(bundle: Path, runtime: str | None) -> None:
-    """Raises NotInstalledError S001 before hours of proof where nothing here could ask the bundle, and H015 where it is
-    on the hub."""
+    """Raises NotInstalledError S001 before hours of proof if no runtime here can ask the bundle, and H015 if the bundle
+    is on the hub."""
     if str(bundle).startswith("hf:/"):
-        raise RecipeError("H015", "a server needs the weights, and this bundle is on the hub", hint="`hf download` it")
+        raise RecipeError(
+            "H015", "a server needs the weights, but this bundle is on the hub", hint="run `hf download` for it first"
+        )
     choose(bundle, runtime, None)
 
 
@@ -32,13 +34,15 @@ def with_answers(
     settings: Settings | None = None,
     on_event: Callable[[dict[str, Any]], None] = lambda event: None,
 ) -> Verification:
-    """Returns the proof with the step "answers" behind its others; it is skipped where one of them failed.
+    """Returns the proof with the step "answers" after the others. It is skipped if one of them failed.
 
-    Raises NotInstalledError S001 where no runtime that loads the bundle is on this machine, S009 for an unknown one.
+    Raises NotInstalledError S001 if no runtime that loads the bundle is on this machine, S009 for an unknown one.
     """
     bundle = Path(found.bundle)
     if not found.ok:
-        skipped = Diagnostic("V002", "skipped: the steps before it failed", Where(found.bundle), severity="warning")
+        skipped = Diagnostic(
+            "V002", "skipped, because the steps before it failed", Where(found.bundle), severity="warning"
+        )
         return replace(found, steps=(*found.steps, Step(STEP, (skipped,))))
     said = ask_bundle(bundle, questions, runtime, None, settings or Settings(), on_event)
     findings = (*said.findings, *(finding for each in said.answers for finding in each.findings))

@@ -1,4 +1,4 @@
-"""Floor 5, api. `ask`: questions to a bundle through its runtime's own server."""
+"""Floor 5, api. `ask` asks a bundle questions through its runtime's own server."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def ask(
     on_event: Callable[[dict[str, Any]], None] = lambda event: None,
     then: Callable[[Served], None] | None = None,
 ) -> Answers:
-    """Starts the server of `runtime`, or of one that the bundle is for and that is installed; asks; ends the server.
+    """Starts the server of `runtime`, or of an installed one that the bundle is for, asks, and ends the server.
 
-    `questions` are prompts, or `Question`s with expectations of their own; `expect` holds one text for all prompts or
-    one for each. `python` is the interpreter that has the runtime. `then` is called while the server still runs. What
-    the server or the model does wrong is in the result. Raises RecipeError V001, S005, S006, S009, and
-    NotInstalledError S001 where the runtime is not on this machine.
+    `questions` are prompts, or `Question`s with expectations of their own. `expect` holds one text for all prompts or
+    one for each. `python` is the interpreter that has the runtime. `then` is called while the server still runs. Errors
+    of the server or the model are in the result. Raises RecipeError V001, S005, S006, S009, and NotInstalledError S001
+    if the runtime is not on this machine.
     """
     from dsv4recipe.answers.questions import Question, asked
     from dsv4recipe.answers.run import Settings, ask_bundle

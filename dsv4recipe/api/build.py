@@ -1,4 +1,4 @@
-"""Floor 5, api. `build`: a plan and its checkpoint → a finished bundle, or nothing under its name."""
+"""Floor 5, api. `build` turns a plan and its checkpoint into a finished bundle, or leaves nothing under its name."""
 
 from __future__ import annotations
 
@@ -39,15 +39,16 @@ def build(
     allow_zeros: bool = False,
     evidence: str | Path | None = None,
 ) -> Path:
-    """Builds a bundle at `out` and returns its path. Run again, it continues; finished, it does nothing.
+    """Builds a bundle at `out` and returns its path. Run again, it continues; if finished, it does nothing.
 
-    `plan` is a plan, or a recipe or file that is planned against `checkpoint`; with `locked`, a recipe must have a lock
-    that says what is there now. `workers` threads encode (default: one per core). `on_event` gets the events of the
-    build as plain dicts, as `build --json` prints them (schema: `dsv4recipe schema events`); `work` in them is what a
-    bar should count, and adds up to that of plan_loaded. `source_sha256` maps source files to the digests that they
-    must have. `importance` is the file that the plan was made with. Of a source on the hub at most `scratch` bytes
-    (default: 20 GiB) lie in `scratch_dir` (default: beside `out`) at a time. `engine` makes the shards: threads here,
-    or a `builder.cluster.engine.DaskEngine`. With `allow_zeros`, a matrix of the source may be nothing but zeros.
+    `plan` is a plan, or a recipe or file that is planned with `checkpoint`. With `locked`, a recipe must have a lock
+    that matches the present state. `workers` threads encode (default: one per core). `on_event` gets the events of the
+    build as plain dicts, as `build --json` prints them (schema: `dsv4recipe schema events`). Their `work` is what a
+    progress bar should count; it adds up to that of plan_loaded. `source_sha256` maps source files to the digests that
+    they must have. `importance` is the file that the plan was made with. If the source is on the hub, at most `scratch`
+    bytes (default: 20 GiB) of it lie in `scratch_dir` (default: beside `out`) at a time. `engine` makes the shards:
+    threads here, or a `builder.cluster.engine.DaskEngine`. `allow_zeros` permits a matrix of the source to be all
+    zeros.
     `evidence` is a file of `evaluate -o` about this recipe: the manifest keeps it, and the card says what was measured,
     and on what.
 
@@ -80,8 +81,8 @@ def evidence_for(path: Path, plan: Plan, checkpoint: Checkpoint | None = None) -
 
 
 def plan_to_build(plan: AnyPlan, planner: Planner, locked: bool = False) -> Plan:
-    """What is to be built. Raises RecipeError P050 to P053 where it must be `locked` and is not, P022 for a bundle that
-    holds no plan."""
+    """Returns what is to be built. Raises RecipeError P050 to P053 if it must be `locked` and is not, P022 for a bundle
+    that holds no plan."""
     if locked:
         return held_to(str(plan), planner.source_for(str(plan)), lock_path(str(plan)), planner.importance)
     return planner.plan(plan)

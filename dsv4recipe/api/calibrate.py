@@ -1,4 +1,4 @@
-"""Floor 5, api. `calibrate`: a text through a checkpoint, what goes into its matrices recorded."""
+"""Floor 5, api. `calibrate` runs a text through a checkpoint and records the inputs of its matrices."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def calibrate(
     told: Callable[[int, int], None] = lambda done, total: None,
     before: Callable[[Needs], None] = lambda needs: None,
 ) -> Record:
-    """Records what goes into the matrices of `source` while it reads the files `text` (as `evaluate` reads them), in
-    the folder `out`. Needs the extra `measure`.
+    """Records the inputs of the matrices of `source` while it reads the files `text` (like `evaluate`), in the folder
+    `out`. Needs the extra `measure`.
 
     `modules`: entries of `records.names.ENTRIES`; `rows`: "int8" or "bf16"; `length`: tokens of a sequence; `tokens`:
     at most so many; `imatrix_file`: also write an importance file there, as GGUF where its name ends in .gguf. `before`

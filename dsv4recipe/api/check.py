@@ -1,4 +1,4 @@
-"""Floor 5, api. `check`: everything that is wrong with a recipe, as data."""
+"""Floor 5, api. `check` returns everything that is wrong with a recipe, as data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 5, api. `decompile`: a bundle, whoever built it → a readable recipe that plans to the same bundle."""
+"""Floor 5, api. `decompile` turns any bundle into a readable recipe that plans to the same bundle."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dsv4recipe.recipe.model import Recipe
 
 @dataclass(frozen=True)
 class Decompiled:
-    """The text of a recipe, the recipe that it says, and notes on what the bundle does not show."""
+    """The text of a recipe, the parsed recipe, and notes on what the bundle does not show."""
 
     text: str
     recipe: Recipe
@@ -32,10 +32,10 @@ def decompile(
 ) -> Decompiled:
     """Returns a recipe that plans to the same modules, formats and bytes as the bundle. Reads headers, never weights.
 
-    `name` is the recipe's (default: the bundle's), `model` the ORG/NAME of its checkpoint where the bundle does not say
-    it, and `runtime` chooses where the tensor names match several. With a `checkpoint` the recipe is planned against it
-    and compared; differences become notes. `file` is the name that places in the recipe have. Raises RecipeError T001,
-    P030 to P033, and what `open_bundle` raises.
+    `name` is the recipe's (default: the bundle's). `model` is ORG/NAME of its checkpoint, if the bundle does not say
+    it. `runtime` chooses if the tensor names match several. With a `checkpoint`, the recipe is planned with it and
+    compared; differences become notes. `file` is the name used for places in the recipe. Raises RecipeError T001, P030
+    to P033, and what `open_bundle` raises.
     """
     root = as_bundle(bundle)
     name = name or root.name

@@ -1,4 +1,4 @@
-"""Floor 5, api. `diff`: what differs between two plans, recipes or bundles. Reads headers and small files."""
+"""Floor 5, api. `diff` compares two plans, recipes or bundles. Reads headers and small files."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def diff(
     importance: Guide | str | Path | None = None,
     on_note: Callable[[str], None] = lambda note: None,
 ) -> PlanDiff:
-    """Returns what `after` changes against `before`, grouped by module pattern. Each side is a plan, a recipe, or the
-    path of a recipe, a plan file or a bundle, also one that others built; between two bundles, side files are compared
-    too.
+    """Returns what `after` changes compared with `before`, grouped by module pattern. Each side is a plan, a recipe, or
+    the path of a recipe, a plan file or a bundle of any tool. Between two bundles, side files are compared too.
 
-    `checkpoint`, `release` and `importance` are for sides that are recipes, as in `make_plan`. `on_note` gets what a
-    reader should know of how a bundle was read. Raises RecipeError as `make_plan` and `read_bundle` do.
+
+    `checkpoint`, `release` and `importance` are for sides that are recipes, as in `make_plan`. `on_note` is called with
+    notes on how a bundle was read. Raises RecipeError as `make_plan` and `read_bundle` do.
     """
     old, new = Planner(checkpoint, importance, release).sides(before, after)
     for name, side in ((before, old), (after, new)):

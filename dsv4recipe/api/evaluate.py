@@ -1,4 +1,4 @@
-"""Floor 5, api. `evaluate`: what a recipe, plan or bundle loses against its source, measured on text."""
+"""Floor 5, api. `evaluate` measures on text what a recipe, plan or bundle loses compared with its source."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wishes:
-    """How to measure. `length`: tokens of a sequence; `tokens`: at most so many of the text; `by`: "role", "layer" or
-    "module"; `runtime`: where the figures of a bundle come from a real runtime, and not from the reference
-    implementation; `work`: a folder where a killed evaluation finds its states again, None for none; `every`: seconds
-    between two times that they are written there."""
+    """How to measure. `length` is the tokens of a sequence, `tokens` the most tokens used. `by` is "role", "layer" or
+    "module". `runtime` is set if the figures of a bundle come from a real runtime and not from the reference
+    implementation. `work` is a folder from which a killed evaluation continues (None: no folder). `every` is the
+    seconds between two writes to it."""
 
     length: int = 512
     tokens: int | None = None
@@ -66,8 +66,8 @@ def evaluate(
     """Returns what `subject` (a recipe, plan, bundle, also one on the hub, or the source) loses against the source, or
     against `against`.
 
-    `text` names files (see `evaluation.text.read_text`); without any, the text that ships with the package is measured.
-    `before` hears what it will take, and `told` how far it is. The result is what quality.json holds.
+    `text` names files (see `evaluation.text.read_text`); the default is the text that ships with the package. `before`
+    is called with what the run needs, `told` with its progress. The result is the content of quality.json.
 
     Raises RecipeError M0xx before any work, K024 for text that the record has seen, and what plans and bundles raise.
     """
@@ -109,7 +109,7 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Side:
-    """`identity` names everything that decides its numbers."""
+    """One side; `identity` names everything that decides its numbers."""
 
     named: Named
     facts: dict[str, Any]
@@ -132,8 +132,8 @@ def _side(name: str, subject: str | PathLike[str], planner: Planner) -> _Side:
         return _Side(Named(name, stored), facts, f"{stored.read.plan.digest} {_stamps(files)}")
     plan = planner.side(said).plan
     if plan.importance is not None and planner.importance is None:
-        hint = "give the file that the plan names with --importance"
-        raise RecipeError("M014", f"{said} weighs errors by an importance file, and none is given", hint=hint)
+        hint = "pass the file that the plan names with --importance"
+        raise RecipeError("M014", f"{said} weighs errors by an importance file, but none is given", hint=hint)
     title = str(plan.recipe.get("name") or path.stem)
     kind = "plan" if path.suffix == ".json" else "recipe"
     named = Named(name, PlannedWeights(plan, checkpoint, planner.importance, title))
@@ -178,7 +178,7 @@ def _source(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _stamps(files: Sequence[Path]) -> list[tuple[int, int]]:
-    """Size and time of files: a run that goes on must have begun with these."""
+    """Returns size and time of files, which must not have changed when a run continues."""
     return [(state.st_size, state.st_mtime_ns) for state in (path.stat() for path in files if path.exists())]
 
 
@@ -187,7 +187,7 @@ def _place(checkpoint: Checkpoint) -> Path:
 
 
 def _kept(wishes: Wishes, checkpoint: Checkpoint, text: Text, plans: list[str]) -> Callable[[str], Kept] | None:
-    """Returns the place of each model's states. What decides their digits is named: versions, numbers, text,
+    """Returns the place of each model's states. Its name covers what decides their digits: versions, numbers, text,
     batches."""
     folder = wishes.work
     if folder is None:

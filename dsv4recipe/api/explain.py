@@ -1,4 +1,4 @@
-"""Floor 5, api. `explain`: which rule decided a tensor, why others did not, and its names everywhere."""
+"""Floor 5, api. `explain` says which rule decided a tensor, why others did not, and all its names."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def explain(
     release: str | None = None,
     importance: Guide | str | Path | None = None,
 ) -> Explanation:
-    """Why the tensor `name` becomes what the recipe makes of it. `name` may be a source tensor, a module path or a name
-    on disk, in any runtime's dialect; the other arguments are those of `make_plan`.
+    """Explains why the tensor `name` becomes what the recipe makes of it. `name` may be a source tensor, a module path
+    or a name on disk, in any runtime's dialect. The other arguments are those of `make_plan`.
 
-    Raises RecipeError P040 where no dialect knows the name, and what `make_plan` raises.
+    Raises RecipeError P040 if no dialect knows the name, and what `make_plan` raises.
     """
     loaded, planner = as_recipe(recipe), Planner(checkpoint, importance, release)
     return explained(loaded, planner.checkpoint_for(loaded), name, planner.importance)

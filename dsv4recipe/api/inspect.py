@@ -1,4 +1,4 @@
-"""Floor 5, api. `inspect`: what a checkpoint or bundle holds, from its headers alone."""
+"""Floor 5, api. `inspect` says what a checkpoint or bundle holds, from its headers alone."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from dsv4recipe.paths import as_path
 
 
 def inspect(path: str | Path | Checkpoint) -> dict[str, Any]:
-    """Returns what `inspect --json` prints: kind, family, tensors, bytes, shards, and tensors and bytes by role or
-    dtype.
+    """Returns the document that `inspect --json` prints: kind, family, tensors, bytes, shards, and tensors and bytes by
+    role or dtype.
 
     `path` is a folder, a GGUF file or hf://org/repo@revision. Raises RecipeError as `open_checkpoint` does, and V02x
     for a damaged bundle.

@@ -1,4 +1,4 @@
-"""Floor 5, api. `load_recipe`: a file or a shipped name → a recipe."""
+"""Floor 5, api. `load_recipe` loads a recipe from a file or by its shipped name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 5, api. `lock`: the text that pins what decides a bundle; and the plan of a recipe that a lock holds to."""
+"""Floor 5, api. `lock` writes the text that pins what decides a bundle; `held_to` plans a recipe as its lock says."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Locked:
 
 
 def lock_path(recipe: str) -> Path:
-    """house.yaml → house.lock beside it; a shipped recipe's lock lies in the working directory."""
+    """Returns house.lock beside house.yaml; the lock of a shipped recipe is in the working directory."""
     return Path(recipe).with_suffix(".lock") if is_file_reference(recipe) else Path(f"{recipe}.lock")
 
 
@@ -46,23 +46,23 @@ def lock(recipe: str | Path, checkpoint: AnyCheckpoint, *, importance: Guide | s
 
 
 def locked_text(path: Path) -> str:
-    """Returns what a lock says. Raises RecipeError P051 where it is no text."""
+    """Returns the text of a lock. Raises RecipeError P051 if it is not text."""
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise RecipeError("P051", "not a lock", Where(str(path)), "`dsv4recipe lock` writes one") from None
+        raise RecipeError("P051", "this is not a lock", Where(str(path)), "`dsv4recipe lock` writes one") from None
 
 
 def held_to(recipe: str, checkpoint: Checkpoint, path: Path, importance: Guide | None) -> Plan:
-    """Returns the plan of a recipe whose lock at `path` is not stale. Raises RecipeError P050 (stale: what moved), P051
-    (not a lock), P052 (no lock), P053 (no recipe)."""
+    """Returns the plan of a recipe whose lock at `path` is not stale. Raises RecipeError P050 (stale, with what
+    changed), P051 (not a lock), P052 (no lock), P053 (not a recipe)."""
     if recipe.endswith(".json") or Path(recipe).is_dir():
-        message = "a plan and a bundle pin themselves: only a recipe has a lock"
-        raise RecipeError("P053", message, Where(recipe), "leave out --locked, or name the recipe")
+        message = "only a recipe has a lock; plans and bundles pin themselves"
+        raise RecipeError("P053", message, Where(recipe), "leave out --locked, or pass the recipe")
     now = lock(recipe, checkpoint, importance=importance)
     if not path.is_file():
         message = f"there is no lock at {path}"
-        raise RecipeError("P052", message, Where(recipe), f"dsv4recipe lock {recipe} --source SRC")
+        raise RecipeError("P052", message, Where(recipe), f"run dsv4recipe lock {recipe} --source SRC")
     text = locked_text(path)
     if text != now.text:
         check_lock(text, now.text, str(path), tuple(_consequences(read_lock(text, str(path)), now.plan, checkpoint)))
@@ -70,7 +70,7 @@ def held_to(recipe: str, checkpoint: Checkpoint, path: Path, importance: Guide |
 
 
 def _consequences(locked: dict[str, Any], plan: Plan, checkpoint: Checkpoint) -> Iterator[str]:
-    """Yields what the modules of the bundle would be: the locked recipe on this source against the recipe as it is."""
+    """Yields how the modules of the bundle change: the locked recipe compared with the present one, on this source."""
     if locked["recipe"] == plan.recipe:
         return
     try:
@@ -79,7 +79,7 @@ def _consequences(locked: dict[str, Any], plan: Plan, checkpoint: Checkpoint) ->
         return
     found = diff(before, plan)
     if found.empty:
-        yield "on this source both plan to the same bundle"
+        yield "with this source, both plan to the same bundle"
         return
     changes = [*merged(found.removed), *merged(found.added), *merged(found.changed)]
     for change in changes[:ROWS]:

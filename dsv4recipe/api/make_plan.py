@@ -1,4 +1,5 @@
-"""Floor 5, api. `make_plan`: a recipe and a checkpoint → a plan, to the byte. Reads headers, never weights."""
+"""Floor 5, api. `make_plan` makes a plan, exact to the byte, from recipe and checkpoint. Reads headers, never
+weights."""
 
 from __future__ import annotations
 
@@ -24,10 +25,10 @@ def make_plan(
 ) -> Plan:
     """Returns what the recipe makes of every tensor of the checkpoint, to the byte.
 
-    Without a checkpoint, the layout of `release`, or of the release that the recipe pins, is planned: it ships with the
-    package. `importance` is the file for formats that ask for one. Raises RecipeError with every problem at once:
-    T0xx (the runtime cannot take the recipe), P0xx (tensors without a rule, rules without a tensor), I01x (the
-    importance file does not serve), U004 (no checkpoint), U005 (a checkpoint and a release).
+    Without a checkpoint, the layout of `release`, or of the release that the recipe pins, is planned; it ships with the
+    package. `importance` is the file for formats that ask for one. Raises RecipeError with every problem at once: T0xx
+    (the runtime cannot accept the recipe), P0xx (tensors without a rule, rules without a tensor), I01x (the importance
+    file does not fit), U004 (no checkpoint), U005 (a checkpoint and a release).
     """
     loaded = as_recipe(recipe)
     given = importance if isinstance(importance, PlannedImportance) else as_importance(importance)

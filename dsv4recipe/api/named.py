@@ -1,4 +1,4 @@
-"""Floor 5, api. A plan from whatever a user names: a plan file, a bundle, or a recipe with its source."""
+"""Floor 5, api. Makes a plan of whatever a user names: a plan file, a bundle, or a recipe with its source."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ AnyPlan = Plan | Recipe | str | Path
 
 @dataclass(frozen=True)
 class Side:
-    """What a user named: its plan, its folder where it is a bundle, and what to know of how it was read."""
+    """What a user named: its plan, its folder if it is a bundle, and notes on how it was read."""
 
     plan: Plan
     folder: Path | None
@@ -47,9 +47,9 @@ class Side:
 
 
 class Planner:
-    """Makes plans against one source, with one importance file; either is opened once and only if a recipe needs it.
+    """Makes plans with one source and one importance file; each is opened once, and only if a recipe needs it.
 
-    Without a source, plans are made against the layout of the `release`, or of the one that the recipe pins.
+    Without a source, plans are made for the layout of the `release`, or of the one that the recipe pins.
     """
 
     def __init__(
@@ -66,15 +66,15 @@ class Planner:
 
     @cached_property
     def importance(self) -> Guide | None:
-        """Returns what the importance file says, where one is named."""
+        """Returns the importance file, if one is named."""
         return as_importance(self.importance_file)
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
-        """Returns the source. Raises RecipeError U004 where none was named."""
+        """Returns the source. Raises RecipeError U004 if none was named."""
         if self.source is None:
-            hint = f"add --source SRC, or --release NAME for a layout without weights: {', '.join(RELEASES)}"
-            raise RecipeError("U004", "a recipe is planned against a checkpoint, and none was named", hint=hint)
+            hint = f"pass --source SRC, or --release NAME for a layout without weights: {', '.join(RELEASES)}"
+            raise RecipeError("U004", "planning a recipe needs a checkpoint, but none was named", hint=hint)
         if not isinstance(self.source, str | Path):
             return as_checkpoint(self.source)
         place = self.source if isinstance(self.source, Path) else pinned(self.source, *self.pin)
@@ -82,18 +82,18 @@ class Planner:
 
     @cached_property
     def pin(self) -> tuple[str, str]:
-        """Repository and commit that the first recipe or plan is for: what a source on the hub without a revision
-        means."""
+        """Returns repository and commit of the first recipe or plan, which a source on the hub without a revision
+        uses."""
         return "", ""
 
     def pinned_by(self, model: str, revision: str) -> None:
-        """Notes the pin of a recipe or plan, unless the source is open or pinned already."""
+        """Remembers the pin of a recipe or plan, unless the source is already open or pinned."""
         self.__dict__.setdefault("pin", (model, revision))
 
     def checkpoint_for(self, recipe: Recipe) -> Checkpoint:
-        """Returns the source; without one, the layout of the release that was named or that the recipe pins.
+        """Returns the source or, without one, the layout of the release that was named or that the recipe pins.
 
-        Raises RecipeError U004 where neither is known, U005 where both a source and a release were named.
+        Raises RecipeError U004 if neither is known, U005 if both a source and a release were named.
         """
         if self.source is not None and self.release is not None:
             raise RecipeError("U005", "--source and --release name two checkpoints", hint="leave one of them out")
@@ -119,24 +119,24 @@ class Planner:
 
     @cached_property
     def layouts(self) -> dict[str, Checkpoint]:
-        """Releases that were opened without their files."""
+        """Returns the releases that were opened without their files."""
         return {}
 
     def plan(self, name: AnyPlan) -> Plan:
-        """Returns the plan to build that `name` means. Raises RecipeError P022 for a bundle without a plan to build
-        from."""
+        """Returns the plan that `name` means, for a build. Raises RecipeError P022 for a bundle without a plan that can
+        be built."""
         if not _names_bundle(name):
             return self.side(name).plan
         found = read_bundle(as_bundle(name))
         if not found.built:
-            message = "only a bundle that dsv4recipe built, and nobody changed, holds a plan to build from"
+            message = "only an unchanged bundle that dsv4recipe built holds a plan to build from"
             raise RecipeError("P022", message, Where(str(name)), "decompile it, and build the recipe", found.notes)
         self.pinned_by(found.plan.source.model, found.plan.source.revision)
         return found.plan
 
     def side(self, name: AnyPlan, prefer: str = "", other: bool = False) -> Side:
-        """Returns one side of a comparison; a bundle may be anyone's. `prefer` is the runtime where its names fit
-        several. With an `other` side, the importance file may be for that one alone."""
+        """Returns one side of a comparison, which may be a bundle of any tool. `prefer` is the runtime if its names
+        match several. With an `other` side, the importance file may be for that one alone."""
         if isinstance(name, Plan):
             self.pinned_by(name.source.model, name.source.revision)
             return Side(name, None, ())
@@ -152,7 +152,7 @@ class Planner:
         return Side(make_plan(recipe, self.checkpoint_for(recipe), given), None, ())
 
     def sides(self, before: AnyPlan, after: AnyPlan) -> tuple[Side, Side]:
-        """Returns both sides; the runtime of one that is known helps to read the other."""
+        """Returns both sides; if the runtime of one is known, it helps to read the other."""
         if _names_bundle(before) and not _names_bundle(after):
             known = self.side(after, other=True)
             return self.side(before, known.plan.target["runtime"], other=True), known

@@ -1,4 +1,4 @@
-"""Floor 5, api. `open_checkpoint`: a folder or a repository of the hub → a checkpoint, from its headers."""
+"""Floor 5, api. `open_checkpoint` opens a folder or a repository on the hub as a checkpoint, from its headers."""
 
 from __future__ import annotations
 

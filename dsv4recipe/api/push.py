@@ -1,4 +1,4 @@
-"""Floor 5, api. `push`: a bundle to the hub, proven before and compared afterwards."""
+"""Floor 5, api. `push` uploads a bundle to the hub; it verifies it before and compares it afterwards."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def push(
     dry_run: bool = False,
     on_event: Tell = lambda event: None,
 ) -> Pushed | tuple[LocalFile, ...]:
-    """Uploads a bundle that dsv4recipe built to `repository` (org/name) in one commit on the branch `revision`.
+    """Uploads a bundle that dsv4recipe built to `repository` (org/name), in one commit on the branch `revision`.
 
-    Every byte is hashed and the contract checked first. An interrupted push is continued by the same call, and one that
-    is done does nothing. The token is the one that huggingface_hub knows (`hf auth login`, HF_TOKEN). With `dry_run`
-    nothing is asked of the hub, and the files that would be uploaded are returned. Raises RecipeError W001 (no
-    manifest), W002 (not a name), W003 (the card), what integrity and contract find, and what `upload` raises.
+    Every byte is hashed and the contract is checked first. The same call continues an interrupted push, and does
+    nothing if it is done. The token is the one that huggingface_hub knows (`hf auth login`, HF_TOKEN). With `dry_run`
+    the hub is not contacted, and the files that would be uploaded are returned. Raises RecipeError W001 (no manifest),
+    W002 (not a name), W003 (the card), what integrity and contract find, and what `upload` raises.
     """
     from dsv4recipe.publish.files import card_findings, files_of
     from dsv4recipe.publish.upload import upload
@@ -44,8 +44,8 @@ def push(
     if manifest is None or not manifest.get("files"):
         if not root.exists():
             raise RecipeError("V001", "there is no such bundle", Where(str(root)))
-        hint = "`hf upload` uploads any folder; push proves that what arrives is what was built"
-        raise RecipeError("W001", "the bundle has no manifest to hold the upload against", Where(str(root)), hint)
+        hint = "use `hf upload` to upload any folder; push proves that what arrives is what was built"
+        raise RecipeError("W001", "the bundle has no manifest to compare the upload with", Where(str(root)), hint)
     on_event({"event": "checking", "bundle": str(root)})
     findings: list[Diagnostic] = [*check_integrity(root).findings, *check_any(root).step.findings, *card_findings(root)]
     errors = [finding for finding in findings if finding.severity == "error"]
@@ -60,8 +60,8 @@ def push(
 def _address(repository: str, revision: str) -> Address:
     found = parse_address(repository)
     if found is None or found.revision:
-        message = f"{repository!r} is no name of a repository"
-        raise RecipeError("W002", message, hint="write org/name; a branch is named with --revision")
+        message = f"{repository!r} is not the name of a repository"
+        raise RecipeError("W002", message, hint="write org/name; pass a branch with --revision")
     return Address(found.repo, revision)
 
 

@@ -1,4 +1,4 @@
-"""Floor 5, api. `report`: one self-contained HTML page about a plan, a recipe or a bundle."""
+"""Floor 5, api. `report` makes one self-contained HTML page about a plan, a recipe or a bundle."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Report:
-    """The page as HTML, the plan it shows, and what the contract says of it where it is a bundle."""
+    """The page as HTML, the plan that it shows, and the result of the contract if it is a bundle."""
 
     html: str
     plan: Plan
@@ -49,8 +49,8 @@ def report(
     importance: Guide | str | Path | None = None,
     evidence: str | Path | None = None,
 ) -> Report:
-    """Returns a page about a plan, a recipe (planned against `checkpoint`), a plan file or a bundle. It needs no
-    network and holds no time, host or path: same inputs, same bytes.
+    """Returns a page about a plan, a recipe (planned with `checkpoint`), a plan file or a bundle. It needs no network
+    and holds no time, host or path, so the same inputs give the same bytes.
 
     `numbers` is what `verify` with a source returned, or a file of what `verify --json` printed; `allocation` a file of
     what `allocate --json` printed; `evidence` a file of `evaluate -o`. A bundle shows the evidence that its manifest

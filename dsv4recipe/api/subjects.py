@@ -1,4 +1,4 @@
-"""Floor 5, api. What public functions accept: an opened object, or the path or name to open. Opens what is named."""
+"""Floor 5, api. Defines what public functions accept: an opened object, or a path or name, which it opens."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ AnyCheckpoint = Checkpoint | str | Path
 
 
 def as_recipe(recipe: AnyRecipe) -> Recipe:
-    """Returns the recipe itself, loaded where it was named. Raises RecipeError as `load_recipe` does."""
+    """Returns the recipe itself, loaded if it was named. Raises RecipeError as `load_recipe` does."""
     return recipe if isinstance(recipe, Recipe) else load_recipe(str(recipe))
 
 
 def as_checkpoint(checkpoint: AnyCheckpoint) -> Checkpoint:
-    """Returns the checkpoint itself, opened where it was named. Raises RecipeError as `open_checkpoint` does."""
+    """Returns the checkpoint itself, opened if it was named. Raises RecipeError as `open_checkpoint` does."""
     return checkpoint if isinstance(checkpoint, Checkpoint) else open_checkpoint(checkpoint)
 
 
 def as_bundle(bundle: str | Path) -> Path:
-    """Returns the path of a bundle; of one on the hub (hf://org/repo@revision) a folder with its headers and small
-    files.
+    """Returns the path of a bundle. For one on the hub (hf://org/repo@revision) it is a folder with its headers and
+    small files.
 
-    Raises RecipeError U016, H001 to H009, and V020 where the repository holds no bundle.
+    Raises RecipeError U016, H001 to H009, and V020 if the repository holds no bundle.
     """
     if not str(bundle).startswith("hf:/"):
         return snapshot_in(as_path(bundle))
@@ -45,7 +45,7 @@ def as_bundle(bundle: str | Path) -> Path:
 
 
 def is_bundle_on_hub(name: object) -> bool:
-    """Whether a name is that of a bundle on the hub: no recipe's, and no checkpoint's."""
+    """Returns whether a name is that of a bundle on the hub, and not of a recipe or a checkpoint."""
     if not str(name).startswith("hf:/") or str(name).partition("@")[0].endswith((".yaml", ".yml")):
         return False
     from dsv4recipe.publish.remote import address_of, holds_bundle
@@ -55,7 +55,7 @@ def is_bundle_on_hub(name: object) -> bool:
 
 
 def as_importance(importance: Guide | str | Path | None) -> Guide | None:
-    """Returns what an importance file says, read where a path was given. Raises RecipeError I0xx."""
+    """Returns an importance file, read if a path was given. Raises RecipeError I0xx."""
     if importance is None or not isinstance(importance, str | Path):
         return importance
     from dsv4recipe.records.read import load_guide

@@ -1,4 +1,4 @@
-"""Floor 5, api. `verify`: the proof of a bundle, anyone's, in steps."""
+"""Floor 5, api. `verify` proves any bundle in steps."""
 
 from __future__ import annotations
 
@@ -39,30 +39,30 @@ def verify(
     full: bool = False,
     on_event: Callable[[dict[str, Any]], None] = lambda event: None,
 ) -> Verification:
-    """Proves a bundle: its bytes against its manifest and its tensors against its runtime's contract; with `source` its
-    numbers; with `runtime` that it loads and runs there.
+    """Proves a bundle: compares its bytes with its manifest and its tensors with its runtime's contract; with `source`
+    its numbers; with `runtime` that it loads and runs there.
 
-    `runtime` is a name or "all", with `python` the interpreter that has it, or a `RuntimeRun` that says all there is to
-    say. `sample` compares that many source tensors only, drawn by `seed`; 0 compares all. `importance` is the file that
-    the bundle was built with: without it, what was weighed by it is not encoded again. `scratch` (bytes) and
+    `runtime` is a name or "all" (then `python` is the interpreter that has it), or a `RuntimeRun` with all options.
+    `sample` compares only that many source tensors, drawn by `seed`; 0 compares all. `importance` is the file that the
+    bundle was built with; without it, modules that it weighed are not encoded again. `scratch` (bytes) and
     `scratch_dir` are as in `build`.
 
     With `receipt`, what an earlier proof hashed is not hashed again where size, time, inode and a sample of a file
     are as they were, and what is hashed now is kept (`dsv4recipe.verifier.receipt` says where); `full` hashes all.
     `on_event` gets a dict when a step begins, gets on and ends.
 
-    Of a bundle on the hub (hf://org/repo@revision) its list of files is held against the manifest, and the contract is
-    checked from headers; no weight is read.
+    For a bundle on the hub (hf://org/repo@revision), its list of files is compared with the manifest, and the contract
+    is checked from headers; no weights are read.
 
-    Raises RecipeError V001 where there is no bundle, V020 where a repository holds none, H015 where more is asked of
-    one on the hub, V222 for an unknown runtime, H012 where a runtime is to be compared with a source that is not on
-    this machine, I020 for another importance file, and what `open_checkpoint` raises for a broken source.
+    Raises RecipeError V001 if there is no bundle, V020 if a repository holds none, H015 if more is asked of one on the
+    hub, V222 for an unknown runtime, H012 if a runtime is to be compared with a source that is not on this machine,
+    I020 for another importance file, and what `open_checkpoint` raises for a broken source.
     """
     address = address_of(bundle)
     if address is not None:
         if source is not None or runtime is not None:
-            message = "the numbers and the runtime need the weights, and this bundle is on the hub"
-            hint = f"`hf download {address.repo}`, then verify the folder"
+            message = "the numbers and the runtime need the weights, but this bundle is on the hub"
+            hint = f"run `hf download {address.repo}`, then verify the folder"
             raise RecipeError("H015", message, Where(str(address)), hint)
         return _on_hub(mirror(address))
     root = snapshot_in(as_path(bundle))
@@ -72,7 +72,7 @@ def verify(
 
 
 def _on_hub(found: Mirror) -> Verification:
-    """Integrity by the digests that the hub keeps, and the contract."""
+    """Checks integrity by the digests that the hub keeps, and the contract."""
     integrity, contract = check_integrity(found.root, found.digests), check_any(found.root)
     steps = [replace(step, findings=found.named(step.findings)) for step in (integrity, contract.step)]
     return Verification(str(found.repository.address), tuple(steps), contract.runtimes, contract.outlooks)

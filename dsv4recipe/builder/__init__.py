@@ -1,1 +1,1 @@
-"""Floor 4, builder. Plan → tasks → shards → bundle: the only room that writes a bundle."""
+"""Floor 4, builder. Turns a plan into tasks, shards and a bundle. Only this room writes bundles."""

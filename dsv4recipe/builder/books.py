@@ -1,4 +1,4 @@
-"""Floor 4, builder. The books of a build: what an engine made goes into the journal, what it does becomes events."""
+"""Floor 4, builder. Records a build: finished files go into the journal, and what the engine does becomes events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from dsv4recipe.plan.pieces import Piece
 
 @dataclass(frozen=True, slots=True)
 class Books(Listener):
-    """`entries` are the finished files, by name. `pace` says how much work a piece is, where that is not its bytes."""
+    """Listens to an engine. `entries` are the finished files by name. `pace` says how much work a piece is, if that is
+    not its number of bytes."""
 
     folder: Path
     mine: Lease

@@ -1,5 +1,5 @@
-"""Floor 4, builder. The model card: front matter and what the plan says, in words a reader can check. This module is
-pure."""
+"""Floor 4, builder. Writes the model card: front matter, and what the plan says in words that a reader can check.
+Pure."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Floor 4, builder. How a bundle is opened for writing, resumed and published: one strategy per container.
+"""Floor 4, builder. Opens a bundle for writing, resumes and publishes it, with one strategy per container.
 
-Which one is chosen once per build, by `making_of`; nothing else in this room asks what a bundle is.
+`making_of` chooses the strategy once per build; nothing else in this room asks for the container.
 """
 
 from __future__ import annotations
@@ -20,15 +20,17 @@ from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.plan.model import Plan
 
 Finished = Callable[[], bool]
-"""Whether another builder has published the same bundle meanwhile."""
+"""Returns whether another build has published the same bundle in the meantime."""
 
 
 @dataclass(frozen=True)
 class Making:
-    """`opened` makes a file that can be written, `in_order` says that it must grow from its start, and `proven` how
-    many bytes of it an interrupted build left that hold. `side_files` are the files beside the shards, with what the
-    card says of quality. `own` is what the build keeps in its folder and takes out at the end. `publish` gives the
-    finished work its name; `tidy` removes what may be left of it once it has that name."""
+    """Describes how one container is made.
+
+    `opened` makes a writable file. `in_order` says that it must grow from its start. `proven` returns how many valid
+    bytes of it an interrupted build left. `side_files` returns the files beside the shards, with what the card says of
+    quality. `own` lists what the build keeps in its folder and removes at the end. `publish` gives the finished work
+    its name. `tidy` removes what may be left of the work after that."""
 
     places: Places
     opened: Opened
@@ -73,6 +75,6 @@ MAKINGS = (
 
 
 def making_of(plan: Plan) -> Making:
-    """How the bundle of a plan is made."""
+    """Returns how the bundle of a plan is made."""
     places = places_for(plan)
     return next(making for making in MAKINGS if making.places is places)

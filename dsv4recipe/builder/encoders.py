@@ -1,4 +1,5 @@
-"""Floor 4, builder. Which encoders decide the bytes of a plan, and whether they are there. Asks the machine."""
+"""Floor 4, builder. Says which encoders decide the bytes of a plan, and whether they are installed. Asks the
+machine."""
 
 from __future__ import annotations
 
@@ -13,9 +14,9 @@ from dsv4recipe.plan.model import Plan
 
 
 def encoders_of(plan: Plan, machine: bool = True) -> str:
-    """Our encoders' version; where a package's encoder works too, such as the stock ggml quantizer, its name, its
-    version and, with `machine`, the kind of machine: its bytes were shown to be the same on x86-64 only. Raises
-    RecipeError F001."""
+    """Returns the version of our encoders. If a package's encoder is used too, such as the stock ggml quantizer, its
+    name and version follow, and with `machine` the kind of machine, because equal bytes were shown on x86-64 only.
+    Raises RecipeError F001."""
     libraries = [f"{fmt.library} {codec_of(fmt).library_version()}" for fmt in _by_library(plan)]
     if not libraries:
         return ENCODER_VERSION
@@ -24,7 +25,7 @@ def encoders_of(plan: Plan, machine: bool = True) -> str:
 
 
 def check_encoders(plan: Plan) -> None:
-    """Raises RecipeError F001 or F002 where a package that a plan needs is missing, or fails its own test."""
+    """Raises RecipeError F001 or F002 if a package that a plan needs is missing or fails its own test."""
     for fmt in _by_library(plan):
         codec_of(fmt).check_library()
 

@@ -1,7 +1,7 @@
-"""Floor 4, builder. What an engine is: it makes shards, somewhere, and tells as each is durable. This module is pure.
+"""Floor 4, builder. Defines engines, which make shards somewhere and report each one that is durable. Pure.
 
-Correctness is not an engine's business. Shards are idempotent, their files appear whole or not at all, and the journal,
-which only the build itself writes, says what is finished: an engine adds hands. `local.run_shards` is the default.
+An engine is not responsible for correctness. Shards are idempotent, their files appear complete or not at all, and the
+journal, which only the build itself writes, says what is finished. `local.run_shards` is the default engine.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from dsv4recipe.importance.model import Guide
 from dsv4recipe.plan.pieces import Piece
 
 Opened = Callable[[ShardTask, Path, Reader, Arena, Guide | None], OpenShard]
-"""Makes a shard that can be written."""
+"""Makes a writable shard."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is to be made: the shards of `tasks`, in `folder`, from `sources`, by so many `workers` where the engine
-    starts them. `opened` makes a shard that can be written; `in_order` says that it must grow from its start.
-    `zeros` says that a matrix of the source may be nothing but zeros."""
+    """The work of an engine: the shards of `tasks`, in `folder`, from `sources`, by `workers` if the engine starts
+    them. `opened` makes a writable shard. `in_order` says that it must grow from its start. `zeros` allows a matrix of
+    the source to be all zeros."""
 
     tasks: Iterable[ShardTask]
     folder: Path
@@ -39,24 +39,24 @@ class Work:
 
 
 class Listener:
-    """Who is told how the work goes, one call at a time. `worker` is "" for work done here."""
+    """Receives reports on the work, one call at a time. `worker` is "" for work done on this machine."""
 
     def started(self, task: ShardTask, worker: str = "", there: int = 0, /) -> None:
-        """Work on a shard begins; so many bytes of it are there already."""
+        """Work on a shard begins; `there` bytes of it exist already."""
 
     def progressed(self, task: ShardTask, size: int, worker: str = "", piece: Piece | None = None, /) -> None:
-        """So many bytes of a shard were just written, of that piece where it is known. What is written a second time
-        is not told again."""
+        """`size` bytes of a shard were just written, for that piece if it is known. Bytes that are written again are
+        not reported again."""
 
     def done(self, entry: Entry, worker: str = "", /) -> None:
-        """A shard's file stands durable under its name: told once per shard. Raises what ends the build."""
+        """A shard's file is durable under its name; this is called once per shard. What it raises ends the build."""
 
 
 class Engine(Protocol):
-    """Takes the work, streams the results to the listener, and is cancelled by whatever that or a signal raises.
+    """Does the work, reports results to the listener, and stops when that or a signal raises.
 
-    When an engine returns, every shard is done; when it raises, it has stopped all work that it can reach. Either way
-    nothing of it writes to the folder any more, but for hands that it has lost, and those find the lease gone.
+    When an engine returns, every shard is done. When it raises, it has stopped all work that it can reach. In both
+    cases nothing writes to the folder any more, except workers that were lost; those find that the lease is gone.
     """
 
     def __call__(self, work: Work, listener: Listener) -> None: ...

@@ -1,7 +1,7 @@
-"""Floor 4, builder. The events of a build, typed: dicts for `on_event`, lines of `build --json`. This module is pure.
+"""Floor 4, builder. Defines the events of a build: dicts for `on_event`, lines for `build --json`. This module is pure.
 
-`schemas/events.schema.json` is made of these classes (`python scripts/generate.py`). Events and fields may be added;
-what is there keeps its name and meaning.
+`schemas/events.schema.json` is generated from these classes (`python scripts/generate.py`). Events and fields may be
+added; existing ones keep their names and meanings.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ FORMAT_VERSION = 1
 
 
 def _optional(default: Any) -> Any:
-    """Returns a field that is left out of the event where it has this value."""
+    """Returns a field that the event leaves out if it has this value."""
     return field(default=default, metadata={"absent": default})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """`data` gives the dict that listeners get."""
+    """An event of a build. `data` returns the dict that listeners get."""
 
     event: ClassVar[str]
 
@@ -35,9 +35,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanLoaded(Event):
-    """The build begins. `bytes` is the size of all files, `work` what a bar should count, `memory` bytes at most;
-    `seconds` is estimated where a type of number is slow to find (`slowest`), else null. `download` is there for a
-    source on the hub: bytes to download, bytes of scratch, and from how many on whole files are checked."""
+    """The build begins. `bytes` is the size of all files, `work` is what a progress bar should count, and `memory` is
+    the largest need of memory in bytes. `seconds` is an estimate if a type of number takes long to fit (`slowest`),
+    else null. `download` is there for a source on the hub: bytes to download, bytes of scratch, and the scratch size
+    from which whole files are checked."""
 
     event = "plan_loaded"
     plan: str
@@ -62,8 +63,8 @@ class Resumed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiling(Event):
-    """An encoder is compiled for this machine, the first time that it is used on it. `build --json` prints the first of
-    these."""
+    """An encoder is compiled for this machine, because it is used on it for the first time. `build --json` prints only
+    the first of these."""
 
     event = "compiling"
 
@@ -77,7 +78,7 @@ class Compiled(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardStarted(Event):
-    """Work on a file of `bytes` begins, on `worker` where that is not here."""
+    """Work on a file of `bytes` begins, on `worker` if that is another machine."""
 
     event = "shard_started"
     file: str
@@ -87,7 +88,7 @@ class ShardStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written(Event):
-    """So many more `bytes` of a file are written, worth `work`. `build --json` does not print it."""
+    """Another `bytes` of a file are written, worth `work`. `build --json` does not print it."""
 
     event = "written"
     file: str
@@ -98,7 +99,7 @@ class Written(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Downloaded(Event):
-    """So many more `bytes` of a source file have come from the hub. `build --json` does not print it."""
+    """Another `bytes` of a source file have come from the hub. `build --json` does not print it."""
 
     event = "downloaded"
     file: str
@@ -107,7 +108,7 @@ class Downloaded(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardDone(Event):
-    """A file stands durable under its name and in the journal."""
+    """A file is durable under its name and recorded in the journal."""
 
     event = "shard_done"
     file: str
@@ -118,8 +119,8 @@ class ShardDone(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZerosFound(Event):
-    """Matrices of the source have stretches of nothing but zeros: by name, the `file`, and `zero` `of` so many
-    stretches of 512 bytes. More than half of a matrix is an error."""
+    """Matrices of the source have stretches of only zeros. Each name has its `file`, and how many (`zero`) of how many
+    (`of`) stretches of 512 bytes are zero. If more than half of a matrix is zero, the build fails."""
 
     event = "zeros"
     tensors: dict[str, Any]
@@ -127,8 +128,8 @@ class ZerosFound(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done(Event):
-    """The bundle stands at `out`; `already` says that it stood there before, `bytes` counts its tensors. With
-    `headers_only` it has holes for data, and `already` is left out."""
+    """The bundle is complete at `out`. `already` says that it was complete before, and `bytes` counts its tensors. With
+    `headers_only` it has holes instead of data, and `already` is left out."""
 
     event = "done"
     out: str
@@ -139,7 +140,7 @@ class Done(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster(Event):
-    """A Dask scheduler answers; its workers are checked next."""
+    """A Dask scheduler has answered; its workers are checked next."""
 
     event = "cluster"
     scheduler: str
@@ -148,7 +149,7 @@ class Cluster(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerJoined(Event):
-    """A worker sees what the build sees, and gets work."""
+    """A worker sees the same as the build, and gets work."""
 
     event = "worker_joined"
     worker: str
@@ -168,7 +169,7 @@ class WorkerRefused(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerLost(Event):
-    """A worker is gone; the `shards` that it was at are made again."""
+    """A worker is gone; the `shards` that it worked on are made again."""
 
     event = "worker_lost"
     worker: str
@@ -177,7 +178,7 @@ class WorkerLost(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardAgain(Event):
-    """An attempt at a file came to nothing; another follows."""
+    """An attempt at a file has failed; another one follows."""
 
     event = "shard_again"
     file: str
@@ -195,7 +196,8 @@ class StorageAway(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress(Event):
-    """Every ten seconds of a build on a cluster, from `build --json` alone: shards done, bytes, rate, by worker."""
+    """A summary every ten seconds of a build on a cluster, only from `build --json`: shards, bytes and rate by
+    worker."""
 
     event = "progress"
     shards: int

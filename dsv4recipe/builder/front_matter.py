@@ -1,7 +1,7 @@
-"""Floor 4, builder. The front matter of a card, in YAML that every reader takes for the same text. This module is pure.
+"""Floor 4, builder. Writes the front matter of a card as YAML that all readers understand alike. This module is pure.
 
-The hub reads YAML 1.1 or 1.2, depending on the place: what either of them would take for a number, a date, a truth
-value or nothing is put in quotes.
+The hub reads YAML 1.1 in some places and 1.2 in others. Text that either of them would read as a number, a date, a
+boolean or null is put in quotes.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import yaml
 from dsv4recipe.recipe.scalars import resolve
 
 _TRUTHS_OF_1_1 = {"y", "n"}
-"""PyYAML leaves these two bare, which YAML 1.1 counts among its truth values."""
+"""PyYAML leaves these two without quotes, but YAML 1.1 counts them among its booleans."""
 
 
 class _Dumper(yaml.SafeDumper):
-    """PyYAML quotes what YAML 1.1 would misread; here, also what YAML 1.2 would."""
+    """Quotes what YAML 1.2 would misread; PyYAML itself quotes what YAML 1.1 would misread."""
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:

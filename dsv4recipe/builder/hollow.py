@@ -1,7 +1,7 @@
-"""Floor 4, builder. A dry run on disk: a bundle of full size with every header and side file, and holes for data.
+"""Floor 4, builder. Makes a dry run on disk: a full-size bundle with all headers and side files but holes for data.
 
-What a loader says of names, types, shapes and metadata it says of this in a second, before hours of work. It has no
-manifest and no card: nothing takes it for a bundle that was built.
+It shows in a second what a loader says of names, types, shapes and metadata, before hours of work. It has no manifest
+and no card, so nothing takes it for a finished bundle.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _CARD = "README.md"
 def build_headers(plan: Plan, checkpoint: Checkpoint, out: str | Path) -> Path:
     """Writes the hollow bundle of a plan at `out`, which must be new, and returns its path. Reads no weight.
 
-    Raises RecipeError B001 (something is there), B002 (the source moved), B004 (a file system without holes has too
-    little room), B009, B010 and B011.
+    Raises RecipeError B001 (something is there), B002 (the source changed), B004 (a file system without holes has too
+    little space), B009, B010 and B011.
     """
     out = as_path(out)
     work = WorkFolder(out, plan)
@@ -38,7 +38,9 @@ def build_headers(plan: Plan, checkpoint: Checkpoint, out: str | Path) -> Path:
     places = work.making.places
     for path in (out, manifest_path(out)):
         if os.path.lexists(path) and not disk.is_empty_folder(path):
-            raise RecipeError("B001", "the output exists", Where(str(path)), "choose another output, or move this away")
+            raise RecipeError(
+                "B001", "the output already exists", Where(str(path)), "choose another output, or move this away"
+            )
     check_source(plan, checkpoint)
     left_out = {_CARD, PLAN_NAME} if places.plan_inside else {_CARD}
     made = {name: text for name, text in work.making.side_files(plan, checkpoint, "").items() if name not in left_out}
@@ -74,7 +76,7 @@ def _write(path: Path, head: bytes, shard: PlannedShard | None) -> None:
 
 
 def _check_holes(plan: Plan, temp: Path) -> None:
-    """Where a file system fills holes with zeros, the files take their full size: they must fit."""
+    """Checks the free space on a file system that fills holes with zeros, where the files take their full size."""
     probe = disk.temporary(temp)
     with disk.named_errors(probe, "trying a hole"):
         handle = disk.create_new(probe)
@@ -87,5 +89,7 @@ def _check_holes(plan: Plan, temp: Path) -> None:
             disk.discard(probe)
     size, free = sum(shard.file_bytes for shard in plan.shards), disk.free_bytes(temp.parent)
     if not holes and free < size:
-        message = f"this file system has no holes: {human_size(size)} are needed, {human_size(free)} are free"
+        message = (
+            f"this file system has no holes, so {human_size(size)} are needed, but only {human_size(free)} are free"
+        )
         raise RecipeError("B004", message, Where(str(temp.parent)), "choose an output on ext4, xfs, btrfs or APFS")

@@ -1,4 +1,4 @@
-"""Floor 4, builder. Ctrl-C, termination and a closed terminal all stop a build alike: cleanly, then at once."""
+"""Floor 4, builder. Stops a build on Ctrl-C, termination or a closed terminal: cleanly first, then at once."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ EXIT_INTERRUPTED = 130
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt here; the second one ends the process at once, which is as
-    safe as kill -9. Signals that are ignored (nohup) or that the caller handles stay as they are, and threads other
-    than the main one change nothing."""
+    """Makes SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt. A second signal ends the process at once, which is as
+    safe as kill -9. Signals that are ignored (nohup) or handled by the caller stay as they are. Outside of the main
+    thread it does nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

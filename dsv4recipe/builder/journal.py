@@ -1,4 +1,4 @@
-"""Floor 4, builder. The journal: one line per finished shard; a resumed build believes it after checking it."""
+"""Floor 4, builder. Keeps the journal: one line per finished shard, which a resumed build checks and then trusts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAME = "journal.jsonl"
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A finished file. `task` is the digest of everything that decides its bytes. `zeros` names the source tensors with
-    sectors of nothing but zeros: how many, and of how many."""
+    sectors of only zeros: how many, and out of how many."""
 
     task: str
     file: str
@@ -38,8 +38,8 @@ def record(folder: Path, entry: Entry) -> None:
 
 
 def mend(folder: Path) -> None:
-    """Writes the journal anew without a torn last line, after an append that failed: what the failure left in memory or
-    on the disk no longer matters. Raises RecipeError B010 or B011."""
+    """Rewrites the journal without a torn last line after an append that failed, so that it does not matter what the
+    failure left in memory or on disk. Raises RecipeError B010 or B011."""
     path = folder / NAME
     with disk.named_errors(path, "reading"):
         text = disk.read_small(path)
@@ -48,7 +48,7 @@ def mend(folder: Path) -> None:
 
 
 def lines(folder: Path) -> int:
-    """How many files a journal, of whatever plan, says are finished."""
+    """Returns how many files the journal lists as finished, for any plan."""
     with disk.named_errors(folder / NAME, "reading"):
         return (disk.read_small(folder / NAME) or b"").count(b"\n")
 
@@ -56,8 +56,9 @@ def lines(folder: Path) -> int:
 def finished(folder: Path, tasks: dict[str, str]) -> dict[str, Entry]:
     """Returns the journaled files that are still whole, by name. `tasks` maps file → task digest of this plan.
 
-    A torn last line (no newline, or no entry) is dropped and its file built again; a line of another task is an error
-    (B031), as is any other broken line (B030). A file whose size or sha256 differs from its line is built again.
+    A torn last line (no newline, or no valid entry) is dropped and its file is built again. A line of another task is
+    an error (B031), as is any other broken line (B030). A file whose size or sha256 differs from its line is built
+    again.
     """
     path = folder / NAME
     with disk.named_errors(path, "reading"):
@@ -76,7 +77,7 @@ def finished(folder: Path, tasks: dict[str, str]) -> dict[str, Entry]:
         entry = _entry(line)
         hint = f"remove {folder} and build again"
         if entry is None:
-            raise RecipeError("B030", "a broken line in the build journal", where, hint)
+            raise RecipeError("B030", "the build journal holds a broken line", where, hint)
         if tasks.get(entry.file) != entry.task:
             raise RecipeError("B031", "the journal holds a file that this plan and version would not make", where, hint)
         entries[entry.file] = entry
@@ -94,7 +95,7 @@ def _entry(line: bytes) -> Entry | None:
 
 
 def is_counts(zeros: object) -> bool:
-    """Whether this is what an entry may say of zeros."""
+    """Returns whether this is a valid value for `zeros` of an entry."""
     return isinstance(zeros, dict) and all(
         isinstance(two, list) and len(two) == 2 and all(type(each) is int for each in two) for two in zeros.values()
     )

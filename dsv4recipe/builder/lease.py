@@ -1,8 +1,9 @@
-"""Floor 4, builder. The lease: one builder per output, on one machine and across machines that share a folder.
+"""Floor 4, builder. Holds the lease that allows one builder per output, also across machines that share a folder.
 
-A file that appears whole or not at all, with machine, process, a random token and a counter that its holder moves.
-It is stale when its process is gone from this machine or this machine has restarted since; elsewhere, when the
-counter stands still for a whole time-out by our own monotonic clock. Wall clocks are never compared.
+The lease is a file that appears complete or not at all, with machine, process, a random token and a counter that its
+holder increments. It is stale if its process is gone from this machine, or this machine has restarted since. For
+another machine it is stale if the counter does not change for a whole time-out of our own monotonic clock. Wall clocks
+are never compared.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from dsv4recipe.files import disk
 NAME = "lease.json"
 _BEAT_PLACE = len('{"beat": "')
 _held_here: set[str] = set()
-"""Tokens that this process holds: a lease of this process that is not among them is left over from a failed build."""
+"""Tokens that this process holds. A lease of this process with another token is left over from a failed build."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds: between two beats; until a counter that stands still is stale; to look again after a take-over."""
+    """Times in seconds: between two increments, until an unchanged counter is stale, and to check after a take-over."""
 
     beat: float = 10.0
     patience: float = 90.0
@@ -40,7 +41,7 @@ PACE = Pace()
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """What a lease says."""
+    """The content of a lease."""
 
     process: Process
     token: str
@@ -51,7 +52,7 @@ class Holder:
 
 @dataclass(slots=True)
 class Lease:
-    """A lease that is held. A thread moves its counter until `release`."""
+    """A held lease. A thread increments its counter until `release`."""
 
     path: Path
     holder: Holder
@@ -59,17 +60,17 @@ class Lease:
     stopped: threading.Event
 
     def check(self) -> None:
-        """Raises RecipeError B033 if another builder took the lease over (this one was asleep for too long)."""
+        """Raises RecipeError B033 if another builder took the lease over because this one was asleep for too long."""
         with disk.named_errors(self.path, "reading the lease"):
             now = _holder(disk.read_small(self.path))
         if now is None or now.token != self.holder.token:
             raise RecipeError(
-                "B033", "another builder took over this output while this one stood still", Where(str(self.path)),
-                "let the other one finish; what is built is kept",
+                "B033", "another builder took over this output while this one was suspended", Where(str(self.path)),
+                "let the other one finish; finished shards are kept",
             )  # fmt: skip
 
     def release(self) -> None:
-        """Gives the output free. Raises nothing: a lease that stays is found stale by the next build."""
+        """Frees the output. It raises nothing, because the next build finds a leftover lease stale."""
         if self.stopped.is_set():
             return
         self.stopped.set()
@@ -80,7 +81,8 @@ class Lease:
         _held_here.discard(self.holder.token)
 
     def beat_until_released(self, seconds: float) -> None:
-        """Moves the counter in place, in our own file: after a take-over that is no longer the one under the name."""
+        """Increments the counter in our own file, in place. After a take-over, that is no longer the file of that
+        name."""
         beat = 0
         while not self.stopped.wait(seconds):
             beat += 1
@@ -90,9 +92,9 @@ class Lease:
 
 @contextlib.contextmanager
 def held(folder: Path, pace: Pace | None = None) -> Iterator[Lease]:
-    """Holds the lease of an output folder and sweeps the folder's temporaries when it ends.
+    """Holds the lease of an output folder, and removes the folder's temporary files when it ends.
 
-    Raises RecipeError B032 naming the builder that holds it.
+    Raises RecipeError B032, which names the builder that holds it.
     """
     pace = pace or PACE
     lease = _take(folder / NAME, pace)
@@ -110,7 +112,7 @@ def held(folder: Path, pace: Pace | None = None) -> Iterator[Lease]:
 
 
 def token_of(folder: Path) -> str:
-    """Returns the token of whoever holds an output folder now; "" where no lease is to be seen. Raises RecipeError
+    """Returns the token of the present holder of an output folder, or "" if there is no lease. Raises RecipeError
     B011."""
     path = folder / NAME
     with disk.named_errors(path, "reading the lease"):
@@ -118,7 +120,7 @@ def token_of(folder: Path) -> str:
 
 
 def _take(path: Path, pace: Pace) -> Lease:
-    """Creates the lease; clears a stale one away first. Raises RecipeError B032 and what the disk says."""
+    """Creates the lease, after removing a stale one. Raises RecipeError B032 and disk errors."""
     other = b""
     with disk.named_errors(path, "taking the lease"):
         for _ in range(4):
@@ -139,23 +141,23 @@ def _take(path: Path, pace: Pace) -> Lease:
                 lease.release()
     holder = _holder(other)
     who = f"process {holder.process.pid} on {holder.process.host}" if holder else "it has not written its name yet"
-    hint = f"wait for it; if that machine is gone for good, remove {path}"
-    raise RecipeError("B032", f"another builder is at work here: {who}", Where(str(path.parent)), hint)
+    hint = f"wait for it; if that machine will not come back, remove {path}"
+    raise RecipeError("B032", f"another builder is working here: {who}", Where(str(path.parent)), hint)
 
 
 def _create(path: Path) -> Lease | None:
-    """Our lease under `path`, whole from its first instant; None if there is one."""
+    """Creates our lease under `path`, complete from its first instant. Returns None if there is one already."""
     holder = Holder(Process.current(), secrets.token_hex(16))
     temp = disk.temporary(path)
     handle = disk.create(temp, 0)
     _held_here.add(holder.token)
     try:
         disk.write_at(handle, holder.text(), 0)
-        if not disk.link(temp, path):  # no links here: create the name, then fill it
+        if not disk.link(temp, path):  # this file system has no links, so create the name and then fill it
             disk.close(handle)
             handle = disk.create_new(path)
             disk.write_at(handle, holder.text(), 0)
-    except (FileExistsError, FileNotFoundError):  # there is one, or its owner swept our temporary file
+    except (FileExistsError, FileNotFoundError):  # there is a lease, or its owner removed our temporary file
         _held_here.discard(holder.token)
         disk.close(handle)
         return None
@@ -169,7 +171,7 @@ def _create(path: Path) -> Lease | None:
 
 
 def _clear(path: Path, stale: bytes) -> bool:
-    """Moves a stale lease away. If it was another one by then, puts it back and returns False."""
+    """Moves a stale lease away. If it has become another one, puts it back and returns False."""
     aside = disk.temporary(path)
     try:
         disk.rename(path, aside)
@@ -185,7 +187,7 @@ def _clear(path: Path, stale: bytes) -> bool:
 
 
 def _stale(path: Path, content: bytes, pace: Pace) -> bool:
-    """Whether the holder is gone: by its process on this machine, by its counter otherwise."""
+    """Returns whether the holder is gone: by its process on this machine, otherwise by its counter."""
     holder, here = _holder(content), Process.current()
     if holder is not None and (holder.process.host, holder.process.machine) == (here.host, here.machine):
         if holder.process == here:
@@ -209,7 +211,7 @@ def _token(content: bytes | None) -> str:
 
 
 def _holder(content: bytes | None) -> Holder | None:
-    """Returns what a lease says; None if it is torn or missing."""
+    """Returns the content of a lease, or None if it is torn or missing."""
     try:
         data = json.loads(content or b"")
         process = Process(**{name: data[name] for name in Process.__slots__})

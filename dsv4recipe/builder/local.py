@@ -1,6 +1,6 @@
-"""Floor 4, builder. The local engine: threads over pieces (the encoders release the GIL), shards finished as they fill.
+"""Floor 4, builder. The local engine: threads encode pieces (the encoders release the GIL) and finish full shards.
 
-Memory is bounded by the pieces in flight, two per worker.
+Memory is limited by the pieces in work, two per worker.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dsv4recipe.plan.pieces import Piece
 
 
 def run_shards(work: Work, listener: Listener) -> None:
-    """Writes every shard. The first failure (or Ctrl-C) stops all work and abandons what is unfinished."""
+    """Writes every shard. The first failure (or Ctrl-C) stops all work and drops what is unfinished."""
     stop = threading.Event()
     calls = threading.Lock()
     live: list[OpenShard] = []

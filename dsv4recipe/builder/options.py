@@ -1,4 +1,4 @@
-"""Floor 4, builder. Everything that a caller may say about a build beside what is built, in one object."""
+"""Floor 4, builder. Holds all options of a build in one object."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """`workers` threads encode (None: one per core). `on_event` gets the events of the build.
+    """The options of a build. `workers` threads encode (None: one per core). `on_event` gets the events of the build.
 
     `source_sha256` maps source files to the digests that they must have. `importance` is the file that the plan was
-    made with, where it was made with one. Of a source on the hub at most `scratch` bytes (None: 20 GiB) lie in
-    `scratch_dir` (None: beside the output) at a time. `engine` makes the shards: threads here, or a Dask cluster. With
-    `allow_zeros`, a matrix of the source may be nothing but zeros.
+    made with, if any. If the source is on the hub, at most `scratch` bytes (None: 20 GiB) of it lie in `scratch_dir`
+    (None: beside the output) at a time. `engine` makes the shards: threads here, or a Dask cluster. `allow_zeros`
+    permits a matrix of the source to be all zeros.
     `evidence` is what `evaluate` measured, for the manifest; `quality` says it in words, with what it was measured on,
     for the card.
     """
@@ -40,5 +40,5 @@ class BuildOptions:
 
     @property
     def threads(self) -> int:
-        """Returns how many threads encode here."""
+        """Returns the number of threads that encode here."""
         return self.workers or os.cpu_count() or 1

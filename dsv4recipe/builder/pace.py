@@ -1,7 +1,7 @@
-"""Floor 4, builder. How long a build will take, estimated from a short run of its encoders. Measures for a moment.
+"""Floor 4, builder. Estimates how long a build will take, from a short run of its encoders. Measures for a moment.
 
-Bytes say nothing of time where one type is found fifty times slower than another: so progress is told in work, which is
-weights by what one of them costs. Reading and writing run beside it and are not counted.
+Bytes do not predict time if one type takes fifty times longer to fit than another. So progress is reported as work:
+weights multiplied by the cost of one of them. Reading and writing run at the same time and are not counted.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from dsv4recipe.plan.pieces import Piece
 _SAMPLE = SourceTensor("fp4", (16, 4096), "I8")
 _MOMENT = 0.15
 _FAST = 5e-9
-"""Seconds per weight of what is not searched for, about: too little to measure beside the rest."""
+"""The approximate seconds per weight of a format that is not searched for, too few to measure."""
 _BETWEEN = (0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5.0)
-"""Between which the eight magnitudes of FP4 lie."""
+"""The midpoints between the eight magnitudes of FP4."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds that one core takes for a weight, by format; `total` core-seconds are shared by `workers`, most of them
-    for the format `slowest`."""
+    """Holds the seconds that one core takes for a weight, by format. `total` core-seconds are shared by `workers`; most
+    of them are for the format `slowest`."""
 
     seconds: Mapping[Format, float]
     total: float
@@ -41,18 +41,18 @@ class Pace:
     slowest: str
 
     def work(self, piece: Piece) -> float:
-        """Core-seconds of a piece."""
+        """Returns the core-seconds of a piece."""
         return prod(piece.source.shape) * self.seconds.get(piece.format, _FAST)
 
     @property
     def expected(self) -> float:
-        """Returns seconds of the whole build."""
+        """Returns the expected seconds of the whole build."""
         return self.total / self.workers
 
 
 def measure(plan: Plan, workers: int) -> Pace | None:
-    """Returns the pace of a plan with types that ggml searches for; None where there are none. Takes about 0.2 s per
-    type, with as many threads as will work: cores that share something do not add up.
+    """Returns the estimate for a plan with types that ggml searches for, or None if there are none. Takes about 0.2 s
+    per type. It uses as many threads as the build, because cores that share resources do not add up.
     """
     weights: Counter[Format] = Counter()
     for module in plan.modules:
@@ -81,8 +81,8 @@ def measure(plan: Plan, workers: int) -> Pace | None:
 
 
 def _normal(source: SourceTensor) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Returns weight and scale bytes of an FP4 matrix of normal weights, always the same: how long a search takes
-    depends on what it finds."""
+    """Returns weight and scale bytes of an FP4 matrix of normal weights, always the same, because the time of a search
+    depends on the values."""
     values = np.random.default_rng(0).normal(0, 2, source.shape)
     codes = np.searchsorted(_BETWEEN, np.abs(values)) | (values < 0) << 3
     packed = (codes[:, 0::2] | codes[:, 1::2] << 4).astype(np.uint8).ravel()

@@ -1,5 +1,5 @@
-"""Floor 4, builder. What is refused before the first byte of a bundle: a source that moved since the plan was made,
-names, disk, memory. Asks the file system."""
+"""Floor 4, builder. Checks before the first byte is written: whether the source changed, names, disk space and memory.
+Asks the file system."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from dsv4recipe.units import human_size
 _RESERVED = (NAME, journal.NAME, lease.NAME)
 _HASH = "0" * 64
 _BYTES_PER_WEIGHT = 12
-"""Of a piece in work: at most 4 as stored, 4 decoded, 4 encoded."""
+"""Bytes per weight of a piece in work: at most 4 as stored, 4 decoded, 4 encoded."""
 _PROGRAM = 400 << 20
-"""Python, numpy, the compiled encoders, and the headers and plan of the largest release."""
+"""Bytes for Python, numpy, the compiled encoders, and the headers and plan of the largest release."""
 _FOLDER_ROOM = 64 << 10
-"""What a file system needs for the entries of the folder themselves."""
+"""Bytes that a file system needs for the entries of the folder itself."""
 
 
 def check_names(plan: Plan, made: Iterable[str], out: Path) -> None:
-    """Raises RecipeError B007 for names that leave the output, hide each other or are the build's own."""
+    """Raises RecipeError B007 for names that leave the output, hide each other or are reserved for the build."""
     problems = Problems()
     first: dict[str, str] = {name.casefold(): name for name in _RESERVED}
     for name in (*(shard.file for shard in plan.shards), *made):
         wrong = path_problem(name)
         if name.startswith("."):
-            wrong = wrong or "hidden files are the build's own"
+            wrong = wrong or "names of hidden files are reserved for the build"
         twin = first.setdefault(name.casefold(), name)
         if twin is not name:
             wrong = wrong or f"on many disks it is the same file as {twin}"
@@ -55,8 +55,8 @@ def check_names(plan: Plan, made: Iterable[str], out: Path) -> None:
 
 
 def bytes_to_write(plan: Plan, made: Mapping[str, bytes], have: Mapping[str, journal.Entry]) -> list[int]:
-    """Returns the sizes of all files that are still to be written, journal and manifest included, to the byte. The
-    plan's own file is there by now."""
+    """Returns the exact sizes of all files that are still to be written, including journal and manifest. The plan's own
+    file exists by then."""
     entries = {
         shard.file: have.get(shard.file) or journal.Entry(_HASH, shard.file, shard.file_bytes, _HASH)
         for shard in plan.shards
@@ -78,7 +78,7 @@ def check_room(
     have: Mapping[str, journal.Entry],
     beside: tuple[Path, int] = (Path(), 0),
 ) -> None:
-    """Raises RecipeError B004 when the disk cannot hold what is still to be written, or the scratch `beside` it (its
+    """Raises RecipeError B004 if the disk cannot hold what is still to be written, or the scratch `beside` it (its
     folder and bytes), which may lie on the same disk."""
     sizes = bytes_to_write(plan, made, have)
     kept = sum(kept_bytes(partial, shard.file) for shard in plan.shards if shard.file not in have)
@@ -87,21 +87,23 @@ def check_room(
     words, choices = f"the build still has to write {human_size(sum(sizes))}", "choose another output"
     if scratch and disk.same_disk(folder, partial):
         needed += scratch
-        words += f", and needs {human_size(scratch)} of scratch meanwhile"
+        words += f" and needs {human_size(scratch)} of scratch during that time"
         choices += ", or a smaller --scratch"
     elif scratch and disk.free_bytes(folder) < scratch:
-        message = f"the scratch needs {human_size(scratch)}, its disk has {human_size(disk.free_bytes(folder))} free"
+        message = (
+            f"the scratch needs {human_size(scratch)}, but its disk has only {human_size(disk.free_bytes(folder))} free"
+        )
         raise RecipeError("B004", message, Where(str(folder)), "make room, or choose a smaller --scratch")
     free = disk.free_bytes(partial)
     if free < needed:
-        message = f"{words}, the disk has {human_size(free)} free"
+        message = f"{words}, but the disk has only {human_size(free)} free"
         raise RecipeError(
             "B004", message, Where(str(partial)), f"make room for {human_size(needed - free)} more, or {choices}"
         )
 
 
 def memory_needed(plan: Plan, workers: int) -> int:
-    """Returns bytes of memory that a build needs at most: the program and one piece per worker
+    """Returns the largest need of memory of a build, in bytes: the program and one piece per worker
     (docs/explanation/reliability.md)."""
     largest = max((piece_rows(m.source, m.format) * prod(m.source.shape[1:]) for m in plan.modules), default=0)
     widest = max((m.source.shape[-1] for m in plan.modules if m.source.shape), default=0)
@@ -109,15 +111,15 @@ def memory_needed(plan: Plan, workers: int) -> int:
 
 
 def check_memory(plan: Plan, workers: int) -> None:
-    """Raises RecipeError B008 when the machine has less memory than the workers need together."""
+    """Raises RecipeError B008 if the machine has less memory than the workers need together."""
     needed, there = memory_needed(plan, workers), _memory()
     if there and needed > there:
-        message = f"{workers} workers need up to {human_size(needed)} of memory, this machine has {human_size(there)}"
+        message = f"{workers} workers need up to {human_size(needed)} of memory, but only {human_size(there)} are there"
         raise RecipeError("B008", message, hint="use fewer workers: --workers 1")
 
 
 def _memory() -> int:
-    """Physical memory in bytes; 0 where the system does not say."""
+    """Returns the physical memory in bytes, or 0 if the system does not say."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError):
@@ -125,16 +127,16 @@ def _memory() -> int:
 
 
 def check_source(plan: Plan, checkpoint: Checkpoint) -> None:
-    """Raises RecipeError B002 saying what moved between plan and source: config.json, headers, or the tokenizer where
-    the bundle's own header holds it."""
+    """Raises RecipeError B002 if the source differs from the plan: config.json, headers, or the tokenizer if the
+    bundle's own header holds it."""
     problems = Problems()
     root = Where(checkpoint.folder.place)
     origin = checkpoint.folder.origin
     repo, commit = plan.source.model, plan.source.revision
     if origin and commit and origin.commit and (origin.repo, origin.commit) != (repo, commit):
-        which = (f"planned for {repo} at {commit}", f"found {origin.repo} at {origin.commit}")
-        hint = f"--source hf://{repo}@{commit}, or make the plan again"
-        problems.error("B002", "this is another commit than the plan was made for", root, hint, which)
+        which = (f"the plan is for {repo} at {commit}", f"the source is {origin.repo} at {origin.commit}")
+        hint = f"pass --source hf://{repo}@{commit}, or make the plan again"
+        problems.error("B002", "the plan was made for another commit", root, hint, which)
     found = [
         ("config.json", plan.source.config_digest, checkpoint.folder.config_digest),
         ("the shard headers", plan.source.header_digest, checkpoint.folder.header_digest),
@@ -145,7 +147,7 @@ def check_source(plan: Plan, checkpoint: Checkpoint) -> None:
             found.append(("tokenizer.json", shard.header, now))
     for what, planned, now in found:
         if planned != now:
-            note = (f"planned for {planned[:16]}, found {now[:16]}",)
+            note = (f"the plan has {planned[:16]}, the source has {now[:16]}",)
             problems.error(
                 "B002", f"{what} of the source changed since the plan was made", root, "make the plan again", note
             )

@@ -1,4 +1,5 @@
-"""Floor 4, builder. Which process on which machine this is, and whether another one still lives. Reads /proc or ps."""
+"""Floor 4, builder. Identifies this process on this machine, and says whether another one still runs. Reads /proc or
+ps."""
 
 from __future__ import annotations
 
@@ -14,10 +15,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process, told apart from every other that has, had or will have its number.
+    """Identifies a process, distinct from every other process that had, has or will have its number.
 
-    `machine` is a hash of the system's own id, `boot` of its run since the last start, `namespace` the process numbers
-    that it sees; each is "" where the system has none. `started` is the start time in the system's own words.
+    `machine` is a hash of the system's own id, `boot` identifies its run since the last start, and `namespace` the set
+    of process numbers. Each is "" if the system has none. `started` is the start time as the system writes it.
     """
 
     host: str
@@ -50,7 +51,7 @@ def _hash(file: str) -> str:
 
 
 def started(pid: int) -> str:
-    """When a process started, in the system's own words; "" if it is gone, or dead and only not yet buried."""
+    """Returns when a process started, as the system writes it, or "" if it is gone or a zombie."""
     if sys.platform == "linux":
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()

@@ -1,7 +1,7 @@
-"""Floor 4, builder. The last step: a complete folder of work gets the name that the user asked for. Renames files.
+"""Floor 4, builder. Gives a complete work folder the name that the user asked for, as the last step. Renames files.
 
-A folder bundle is renamed whole. A bundle that is one file gets its manifest beside it first, and then its name: so a
-file under its name is finished, and a manifest alone is the work of a build that comes again.
+A folder bundle is renamed as a whole. A bundle that is one file gets its manifest beside it first, and then its name.
+So a file under its name is finished, and a manifest alone belongs to a build that will be resumed.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from dsv4recipe.files import disk
 from dsv4recipe.files.atomic import write_file
 
 OWN = frozenset((journal.NAME, lease.NAME))
-"""What a build keeps in its folder and takes out at the end."""
+"""What a build keeps in its folder and removes at the end."""
 BESIDE = "beside.json"
 OWN_OF_FILE = OWN | {resumable.NAME, PLAN_NAME, BESIDE}
-"""The same, of a bundle that is one file."""
+"""The same for a bundle that is one file."""
 
 
 def publish_folder(partial: Path, out: Path, mine: Lease, finished: Callable[[], bool]) -> None:
-    """Takes the build's own files out of a complete folder, durably, then gives the folder its name.
+    """Removes the build's own files from a complete folder, durably, then gives the folder its name.
 
-    The lease goes first, or a power cut could leave it in the bundle. A builder that comes in this instant finds
-    nothing left to do but the same rename.
+    The lease goes first, because otherwise a power cut could leave it in the bundle. A builder that comes at this
+    moment has nothing left to do but the same rename.
     """
     with disk.named_errors(out, "renaming the finished bundle"):
         disk.remove(partial / journal.NAME)
@@ -50,8 +50,8 @@ def publish_folder(partial: Path, out: Path, mine: Lease, finished: Callable[[],
 
 
 def publish_file(partial: Path, out: Path, file: str, mine: Lease, finished: Callable[[], bool]) -> None:
-    """Puts a copy of the manifest beside `out`, gives the file in `partial` its name, and removes the folder of work.
-    Whatever is written is written in there: nothing else is ever left beside the file."""
+    """Puts a copy of the manifest beside `out`, gives the file in `partial` its name, and removes the work folder.
+    Everything is first written in the work folder, so nothing else is ever left beside the file."""
     with disk.named_errors(out, "naming the finished file"):
         write_file(partial / BESIDE, disk.read_small(partial / NAME) or b"")
         disk.rename(partial / BESIDE, manifest_path(out))
@@ -68,7 +68,7 @@ def publish_file(partial: Path, out: Path, file: str, mine: Lease, finished: Cal
 
 
 def tidy(partial: Path, file: str, mine: Lease) -> None:
-    """Removes the folder of work of a finished file; whatever is not the build's own stays, and so does the folder."""
+    """Removes the work folder of a finished file. Foreign files stay, and then so does the folder."""
     with contextlib.suppress(OSError):
         for name in (file, NAME, *sorted(OWN_OF_FILE - {lease.NAME})):
             disk.remove(partial / name)

@@ -1,8 +1,8 @@
-"""Floor 4, builder. A file too large to lose: what of it was read back is journaled as it grows, and believed again.
+"""Floor 4, builder. Journals a very large file while it grows, so that a resumed build can continue within it.
 
-Only for files whose pieces write one range each, in the order of the file (GGUF): then what is proven is a prefix.
-Each line of the progress holds the sha256 of the file up to a byte; a resumed build reads the file from its start and
-goes on behind the last line that still holds.
+It is only for files whose pieces each write one range, in the order of the file (GGUF), so that the proven part is a
+prefix. Each line of the progress file holds the sha256 of the file up to some byte. A resumed build reads the file from
+its start and continues after the last line that still matches.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from dsv4recipe.plan.pieces import Piece
 
 NAME = "progress.jsonl"
 Zero = tuple[int, str, int]
-"""Where a piece is written, its tensor, and how many of its sectors are nothing but zeros."""
+"""Where a piece is written, its tensor, and how many of its sectors are all zeros."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """What is proven: the sha256 of the file up to `end`; and the zeros of its pieces since the line before."""
+    """A proven prefix: the sha256 of the file up to `end`, and the zeros of the pieces since the line before."""
 
     end: int
     sha256: str
@@ -36,12 +36,12 @@ class _Line:
 
 
 def part_path(folder: Path, file: str) -> Path:
-    """Returns the file while it grows: hidden, and a name that no sweep takes."""
+    """Returns the path of the file while it grows; it is hidden, and cleaning up does not remove it."""
     return folder / f".{file}.part"
 
 
 def kept_bytes(folder: Path, file: str) -> int:
-    """Returns bytes of disk that the unfinished file of an interrupted build holds already."""
+    """Returns how many bytes on disk the unfinished file of an interrupted build already takes."""
     try:
         return os.lstat(part_path(folder, file)).st_blocks * 512
     except OSError:
@@ -49,7 +49,8 @@ def kept_bytes(folder: Path, file: str) -> int:
 
 
 def proven_bytes(folder: Path, task: ShardTask) -> int:
-    """Returns bytes of the unfinished file behind which a build will go on; reads them. Raises RecipeError B011."""
+    """Returns the number of valid bytes of the unfinished file, after which a build continues. Reads them. Raises
+    RecipeError B011."""
     with disk.named_errors(part_path(folder, task.file), "reading back unfinished work"):
         handle, lines = _left(folder, task)
         if handle < 0:
@@ -61,14 +62,14 @@ def proven_bytes(folder: Path, task: ShardTask) -> int:
 
 
 class ResumableShard(OpenShard):
-    """An `OpenShard` that keeps its file when the build stops, and begins behind what is proven of it."""
+    """An `OpenShard` that keeps its file when the build stops, and continues after its proven part."""
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
         return tuple(piece for piece in self.task.pieces if piece.offsets[0] >= self.resumed)
 
     def begin(self) -> None:
-        """Opens what there is of the file, or reserves it; writes header and constants behind what is proven."""
+        """Opens the existing file, or reserves a new one; writes header and constants after the proven part."""
         self._temp = part_path(self._folder, self.task.file)
         with disk.named_errors(self._temp, "reading back unfinished work"):
             self._handle = self._reopened()
@@ -80,7 +81,7 @@ class ResumableShard(OpenShard):
         self._write([each for each in [(0, self.task.header), *self.task.constants] if each[0] >= self.resumed])
 
     def run(self, piece: Piece) -> tuple[int, bool]:
-        """As every shard; where the source is nothing but zeros, what was proven of the file is not believed again."""
+        """Runs a piece as every shard does. If the source is all zeros, the proven part is not trusted again."""
         try:
             return super().run(piece)
         except RecipeError as error:
@@ -94,7 +95,7 @@ class ResumableShard(OpenShard):
         super().follow()
         if self._lost:
             raise RecipeError(
-                "B011", "a flush failed", Where(str(self._temp)), "run the same command again: it continues"
+                "B011", "a flush failed", Where(str(self._temp)), "run the same command again to continue"
             )
 
     def _proven(self) -> None:
@@ -109,7 +110,7 @@ class ResumableShard(OpenShard):
         return json.dumps({"task": self.task.task, "end": line.end, "sha256": line.sha256, **more}, sort_keys=True)
 
     def finish(self) -> journal.Entry:
-        """Makes the file durable under its name. After a failed fsync the next build goes on from the last line."""
+        """Makes the file durable under its name. After a failed fsync the next build continues from the last line."""
         with self._reading, disk.named_errors(self._temp, "flushing; run the same command again to continue"):
             return self._seal()
 
@@ -119,7 +120,7 @@ class ResumableShard(OpenShard):
             self._close()
 
     def _reopened(self) -> int:
-        """Returns the file as it was left, read up to the last line that holds; or a new one."""
+        """Returns the file as it was left, read up to the last line that matches, or a new file."""
         handle, lines = _left(self._folder, self.task)
         good, self._found = _still_true(handle, lines)
         if good:
@@ -138,14 +139,15 @@ class ResumableShard(OpenShard):
 
 
 def _left(folder: Path, task: ShardTask) -> tuple[int, list[_Line]]:
-    """Returns the unfinished file of a task, opened, and what its progress says; -1 and nothing where there is none."""
+    """Returns the unfinished file of a task, opened, with the lines of its progress; -1 and no lines if there is
+    none."""
     lines = _recorded(folder, task.task)
     handle = disk.open_again(part_path(folder, task.file), task.size) if lines else -1
     return handle, lines if handle >= 0 else []
 
 
 def _still_true(handle: int, lines: list[_Line]) -> tuple[list[_Line], ReadBack]:
-    """Returns the first lines, as far as the file is what they say; and the file, read up to the last of them."""
+    """Returns the first lines that match the file, and the file read up to the last of them."""
     found = ReadBack(handle)
     for number, line in enumerate(lines):
         found.through(line.end)
@@ -157,7 +159,7 @@ def _still_true(handle: int, lines: list[_Line]) -> tuple[list[_Line], ReadBack]
 
 
 def _recorded(folder: Path, task: str) -> list[_Line]:
-    """Returns the lines of this task, rising. One that is torn or of another task ends them."""
+    """Returns the lines of this task in rising order, up to the first that is torn or of another task."""
     found: list[_Line] = []
     for line in (disk.read_small(folder / NAME) or b"").split(b"\n"):
         with contextlib.suppress(ValueError, KeyError, TypeError):

@@ -1,7 +1,8 @@
-"""Floor 4, builder. `build`: a plan and its checkpoint → a finished bundle, or nothing under its name.
+"""Floor 4, builder. `build` turns a plan and its checkpoint into a finished bundle, or leaves nothing under its name.
 
-The story: what is at OUT? → does the source still match the plan? → is there room? → shards → side files → manifest →
-the folder gets its name. Every state an interrupted build can leave is continued or refused, never mixed in.
+The steps: check what is at OUT, check that the source still matches the plan, check the free space, write shards, side
+files and manifest, and give the folder its name. Every state that an interrupted build can leave is continued or
+refused.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ Event = dict[str, Any]
 
 
 def build(plan: Plan, checkpoint: Checkpoint, out: str | Path, options: BuildOptions | None = None) -> Path:
-    """Builds the bundle of a plan at `out` and returns its path. Run again, it continues; finished, it does nothing.
+    """Builds the bundle of a plan at `out` and returns its path. Run again, it continues; if finished, it does nothing.
 
-    Raises RecipeError (B0xx, F00x, H0xx, I020). KeyboardInterrupt, which SIGTERM raises too, leaves a folder that the
+    Raises RecipeError (B0xx, F00x, H0xx, I020). KeyboardInterrupt, which SIGTERM also raises, leaves a folder that the
     next build continues, with either engine.
     """
     asked = options or BuildOptions()
@@ -64,7 +65,7 @@ def build(plan: Plan, checkpoint: Checkpoint, out: str | Path, options: BuildOpt
     check_memory(plan, asked.threads)
     told = compiling(lambda: on_event(Compiling().data()), lambda: on_event(Compiled().data()))
     with interruptible(), told, work.cleared(), work.held() as mine:
-        already = work.finished()  # another builder may have finished while this one came here
+        already = work.finished()  # another builder may have finished in the meantime
         if already:
             work.leave(mine)
         else:
@@ -79,7 +80,7 @@ def build(plan: Plan, checkpoint: Checkpoint, out: str | Path, options: BuildOpt
 
 
 def _write(work: WorkFolder, checkpoint: Checkpoint, made: dict[str, bytes], asked: BuildOptions, mine: Lease) -> None:
-    """Writes every shard that the journal does not hold yet, then the commit."""
+    """Writes every shard that is not in the journal yet, then commits."""
     plan, partial, making = work.plan, work.path, work.making
     scratch = scratch_for(work.out, asked.scratch, asked.scratch_dir)
     on_event = _in_turn(asked.on_event)
@@ -145,7 +146,7 @@ def _write(work: WorkFolder, checkpoint: Checkpoint, made: dict[str, bytes], ask
 
 
 def _in_turn(on_event: Callable[[Event], None]) -> Callable[[Event], None]:
-    """Returns the same for many threads: downloads and shards tell of themselves at any time."""
+    """Returns a thread-safe version, because downloads and shards report at any time."""
     turn = threading.Lock()
 
     def tell(event: Event) -> None:
@@ -158,7 +159,7 @@ def _in_turn(on_event: Callable[[Event], None]) -> Callable[[Event], None]:
 def _commit(
     work: WorkFolder, made: dict[str, bytes], entries: dict[str, journal.Entry], evidence: Mapping[str, Any] | None
 ) -> None:
-    """Side files (the plan is there already), then the manifest: from then on the work is a bundle."""
+    """Writes the side files (the plan is already there), then the manifest, which makes the work a bundle."""
     files = {entry.file: (entry.size, entry.sha256) for entry in entries.values()}
     for name, content in made.items():
         path = work.path / name

@@ -1,4 +1,4 @@
-"""Floor 4, builder. One shard: pieces written at their offsets, flushed and read back as it grows, then renamed."""
+"""Floor 4, builder. Writes one shard: pieces at their offsets, flushed and read back as it grows, then renamed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dsv4recipe.plan.pieces import Piece
 from dsv4recipe.plan.pieces import Span as SourceSpan
 
 EXTENT = 64 << 20
-"""Bytes that are worth a flush of their own."""
+"""The number of bytes that is worth a flush."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +40,14 @@ class ShardTask:
 
 
 def temporary_mark(task: str, attempt: str = "") -> str:
-    """Returns what the name of a shard's temporary file says between the shard's name and chance: of which task, and by
-    which attempt, so that one attempt's leftovers can be removed beside another at work."""
+    """Returns the part of a temporary file's name that identifies its task and attempt, so that the leftovers of one
+    attempt can be removed while another one runs."""
     return f"{task[:16]}.{attempt}." if attempt else f"{task[:16]}."
 
 
 class OpenShard:
-    """A shard being written; its first `resumed` bytes are there already. Threads call `run` with its pieces, then
-    `follow`; whoever runs the last piece calls `finish`. `zeros` knows what of the source was nothing but zeros."""
+    """A shard that is being written; its first `resumed` bytes exist already. Threads call `run` with its pieces, then
+    `follow`. The thread that runs the last piece calls `finish`. `zeros` counts zeros in the source."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class OpenShard:
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
-        """Returns the pieces that are to be run, in the order of the file."""
+        """Returns the pieces that must be run, in the order of the file."""
         return self.task.pieces
 
     def begin(self) -> None:
@@ -94,8 +94,8 @@ class OpenShard:
             return sum(array.nbytes for array in arrays), self._left == 0
 
     def follow(self) -> None:
-        """Flushes and reads back what lies together from the start of the file, if it is much by now and no other
-        thread is at it: so that `finish` has only the last bytes before it. Raises what `finish` raises."""
+        """Flushes and reads back the contiguous start of the file, if it has grown enough and no other thread does so.
+        Then only the last bytes are left for `finish`. Raises what `finish` raises."""
         if self._written.together - self._found.position < EXTENT or self._lost:
             return
         if self._reading.acquire(blocking=False):
@@ -108,12 +108,12 @@ class OpenShard:
                 self._reading.release()
 
     def _proven(self) -> None:
-        """What is to be done when more of the file is proven, while no other thread proves."""
+        """Is called when more of the file is proven, while no other thread proves."""
 
     def finish(self) -> journal.Entry:
         """Makes the shard durable under its name. After a failed fsync the whole shard is written once more.
 
-        Raises RecipeError B013 if what is read back is not what was written, B010 or B011 if the disk refuses.
+        Raises RecipeError B013 if the bytes read back are not those written, B010 or B011 if the disk fails.
         """
         with self._reading:
             try:
@@ -129,7 +129,7 @@ class OpenShard:
                 return self._seal()
 
     def abandon(self) -> None:
-        """Drops the temporary file. Raises nothing: the sweep of the next build takes what stays."""
+        """Removes the temporary file. Raises nothing, because the next build removes what is left."""
         if self.live:
             self._close()
             disk.discard(self._temp)
@@ -141,7 +141,7 @@ class OpenShard:
         self._written.add([span(data, offset) for offset, data in blocks])
 
     def _prove(self, spans: list[Span], drive: bool) -> None:
-        """Flushes the file and holds `spans`, which come next in it, against what the drive has."""
+        """Flushes the file, and compares `spans`, which come next in it, with what is on the drive."""
         try:
             disk.sync_file(self._handle, drive)
             disk.forget_pages(self._handle, self._found.position, self._written.together)
@@ -161,7 +161,7 @@ class OpenShard:
             with disk.named_errors(self._temp, "reading back"):
                 size, digest = self._found.end()
             if size != self.task.size:
-                raise DamagedError(f"it has {size:,} bytes, {self.task.size:,} were planned")
+                raise DamagedError(f"it has {size:,} bytes, but {self.task.size:,} were planned")
         except DamagedError as damage:
             raise self._damaged(damage) from None
         self._close()
@@ -172,7 +172,7 @@ class OpenShard:
         disk.publish(self._temp, self._folder / self.task.file)
 
     def _damaged(self, damage: DamagedError) -> RecipeError:
-        hint = "memory or disk changed it on the way: check both before you build again"
+        hint = "memory or disk changed it; check both before you build again"
         return RecipeError("B013", f"{self.task.file} is damaged: {damage}", Where(str(self._temp)), hint)
 
     def _close(self) -> None:
@@ -187,11 +187,10 @@ def encode_piece(
     importance: Guide | None = None,
     look: Callable[[Piece, np.ndarray], None] = lambda piece, weight: None,
 ) -> tuple[np.ndarray, ...]:
-    """Returns the bytes of a piece, in memory of the arena that this call takes back first. `look` sees its weight.
+    """Returns the bytes of a piece, in memory of the arena that this call reuses. `look` is called with its weight.
 
-    Raises RecipeError naming tensor, row and column: B020 for a value that cannot be encoded, B021 for a group that an
-    exact format cannot hold, B022 for a number of something that is not there, B024 for a scale; K003 for a damaged
-    activation record.
+    Raises RecipeError with tensor, row and column: B020 for a value that cannot be encoded, B021 for a group that an
+    exact format cannot hold, B022 for an index out of range, B024 for a scale; K003 for a damaged activation record.
     """
 
     def read(where: SourceSpan) -> np.ndarray:
@@ -217,22 +216,20 @@ def _check_indices(piece: Piece, weight: np.ndarray) -> None:
     if position >= 0:
         row, column = divmod(position, piece.source.shape[-1])
         message = (
-            f"{piece.tensor}: row {piece.first_row + row}, column {column} holds {value}, and there are "
-            f"{piece.below:,} of what it numbers (0 to {piece.below - 1:,})"
+            f"{piece.tensor}: row {piece.first_row + row}, column {column} holds {value}, but there are only "
+            f"{piece.below:,} things that it can refer to (0 to {piece.below - 1:,})"
         )
         raise RecipeError("B022", message, Where(piece.weight.file, subject=piece.tensor), _NUMBERED)
 
 
 _NUMBERED = (
-    "a runtime would read memory that is not the model's. If experts were pruned, the table must be renumbered as the "
-    "experts were; else the file is damaged: download it again"
+    "a runtime would read memory outside of the model. If experts were pruned, the table must be renumbered as the "
+    "experts were; otherwise the file is damaged, so download it again"
 )
-_DAMAGED = "the checkpoint is damaged or not what its headers say: download this file again"
-_INEXACT = (
-    "5 bits, group size 32 and bfloat16 scales hold any FP4 source exactly; or take `fit: mse`, exact where it can"
-)
+_DAMAGED = "the checkpoint is damaged or does not match its headers; download this file again"
+_INEXACT = "use 5 bits, group size 32 and bfloat16 scales, which hold any FP4 source exactly, or use `fit: mse`"
 _SCALES = (
-    "codes times a scale that is no power of two are not exact in any format here: write the model in BF16 with the "
-    "tool that quantized it, or name the checkpoint that it was made from"
+    "no format here can hold codes times a scale that is not a power of two exactly; write the model in BF16 with the "
+    "tool that quantized it, or pass the checkpoint that it was made from"
 )
 _TOLD = {NotExact: ("B021", _INEXACT), NoScale: ("B024", _SCALES)}

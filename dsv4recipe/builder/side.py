@@ -1,4 +1,5 @@
-"""Floor 4, builder. The files beside the shards: the target's own, card, recipe, plan. Reads small source files."""
+"""Floor 4, builder. Makes the files beside the shards: the target's own, card, recipe, plan. Reads small source
+files."""
 
 from __future__ import annotations
 
@@ -19,17 +20,17 @@ from dsv4recipe.recipe.show import data_text
 from dsv4recipe.runtimes import get
 
 SMALL = 64 << 20
-"""A side file of a source is read whole only up to this size."""
+"""A side file of a source is read whole only up to this size in bytes."""
 
 
 def plan_file(plan: Plan) -> dict[str, bytes]:
-    """Returns the plan alone, for a bundle that is one file: it stays with the work, and goes into the manifest."""
+    """Returns only the plan, for a bundle that is one file: it stays in the work folder and goes into the manifest."""
     return {PLAN_NAME: dump_plan(plan).encode()}
 
 
 def side_files(plan: Plan, checkpoint: Checkpoint, quality: str = "") -> dict[str, bytes]:
-    """Name → content of every file of a folder bundle that is neither a shard nor the manifest. `quality` is what the
-    card says of it."""
+    """Returns name → content of every file of a folder bundle that is neither a shard nor the manifest. `quality` is
+    what the card says about quality."""
     target = get(plan.target["runtime"], plan.source.family)
     source = checkpoint.folder.source
     side = side_input(plan, checkpoint)

@@ -1,4 +1,4 @@
-"""Floor 4, builder. Plan + checkpoint → shard tasks, in the plan's order. This module is pure."""
+"""Floor 4, builder. Turns plan and checkpoint into shard tasks, in the plan's order. This module is pure."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from dsv4recipe.plan.shards import PlacedTensor
 
 
 def task_digests(plan: Plan) -> dict[str, str]:
-    """Returns file → sha256 over everything that decides a shard's bytes: plan (with the source's header digest), file,
-    encoders."""
+    """Returns file → sha256 over everything that decides a shard's bytes: the plan (with the source's header digest),
+    the file and the encoders."""
     encoders = encoders_of(plan)
     return {
         shard.file: hashlib.sha256(f"{plan.digest}\n{shard.file}\n{encoders}\n".encode()).hexdigest()
@@ -28,11 +28,11 @@ def task_digests(plan: Plan) -> dict[str, str]:
 def shard_tasks(
     plan: Plan, checkpoint: Checkpoint, skip: frozenset[str] = frozenset(), by_source: bool = False
 ) -> Iterator[ShardTask]:
-    """Yields the tasks of a plan, one at a time, but for the files in `skip`.
+    """Yields the tasks of a plan, one at a time, without the files in `skip`.
 
     Their pieces are in the order of the shard, which can be read back as it grows, or (`by_source`) in that of the
-    source, which can be given up as it is read. Calibrated ones are in the order of the source too: there gate and up
-    of an expert, which share the moments of their inputs, are neighbours.
+    source, whose downloads can be discarded as they are read. Calibrated shards also use the order of the source,
+    because then gate and up of an expert, which share the moments of their inputs, are neighbours.
     """
     groups, digests = {group.names: group for group in checkpoint.groups}, task_digests(plan)
     for shard in plan.shards:
@@ -48,7 +48,7 @@ def shard_tasks(
 
 
 def _gaps(tensors: Sequence[PlacedTensor], start: int, end: int) -> Iterator[tuple[int, bytes]]:
-    """Yields the zeros between tensors, and behind the last one, where a container aligns them."""
+    """Yields the zeros between tensors, and after the last one, if a container aligns them."""
     for tensor in tensors:
         if tensor.offset > start:
             yield start, bytes(tensor.offset - start)

@@ -1,7 +1,7 @@
-"""Floor 4, builder. The folder of work, OUT.partial, and OUT: every state that a build may find, and what it does.
+"""Floor 4, builder. Handles the work folder OUT.partial, and OUT: every state that a build may find, and what it does.
 
-`STATES` is the contract in words, and the table of the reliability page is made of it; `WorkFolder` is the only code
-that looks at OUT and OUT.partial as a whole, and that gives OUT its name. Reads, writes and renames files.
+`STATES` is the contract in words, and the table of the reliability page is generated from it. `WorkFolder` is the only
+code that looks at OUT and OUT.partial as a whole, and that gives OUT its name. Reads, writes and renames files.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from dsv4recipe.units import counted
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What `build` may find at OUT and OUT.partial, and what it does then; `code` is that of a refusal."""
+    """What `build` may find at OUT and OUT.partial, and what it does then; `code` is that of an error."""
 
     found: str
     does: str
@@ -59,7 +59,7 @@ STATES = (
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A file of OUT.partial that is no part of the bundle: who writes it, and what the next build makes of it."""
+    """A file of OUT.partial that is not part of the bundle: who writes it, and what the next build does with it."""
 
     name: str
     writer: str
@@ -88,14 +88,14 @@ class WorkFolder:
         self.making = making_of(plan)
 
     def check_name(self) -> None:
-        """Raises RecipeError B009 for an output whose name says folder where the bundle is a file, or the reverse."""
+        """Raises RecipeError B009 if the name of the output means a folder but the bundle is a file, or the reverse."""
         places = self.making.places
         if not places.suits(self.out):
             hint = f"write -o {places.proposed(self.out)}"
             raise RecipeError("B009", f"the bundle is {places.noun}", Where(str(self.out)), hint)
 
     def finished(self) -> bool:
-        """Returns whether the bundle of this plan stands at OUT. Raises RecipeError B001 where something else does."""
+        """Returns whether the bundle of this plan is at OUT. Raises RecipeError B001 if something else is there."""
         out, digest = self.out, self.plan.digest
         hint = "choose another output, or move this folder away"
         if disk.is_empty_folder(out):
@@ -104,7 +104,7 @@ class WorkFolder:
         if not os.path.lexists(out):
             beside = manifest_path(out)
             if os.path.lexists(beside) and (found is None or found.get("plan") != digest):
-                what = "a file that is no manifest" if found is None else "the manifest of another file"
+                what = "a file that is not a manifest" if found is None else "the manifest of another file"
                 hint = "choose another output, or move this file away"
                 raise RecipeError("B001", f"{what} is in the way", Where(str(beside)), hint)
             return False
@@ -117,13 +117,13 @@ class WorkFolder:
         return True
 
     def held(self) -> AbstractContextManager[Lease]:
-        """Returns the lease on the folder, which is made if it is not there. Raises RecipeError B003, B032."""
+        """Returns the lease on the folder, which is created if necessary. Raises RecipeError B003, B032."""
         disk.make_folder(self.path)
         return lease.held(self.path)
 
     def adopt(self, text: bytes) -> None:
-        """Makes sure that the folder belongs to this plan, whose file is `text`, and sweeps what a killed build left in
-        it. The plan is the first file written: whatever lies there without it is not ours. Raises RecipeError B003."""
+        """Makes sure that the folder belongs to this plan, whose file is `text`, and removes what a killed build left
+        in it. The plan is the first file written, so a folder without it is foreign. Raises RecipeError B003."""
         path = self.path / PLAN_NAME
         with disk.named_errors(path, "reading"):
             found = disk.read_small(path)
@@ -141,8 +141,8 @@ class WorkFolder:
             write_file(path, text)
 
     def give_up(self) -> bool:
-        """Returns whether a build left nothing worth keeping: no shard, no proven part of one. Then plan and books
-        go."""
+        """Removes plan and journal if a build left nothing worth keeping: no shard and no proven part of one. Returns
+        whether it did."""
         books = (journal.NAME, resumable.NAME)
         known = {lease.NAME, PLAN_NAME, *books}
         names = {path.name for path in self.path.iterdir() if not path.name.startswith(".")}
@@ -154,7 +154,7 @@ class WorkFolder:
 
     @contextlib.contextmanager
     def cleared(self) -> Iterator[None]:
-        """Removes the folder at the end, where nothing is left in it."""
+        """Removes the folder at the end, if nothing is left in it."""
         try:
             yield
         finally:
@@ -178,7 +178,7 @@ class WorkFolder:
             raise RecipeError("B034", message, Where(str(place)), hint)
 
     def remove_all_but(self, finished: Iterable[str]) -> None:
-        """Removes the shards that the journal does not vouch for."""
+        """Removes the shards that are not in the journal."""
         with disk.named_errors(self.path, "removing unfinished shards"):
             for file in {shard.file: None for shard in self.plan.shards if shard.file not in finished}:
                 disk.remove(self.path / file)
@@ -189,11 +189,11 @@ class WorkFolder:
         self.making.publish(self.path, self.out, self.plan, mine, self.finished)
 
     def tidy(self) -> None:
-        """Removes what may be left of the work once OUT stands."""
+        """Removes what may be left of the work once OUT is complete."""
         self.making.tidy(self.path, self.plan)
 
     def leave(self, mine: Lease) -> None:
-        """Gives the folder up: another builder has finished meanwhile."""
+        """Releases the folder, because another builder has finished in the meantime."""
         mine.release()
         with contextlib.suppress(OSError):
             self.path.rmdir()

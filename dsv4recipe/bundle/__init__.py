@@ -1,1 +1,1 @@
-"""Floor 3, bundle. What a finished bundle is: manifest, files, tensors by header. Reads files, writes none."""
+"""Floor 3, bundle. Describes finished bundles: manifest, files, tensors by header. Reads files, writes none."""

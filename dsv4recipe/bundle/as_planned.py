@@ -1,4 +1,4 @@
-"""Floor 3, bundle. Whether files have the size and the very header that a plan gives them. Reads headers."""
+"""Floor 3, bundle. Checks whether files have exactly the size and header that a plan gives them. Reads headers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _JSON_LIMIT = 64 << 20
 
 
 def folder_as_planned(root: Path, plan: Plan) -> bool:
-    """Whether every shard is as planned, no other shard lies there, and config.json says of quantization what the plan
-    says."""
+    """Returns whether every shard is as planned, there is no other shard, and config.json says of quantization what the
+    plan says."""
     if {path.name for path in root.glob("model*.safetensors")} != {shard.file for shard in plan.shards}:
         return False
     if not all(_file_as_planned(root / shard.file, plan, shard) for shard in plan.shards):
@@ -31,7 +31,7 @@ def folder_as_planned(root: Path, plan: Plan) -> bool:
 
 
 def one_file_as_planned(root: Path, plan: Plan) -> bool:
-    """Whether the file, whatever it is called, is the one file of the plan."""
+    """Returns whether the file, whatever its name, is the one file of the plan."""
     (shard,) = plan.shards
     return _file_as_planned(root, plan, shard)
 
@@ -41,7 +41,7 @@ def _file_as_planned(path: Path, plan: Plan, shard: PlannedShard) -> bool:
 
 
 def header_as_planned(path: Path, plan: Plan, shard: PlannedShard) -> bool:
-    """Returns whether a file begins with the header that the plan gives it, byte for byte."""
+    """Returns whether a file begins exactly with the header that the plan gives it."""
     with path.open("rb") as stream:
         if shard.header:
             size = min((tensor.offset for tensor in placed(plan, shard)), default=0)

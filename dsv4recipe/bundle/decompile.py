@@ -1,4 +1,4 @@
-"""Floor 3, bundle. From a bundle back to the text of a recipe. Reads headers and small files, never weights."""
+"""Floor 3, bundle. Turns a bundle back into the text of a recipe. Reads headers and small files, never weights."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 
 
 def decompile_bundle(root: Path, name: str, model: str = "", runtime: str = "") -> tuple[str, tuple[str, ...]]:
-    """Returns (the text of the recipe, notes) of the bundle at `root`. `name` is the recipe's, `model` the checkpoint
-    where the bundle does not name it, `runtime` the target where several fit.
+    """Returns (the text of the recipe, notes) of the bundle at `root`. `name` is the recipe's. `model` is the
+    checkpoint, if the bundle does not name it. `runtime` is the target, if several match.
 
     Raises RecipeError T001 (unknown runtime), P030 to P033 and what `read_bundle` raises.
     """
@@ -34,7 +34,7 @@ def decompile_bundle(root: Path, name: str, model: str = "", runtime: str = "") 
         known(runtime)
     found = read_bundle(root, runtime)
     if runtime and runtime not in found.runtimes:
-        hint = f"they are those of {', '.join(found.runtimes)}"
+        hint = f"the names are those of {', '.join(found.runtimes)}"
         raise RecipeError("P033", f"the bundle's names are not those of {runtime}", Where(str(root)), hint)
     checkpoint = expected_of(root)
     made = decompile(found.plan, checkpoint, _about(root, name, model), str(root))
@@ -44,15 +44,15 @@ def decompile_bundle(root: Path, name: str, model: str = "", runtime: str = "") 
 
 
 def check_against(root: Path, plan: Plan) -> tuple[str, ...]:
-    """Returns notes on where the plan of a decompiled recipe is not the bundle's; () where it is."""
+    """Returns notes on how the plan of a decompiled recipe differs from the bundle; () if it does not."""
     found = diff(read_bundle(root, plan.target["runtime"]).plan, plan)
     changed = sum(change.count for change in (*found.added, *found.removed, *found.changed))
-    notes = [f"against this source {changed:,} modules differ from the bundle's"] if changed else []
+    notes = [f"with this source, {changed:,} modules differ from the bundle's"] if changed else []
     return (*notes, *(f"{what}: {old} → {new}" for what, old, new in found.facts))
 
 
 def _about(root: Path, name: str, model: str) -> About:
-    """Words from the manifest where there is one, else from the card's front matter; the folder's name otherwise."""
+    """Returns texts from the manifest if there is one, else from the card's front matter, else the folder's name."""
     manifest = read_manifest(root) or {}
     told: dict[str, Any] = manifest.get("recipe") if isinstance(manifest.get("recipe"), dict) else {}  # type: ignore[assignment]
     card = _front_matter(root / "README.md")

@@ -1,7 +1,7 @@
-"""Floor 3, bundle. Every byte of a bundle against its manifest. Reads files, writes none.
+"""Floor 3, bundle. Compares every byte of a bundle with its manifest. Reads files, writes none.
 
-What the weights and a loader depend on must be as it was built. What people edit (the card, licences, the copy of the
-recipe) may differ, and is reported as a warning. What tools leave beside it is not looked at.
+Files that the weights and a loader depend on must be unchanged since the build. Files that people edit (the card,
+licences, the copy of the recipe) may differ, which gives a warning. Files that tools leave are ignored.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from dsv4recipe.paths import left_by_tools
 
 _CHUNK = 1 << 20
 _EDITED = re.compile(r"(?:README(?:\.upstream)?\.md|LICEN[CS]E[^/]*|NOTICE[^/]*|recipe\.yaml)", re.IGNORECASE)
-"""What people edit, complete or leave out, and neither weights nor loaders depend on."""
+"""Files that people edit, add or leave out. Neither weights nor loaders depend on them."""
 _READ = re.compile(
     r".*\.(?:safetensors|py|jinja|model|tiktoken|bin|pt|pth|npz)|(?:vocab|merges)\.txt|"
     r".*(?:config|token|vocab|merges|template|processor|index|adapter|params|jang)[^/]*\.json",
     re.IGNORECASE,
 )
-"""What one loader or another reads when it finds it."""
+"""Files that some loader reads if it finds them."""
 
 
 def hash_file(path: Path, on_bytes: Callable[[int], None] = lambda count: None) -> tuple[int, str]:
@@ -50,10 +50,10 @@ def check_files(
     known: Mapping[str, tuple[int, str]] = MappingProxyType({}),
     hashed: Callable[[str, Path], tuple[int, str]] = lambda name, path: hash_file(path),
 ) -> list[Diagnostic]:
-    """Findings V010 to V014, V016 and V017: files missing, of another size, with other bytes, edited, unlisted or
-    unreadable, and a manifest that is not as it was built. Every byte of the folder, or of the one file, is read, but
-    for those files whose (size, sha256) somebody who keeps them, such as the hub, has made `known`. `hashed` gives
-    (size, sha256) of a file by its name and path."""
+    """Returns findings V010 to V014, V016 and V017: files that are missing, have another size or other bytes, were
+    edited, are not listed or cannot be read, and a manifest that was changed. Every byte is read, except for files
+    whose (size, sha256) somebody who stores them, such as the hub, has made `known`. `hashed` returns (size, sha256) of
+    a file by its name and path."""
     listed = manifest.get("files")
     if not isinstance(listed, dict) or not listed:
         return [_finding("V014", "the manifest lists no files", manifest_path(folder))]
@@ -68,19 +68,21 @@ def check_files(
         if left_by_tools(name):
             continue
         if _READ.fullmatch(name):
-            found.append(_finding("V013", message, path, "remove it: loaders read such files where they find them"))
+            found.append(
+                _finding("V013", message, path, "remove it, because loaders read such files if they find them")
+            )
         else:
             found.append(_finding("V013", f"{message}; no loader reads it", path, "", "warning"))
     return found
 
 
 def _manifest(folder: Path) -> list[Diagnostic]:
-    """Returns the manifest against its own digest, if it has come to this folder at all."""
+    """Compares the manifest with its own digest, if there is a manifest in this folder."""
     try:
         problem = manifest_problem(folder)
     except OSError as error:
         return [_unreadable(NAME, error, manifest_path(folder))]
-    hint = "copy the file again: nothing it says can be trusted"
+    hint = "copy the file again, because nothing in it can be trusted"
     message = f"the manifest is not the one that was built: {problem}"
     return [_finding("V014", message, manifest_path(folder), hint)] if problem else []
 
@@ -92,7 +94,7 @@ def _file(
     known: tuple[int, str] | None,
     hashed: Callable[[str, Path], tuple[int, str]],
 ) -> list[Diagnostic]:
-    """Returns a listed file against its entry."""
+    """Compares a listed file with its entry."""
     path = places_of(folder).file(folder, name)
     wanted = (entry.get("size"), entry.get("sha256")) if isinstance(entry, dict) else (None, None)
     if path_problem(name) or type(wanted[0]) is not int or not isinstance(wanted[1], str):
@@ -104,19 +106,19 @@ def _file(
         return [_finding("V010", f"{name} is missing", path, "copy or build the bundle again")]
     size = path.stat().st_size
     if size != wanted[0]:
-        message = f"{name} has {size:,} bytes, the manifest says {wanted[0]:,}"
-        return [_finding("V011", message, path, "the copy was cut short or grew: copy the file again")]
+        message = f"{name} has {size:,} bytes, but the manifest says {wanted[0]:,}"
+        return [_finding("V011", message, path, "copy the file again, because the copy is incomplete or too long")]
     if (known or hashed(name, path)) != wanted:
-        message = f"{name} does not hold the bytes that were built (sha256 differs)"
-        return [_finding("V012", message, path, "the file was damaged or edited: copy it again")]
+        message = f"{name} does not hold the bytes that were built (its sha256 differs)"
+        return [_finding("V012", message, path, "copy the file again, because it was damaged or edited")]
     return []
 
 
 def _edited(name: str, path: Path, wanted: tuple[object, object]) -> list[Diagnostic]:
-    """Returns what became of a file that people edit: a warning, as neither weights nor loaders depend on it."""
+    """Returns a warning about a file that people edit, because neither weights nor loaders depend on it."""
     if not path.is_file():
         message = f"{name} is missing; no loader needs it"
-        hint = "put it back before you publish the bundle: a licence often has to go with the weights"
+        hint = "restore it before you publish the bundle, because a licence often has to accompany the weights"
         return [_finding("V017", message, path, hint, "warning")]
     if path.stat().st_size == wanted[0] and hash_file(path) == wanted:
         return []
@@ -125,7 +127,9 @@ def _edited(name: str, path: Path, wanted: tuple[object, object]) -> list[Diagno
 
 
 def _unreadable(name: str, error: OSError, path: Path) -> Diagnostic:
-    return _finding("V016", f"{name} cannot be read: {reason(error)}", path, "the disk may be failing: copy it again")
+    return _finding(
+        "V016", f"{name} cannot be read: {reason(error)}", path, "copy the file again; the disk may be failing"
+    )
 
 
 def _finding(code: str, message: str, path: Path, hint: str = "", severity: str = "error") -> Diagnostic:

@@ -1,4 +1,4 @@
-"""Floor 3, bundle. A GGUF file as a bundle: its tensors by stem, and what its key/values tell of config.json and
+"""Floor 3, bundle. Shows a GGUF file as a bundle: its tensors by stem, and what its key/values say of config.json and
 tokenizer.json. Reads its header, never weights."""
 
 from __future__ import annotations
@@ -64,13 +64,13 @@ def open_gguf(path: Path) -> GgufView:
 
 
 def _model(values: Mapping[str, Any]) -> str:
-    """ORG/NAME of the checkpoint, where the file names it."""
+    """Returns ORG/NAME of the checkpoint, if the file names it."""
     found = str(values.get("general.base_model.0.repo_url") or "")
     return found.removeprefix(_HUB) if found.startswith(_HUB) and found.count("/") == 4 else ""
 
 
 def metadata_differences(before: Path, after: Path) -> tuple[tuple[str, str, str], ...]:
-    """Returns (what, before, after) of every key that two files do not state alike."""
+    """Returns (what, before, after) of every key that differs between two files."""
     old, new = (read_gguf_header(path) for path in (before, after))
     return tuple(
         (f"key {key}", _short(old, key), _short(new, key))

@@ -1,4 +1,4 @@
-"""Floor 3, bundle. The manifest and the index: what a finished bundle says of itself."""
+"""Floor 3, bundle. Writes and reads the manifest and the index, which describe a finished bundle."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from dsv4recipe.version import VERSION
 PLAN_NAME = "dsv4recipe.plan.json"
 INDEX_NAME = "model.safetensors.index.json"
 MAX_MANIFEST = 64 << 20
-"""Bytes of a manifest that are read; real ones have some ten thousand."""
+"""How many bytes of a manifest are read; real ones have about ten thousand."""
 
 
 def manifest_path(bundle: Path) -> Path:
-    """Where the manifest of a bundle is."""
+    """Returns the path of a bundle's manifest."""
     return places_of(bundle).manifest(bundle)
 
 
 def shard_path(bundle: Path, file: str) -> Path:
-    """Where a file of the plan is: a bundle that is one file may be called anything."""
+    """Returns the path of a file of the plan; a bundle that is one file may have any name."""
     return places_of(bundle).file(bundle, file)
 
 
 def index_text(plan: Plan) -> str:
-    """model.safetensors.index.json: payload and parameter totals, and the shard of every stored tensor."""
+    """Returns model.safetensors.index.json: payload and parameter totals, and the shard of every stored tensor."""
     weight_map = {
         name: shard.file for shard in plan.shards for name, *_ in stored_tensors(shard_modules(shard, plan.by_disk))
     }
@@ -44,9 +44,9 @@ def index_text(plan: Plan) -> str:
 def manifest_text(
     plan: Plan, files: Mapping[str, tuple[int, str]], encoders: str, evidence: Mapping[str, Any] | None = None
 ) -> str:
-    """Returns the commit point of a bundle: plan, recipe, tool and encoder versions, size and sha256 of every other
-    file. Model and revision are "" where the origin of the source is not known. With `evidence` (a quality.json) it is
-    of version 2, which says what was measured."""
+    """Returns the text that completes a bundle: plan, recipe, tool and encoder versions, size and sha256 of every other
+    file. Model and revision are "" if the origin of the source is not known. With `evidence` (a quality.json) it has
+    version 2, which says what was measured."""
     model, revision = claimed(plan.source)
     data: dict[str, Any] = {
         "format_version": 1 if evidence is None else 2,
@@ -70,7 +70,7 @@ def manifest_text(
 
 
 def manifest_problem(bundle: Path) -> str:
-    """Why the manifest of a bundle is not, byte for byte, what a build wrote there; "" if it is. Raises OSError."""
+    """Returns why a bundle's manifest differs from what a build wrote, or "" if it does not. Raises OSError."""
     raw = manifest_path(bundle).read_bytes()
     try:
         data = json.loads(raw)
@@ -79,7 +79,7 @@ def manifest_problem(bundle: Path) -> str:
             return "it has no digest of itself"
         return "" if digest == _digest(data) and _text(data | {"digest": digest}).encode() == raw else "it was changed"
     except (ValueError, AttributeError, RecursionError):
-        return "it is no JSON object"
+        return "it is not a JSON object"
 
 
 def _text(data: Mapping[str, Any]) -> str:
@@ -87,13 +87,12 @@ def _text(data: Mapping[str, Any]) -> str:
 
 
 def _digest(data: Mapping[str, Any]) -> str:
-    """Returns sha256 (hex) of the manifest's text without this digest: one flipped bit in the manifest itself shows,
-    too."""
+    """Returns the sha256 (hex) of the manifest's text without this digest, so that one flipped bit shows."""
     return hashlib.sha256(_text(data).encode()).hexdigest()
 
 
 def read_manifest(bundle: Path) -> dict[str, Any] | None:
-    """Returns the manifest of a bundle; None where there is none that can be read."""
+    """Returns the manifest of a bundle, or None if there is none that can be read."""
     path = manifest_path(bundle)
     try:
         if regular_size(path) > MAX_MANIFEST:

@@ -1,8 +1,8 @@
-"""Floor 3, bundle. A bundle, ours or anyone's, as a plan: what its headers and config show, module by module. This
-module is pure.
+"""Floor 3, bundle. Derives a plan from any bundle: what its headers and config show, module by module. This module is
+pure.
 
 What headers cannot show stays unknown and is never guessed: digests of the source are "", the shard size is None, rules
-and notes are "". How the source stored a tensor is what the family's table says.
+and notes are "". How the source stored a tensor comes from the family's table.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dsv4recipe.plan.overrides import quantization
 from dsv4recipe.runtimes import Target, running
 
 STRANGER = "stranger"
-"""The role of a stored tensor that no module of the family is made of."""
+"""The role of a stored tensor that belongs to no module of the family."""
 
 _ORDER = (".weight", ".scales", ".biases", ".tq_packed", ".tq_norms", ".tq_bits", "")
 _ENTRY = {"bits", "group_size", "mode"}
@@ -36,9 +36,9 @@ Stems = Mapping[str, tuple[int | None, Mapping[str, TensorEntry]]]
 
 @dataclass(frozen=True)
 class Observed:
-    """`plan` is what the bundle shows; `checkpoint` what its config.json calls for; `runtimes` the targets whose names
-    fit it best, the one the plan is written for first, and `misnamed` how many modules even they name otherwise;
-    `absent` the groups of which it stores nothing."""
+    """What a bundle shows. `plan` is its plan. `checkpoint` is the one that its config.json requires. `runtimes` are
+    the targets whose names match best, beginning with that of the plan, and `misnamed` says how many modules even they
+    name differently. `absent` are the groups of which it stores nothing."""
 
     plan: Plan
     checkpoint: Checkpoint
@@ -48,8 +48,8 @@ class Observed:
 
 
 def observe(view: BundleView, prefer: str = "") -> Observed:
-    """Returns the plan that a bundle's headers and config.json show. `prefer` names the runtime to choose where several
-    fit alike. Raises RecipeError C010 or C011 for a config.json that is of no known family."""
+    """Returns the plan that a bundle's headers and config.json show. `prefer` is the runtime to choose if several match
+    alike. Raises RecipeError C010 or C011 for a config.json of no known family."""
     checkpoint = expected_checkpoint(view.config, str(view.root / "config.json"))
     found, strangers = _assign(view, Index(checkpoint))
     stored = (g for g in checkpoint.groups if g.stem in found)
@@ -81,8 +81,8 @@ def observe(view: BundleView, prefer: str = "") -> Observed:
 
 
 def quantization_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns MLX's entries in config.json: the global one and one per module; what else a converter writes there is
-    left."""
+    """Returns MLX's entries in config.json, the global one and one per module, without what else a converter writes
+    there."""
     section = config.get("quantization") or config.get("quantization_config")
     if not isinstance(section, dict):
         return {}
@@ -102,7 +102,7 @@ def _assign(view: BundleView, index: Index) -> tuple[dict[str, Stems], list[str]
 
 
 def _module(group: Group, stems: Stems, view: BundleView) -> PlannedModule:
-    """Returns the module without its path. Stems that do not fit together are one unrecognised module with all their
+    """Returns the module without its path. Stems that do not fit together become one unrecognised module with all their
     bytes."""
     first, (expert, parts) = next(iter(stems.items()))
     disk = first
@@ -133,7 +133,7 @@ def _stacked(group: Group, expert: int | None) -> int:
 
 
 def _torn(group: Group, stems: Stems, disk: str) -> str:
-    """Why single experts do not make one module; "" if they do."""
+    """Returns why single experts do not make one module, or "" if they do."""
     experts = {expert for expert, _ in stems.values()}
     if None in experts or {s.replace(f".experts.{e}.", ".experts.{E}.") for s, (e, _) in stems.items()} != {disk}:
         return "experts stored under several names"
@@ -158,7 +158,7 @@ def _stranger(stem: str, parts: Mapping[str, TensorEntry]) -> PlannedModule:
 
 
 def _names_misfit(target: Target, groups: Sequence[Group], modules: Sequence[PlannedModule], ck: Checkpoint) -> int:
-    """How many modules are stored under other names, or rows split in another way, than the target's."""
+    """Returns how many modules are stored with other names, or with rows split differently, than the target's."""
     count = 0
     for group, module in zip(groups, modules, strict=True):
         count += module.disk not in {target.disk_stem(group.slot, layout) for layout in target.expert_layouts}
@@ -175,8 +175,8 @@ def _misfit(
     prefer: str,
     checkpoint: Checkpoint,
 ) -> tuple[int, bool, int]:
-    """Orders targets: names first, then what the caller prefers, then how many entries of config.json differ, or
-    key/values from what is compiled into an engine."""
+    """Returns a sort key of targets: names first, then what the caller prefers, then how many entries of config.json or
+    built-in key/values differ."""
     overrides = quantization_of(view.config)
     keys = {module.disk: target.keys(group.slot) for module, group in zip(modules, groups, strict=True)}
     wanted = quantization(target, modules, keys)
@@ -206,7 +206,7 @@ def _dropped(absent: Sequence[Group]) -> dict[str, int]:
 
 
 def _source(view: BundleView, checkpoint: Checkpoint) -> PlannedSource:
-    """Model and revision as the manifest or jang_config.json name them; "" where neither does."""
+    """Returns model and revision as the manifest or jang_config.json state them, or ""."""
     said = view.json.get("dsv4recipe.manifest.json", {}).get("source")
     said = said if isinstance(said, dict) else {}
     model = said.get("model") or view.json.get("jang_config.json", {}).get("source_model") or ""

@@ -1,4 +1,4 @@
-"""Floor 3, bundle. Opening a bundle for reading, as one strategy per container. Reads headers and JSON files."""
+"""Floor 3, bundle. Opens a bundle for reading, with one strategy per container. Reads headers and JSON files."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ _JSON_LIMIT = 64 << 20
 
 @dataclass(frozen=True)
 class Reading:
-    """`open` gives the view and what is wrong with it, `plan_inside` the plan that the bundle carries (None: it has
-    none), `as_planned` whether its headers are those of a plan, `expected` the checkpoint that it must come from, and
-    `differences` what is not alike in the small files, or key/values, of two such bundles."""
+    """Describes how one container is read. `open` returns the view and what is wrong with it. `plan_inside` returns the
+    plan that the bundle carries, or None. `as_planned` says whether its headers are those of a plan. `expected` returns
+    the checkpoint that it must come from. `differences` yields what differs in the small files, or key/values, of two
+    such bundles."""
 
     places: Places
     open: Callable[[Path], tuple[BundleView, list[Diagnostic]]]
@@ -77,7 +78,7 @@ READINGS = (
 
 
 def reading_of(root: Path) -> Reading:
-    """How the bundle of this name is read."""
+    """Returns how the bundle of this name is read."""
     places = places_of(root)
     return next(reading for reading in READINGS if reading.places is places)
 
@@ -85,7 +86,7 @@ def reading_of(root: Path) -> Reading:
 def open_bundle(root: Path) -> tuple[BundleView, list[Diagnostic]]:
     """Returns the view and what is wrong with files, headers and index (V020 to V024).
 
-    Raises RecipeError V020 for what is no bundle, C060 to C062 for a GGUF file whose header is broken.
+    Raises RecipeError V020 if it is not a bundle, C060 to C062 for a GGUF file whose header is broken.
     """
     return reading_of(root).open(root)
 
@@ -96,7 +97,7 @@ def plan_inside(root: Path) -> Plan | None:
 
 
 def as_planned(root: Path, plan: Plan) -> bool:
-    """Whether sizes, headers and quantization of the bundle at `root` are, to the byte, what the plan gives it."""
+    """Returns whether sizes, headers and quantization of the bundle at `root` are exactly those of the plan."""
     return reading_of(root).as_planned(root, plan)
 
 
@@ -106,7 +107,7 @@ def expected_of(root: Path) -> Checkpoint:
 
 
 def side_differences(before: Path, after: Path) -> tuple[Fact, ...]:
-    """Returns (what, before, after) of what differs in the small files of two folders, or the key/values of two files;
-    a file and a folder have nothing of it in common."""
+    """Returns (what, before, after) for the differences in the small files of two folders, or in the key/values of two
+    files. A file and a folder have none of these in common."""
     old, new = reading_of(before), reading_of(after)
     return old.differences(before, after) if old is new else ()

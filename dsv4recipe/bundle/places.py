@@ -1,7 +1,7 @@
-"""Floor 3, bundle. Where the parts of a bundle lie: in a folder, or in one file with its manifest beside it.
+"""Floor 3, bundle. Says where the parts of a bundle lie: in a folder, or in one file with its manifest beside it.
 
-One strategy per container; the rest of the house asks it and never looks at a name's suffix. Looks at names, and asks
-whether a folder is there.
+There is one strategy per container. All other modules ask it and never look at a name's suffix. It looks at names, and
+asks whether a folder exists.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from dsv4recipe.plan.model import Plan
 
 NAME = "dsv4recipe.manifest.json"
 FILE_SUFFIX = ".manifest.json"
-"""Behind the name of a bundle that is one file: its manifest stands beside it, and holds its plan."""
+"""The suffix of the manifest beside a bundle that is one file; this manifest holds the plan."""
 
 
 @dataclass(frozen=True)
 class Places:
-    """`noun` is what people call such a bundle, and `suffix` what its name ends in. `suits` says whether a name may be
-    that of one, and `proposed` gives a name that may. `there` says whether such a bundle is there. `manifest` is where
-    the manifest lies and `file` where a file of the plan does; `present` are the files that belong to a bundle because
-    they lie in it. `plan_inside`: the manifest holds the plan, which is no file of its own then."""
+    """Describes where one container's parts lie. `noun` is the name for such a bundle, and `suffix` the ending of its
+    name. `suits` says whether a name is possible, and `proposed` gives a possible name. `there` says whether such a
+    bundle exists. `manifest` and `file` give the paths of the manifest and of a file of the plan. `present` lists the
+    files that belong to a bundle because they lie in it. `plan_inside` says that the manifest holds the plan."""
 
     container: Container
     noun: str
@@ -75,8 +75,7 @@ PLACES = {places.container.name: places for places in (FOLDER, ONE_FILE)}
 
 
 def places_of(bundle: Path) -> Places:
-    """Returns the places of a bundle of this name, there already or to be made: a folder that is called x.gguf is a
-    folder."""
+    """Returns the places of a bundle of this name, existing or not. A folder that is called x.gguf is a folder."""
     return ONE_FILE if ONE_FILE.suits(bundle) and not bundle.is_dir() else FOLDER
 
 
@@ -86,10 +85,10 @@ def places_for(plan: Plan) -> Places:
 
 
 def is_bundle(path: Path) -> bool:
-    """Returns whether a path names a bundle, as its name or the files in it say, and no checkpoint."""
+    """Returns whether a path names a bundle, by its name or the files in it, and not a checkpoint."""
     return places_of(path) is ONE_FILE or (path / NAME).is_file() or (path / "jang_config.json").is_file()
 
 
 def may_be_bundle(path: Path) -> bool:
-    """Returns whether a path names a folder, or what a bundle in one file is called: no recipe and no plan."""
+    """Returns whether a path is a folder or has the name of a one-file bundle, and so is not a recipe or a plan."""
     return path.is_dir() or places_of(path) is ONE_FILE

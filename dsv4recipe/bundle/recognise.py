@@ -1,4 +1,4 @@
-"""Floor 3, bundle. The number format of a stored module, from dtypes and shapes alone, never from what a file claims.
+"""Floor 3, bundle. Recognises the number format of a stored module from dtypes and shapes, never from claims of a file.
 
 This module is pure. Each format knows its own layout (`Format.recognise`).
 """
@@ -17,7 +17,7 @@ from dsv4recipe.headers.safetensors import TensorEntry
 
 @dataclass(frozen=True, slots=True)
 class Unrecognised(Format):
-    """Tensors that no format of this version describes. Stands in for a format: nothing can be built of it."""
+    """Tensors that no format of this version describes. It takes the place of a format, but cannot be built."""
 
     reason: str
 
@@ -46,8 +46,8 @@ def recognise(
     parts: Mapping[str, TensorEntry], shape: tuple[int, ...], stack: int, seed: int, gguf: bool = False
 ) -> Format:
     """Returns the format of the tensors of one stem, by suffix. `shape` is the logical shape of one member, `stack` the
-    number of members in the stem (1 where it is no stack). `seed` is what MXTQ's signs were drawn from: no header shows
-    it."""
+    number of members in the stem (1 if it is not a stack). `seed` is the one that MXTQ's signs were drawn from, because
+    no header shows it."""
     made = {suffix: Part(suffix, entry.dtype, entry.shape) for suffix, entry in parts.items()}
     stored = ", ".join(f"{suffix or 'tensor'} {part.dtype} {list(part.shape)}" for suffix, part in made.items())
     return registered(Stem(made, shape, stack, gguf, seed)) or Unrecognised(stored)

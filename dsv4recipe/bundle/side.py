@@ -1,7 +1,7 @@
-"""Floor 3, bundle. What differs between the side files of two bundles. Reads small files, never shards.
+"""Floor 3, bundle. Finds differences between the side files of two bundles. Reads small files, never shards.
 
-Left out: what follows from the tensors and the plan (index, quantization entries: the plan's diff shows them), and what
-only tells of the recipe's words (card, recipe, plan, manifest).
+It leaves out what follows from the tensors and the plan (the plan's diff shows index and quantization entries), and
+what depends only on the recipe's text (card, recipe, plan, manifest).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ Fact = tuple[str, str, str]
 
 
 def folder_differences(before: Path, after: Path) -> tuple[Fact, ...]:
-    """Returns (what, before, after) per side file that is on one side only, or holds something else; JSON files key by
-    key."""
+    """Returns (what, before, after) for each side file that exists on one side only or differs; JSON files are compared
+    key by key."""
     old, new = _listing(before), _listing(after)
     return tuple(fact for name in sorted({*old, *new}) for fact in _compare(name, old.get(name), new.get(name)))
 

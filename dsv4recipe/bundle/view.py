@@ -1,4 +1,4 @@
-"""Floor 3, bundle. A bundle as its headers and JSON files show it, ours or anyone's. Reads headers, never weights."""
+"""Floor 3, bundle. Shows any bundle through its headers and JSON files. Reads headers, never weights."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ _USUAL_SEED = 42
 
 @dataclass(frozen=True)
 class BundleView:
-    """`tensors` maps a disk stem to its parts by suffix ("" for a bare parameter); `json` the small JSON files, or of a
-    GGUF what its key/values, `values`, tell of them. `origin` is model and revision, as the file itself says."""
+    """A bundle. `tensors` maps a disk stem to its parts by suffix ("" for a bare parameter). `json` holds the small
+    JSON files or, for a GGUF, what its key/values (`values`) say of them. `origin` is the model and revision that the
+    file states."""
 
     root: Path
     shards: tuple[Header, ...]
@@ -62,14 +63,14 @@ class BundleView:
 
 
 def open_folder(root: Path) -> tuple[BundleView, list[Diagnostic]]:
-    """Returns the view and what is wrong with files, headers and index (V020 to V024). A folder without config.json or
-    shards raises RecipeError V020."""
+    """Returns the view and what is wrong with files, headers and index (V020 to V024). Raises RecipeError V020 for a
+    folder without config.json or shards."""
     refuse_pointers(root)
     names = sorted(path.name for path in root.glob("*.safetensors") if _SHARD.fullmatch(path.name))
     if not names or not (root / "config.json").is_file():
         lacks = [] if (root / "config.json").is_file() else ["config.json"]
         lacks += [] if names else ["shards (model.safetensors or model-*.safetensors)"]
-        raise RecipeError("V020", f"not a bundle: it has no {' and no '.join(lacks)}", Where(str(root)))
+        raise RecipeError("V020", f"this is not a bundle: it has no {' and no '.join(lacks)}", Where(str(root)))
     found: list[Diagnostic] = []
     headers: list[Header] = []
     for name in names:
@@ -82,7 +83,7 @@ def open_folder(root: Path) -> tuple[BundleView, list[Diagnostic]]:
     for header in headers:
         for entry in header.tensors:
             if entry.name in shard_of:
-                message = f"{entry.name} is in {shard_of[entry.name]} and in {header.file}"
+                message = f"{entry.name} is in both {shard_of[entry.name]} and {header.file}"
                 found.append(Diagnostic("V021", message, Where(str(root / header.file), subject=entry.name)))
             shard_of[entry.name] = header.file
             stem, suffix = split_name(entry.name)
@@ -97,7 +98,7 @@ def open_folder(root: Path) -> tuple[BundleView, list[Diagnostic]]:
             found += error.diagnostics
     weight_map = files.get(INDEX_NAME, {}).get("weight_map", {})
     if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
-        message = f"{INDEX_NAME} must hold weight_map, an object of tensor → file name"
+        message = f"{INDEX_NAME} must hold weight_map, an object that maps tensors to file names"
         found.append(Diagnostic("V022", message, Where(str(root / INDEX_NAME)), "copy the file again"))
         del files[INDEX_NAME]
     view = BundleView(root, tuple(headers), tensors, shard_of, files)
@@ -105,15 +106,15 @@ def open_folder(root: Path) -> tuple[BundleView, list[Diagnostic]]:
 
 
 def _numbering(view: BundleView) -> list[Diagnostic]:
-    """Returns shards of two sets, or a number missing: loaders glob, and load whatever is there."""
+    """Returns V024 for shards of two sets, or a missing number, because loaders glob and load whatever is there."""
     totals = {header.file.rsplit("-of-", 1)[-1] for header in view.shards}
     if len(totals) > 1:
         files = ", ".join(header.file for header in view.shards[:6])
         hint = "remove the shards that belong to another build"
-        return [Diagnostic("V024", f"shards of more than one set: {files}", Where(str(view.root)), hint)]
+        return [Diagnostic("V024", f"there are shards of more than one set: {files}", Where(str(view.root)), hint)]
     text = totals.pop().removesuffix(".safetensors") if totals else ""
     if text.isdecimal() and int(text) != len(view.shards):
-        message = f"{len(view.shards)} shards, their names say {int(text)}"
+        message = f"there are {len(view.shards)} shards, but their names say {int(text)}"
         return [Diagnostic("V024", message, Where(str(view.root)), "copy the missing shards")]
     return []
 
@@ -123,10 +124,10 @@ def _index(view: BundleView) -> list[Diagnostic]:
     index = view.json.get(INDEX_NAME)
     weight_map = index.get("weight_map") if index is not None else None
     if not isinstance(weight_map, dict):
-        return [Diagnostic("V023", "no index: runtimes that follow it find nothing", where)]
+        return [Diagnostic("V023", "there is no index, so runtimes that follow it find nothing", where)]
     if weight_map == view.shard_of:
         return []
     odd = sorted(name for name in {*weight_map, *view.shard_of} if weight_map.get(name) != view.shard_of.get(name))
-    message = f"the index and the shards disagree about {len(odd):,} tensors, first {odd[0]}"
-    hint = "runtimes that follow the index and runtimes that glob would load different tensors"
+    message = f"the index and the shards disagree about {len(odd):,} tensors, such as {odd[0]}"
+    hint = "correct this, because runtimes that follow the index and those that glob would load different tensors"
     return [Diagnostic("V023", message, where, hint)]

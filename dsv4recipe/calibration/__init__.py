@@ -1,1 +1,1 @@
-"""Floor 4, calibration. Recording what goes into a model's matrices while it reads a text."""
+"""Floor 4, calibration. Records the inputs of a model's matrices while it reads a text."""

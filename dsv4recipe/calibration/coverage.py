@@ -1,4 +1,4 @@
-"""Floor 4, calibration. How well a record covers the experts. Reads rows."""
+"""Floor 4, calibration. Says how well a record covers the experts, and writes it as an importance file. Reads rows."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _RANKED = 512
 
 @dataclass(frozen=True, slots=True)
 class Covered:
-    """A layer: tokens of its least, median and most used expert, experts without a token, and the effective rank of
-    the inputs of its expert block: (Σλ)²/Σλ² over the eigenvalues of their second moments, of 512 tokens."""
+    """One layer: the tokens of its least, median and most used expert, the experts without a token, and the effective
+    rank of the inputs of its expert block: (Σλ)²/Σλ² over the eigenvalues of their second moments, of 512 tokens."""
 
     layer: int
     least: int

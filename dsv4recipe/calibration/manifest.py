@@ -1,4 +1,4 @@
-"""Floor 4, calibration. What a record says of itself. Pure but for the write that makes a folder a record."""
+"""Floor 4, calibration. Makes a record's manifest. Pure, except for the write that makes a folder a record."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from dsv4recipe.version import VERSION as TOOL
 def manifest(
     checkpoint: Checkpoint, text: dict[str, Any], tokens: int, entries: Sequence[str], kind: str
 ) -> dict[str, Any]:
-    """Returns everything but the files: no time, host or path, so that the same text and source give the same
-    record."""
+    """Returns everything except the list of files. It holds no time, host or path, so the same text and source give the
+    same record."""
     folder = checkpoint.folder
     return {
         "record": VERSION,
@@ -34,7 +34,7 @@ def manifest(
 
 
 def write_manifest(folder: Path, data: dict[str, Any]) -> None:
-    """Adds the files that the journal names, and writes the manifest: the commit point of a record."""
+    """Adds the files that the journal names, and writes the manifest, which completes a record."""
     files = journalled(folder)
     named = [files[key] for key in sorted(files, key=lambda key: (key is None, key or 0))]
     write_file(folder / NAME, (json.dumps(data | {"files": named}, sort_keys=True, indent=1) + "\n").encode())

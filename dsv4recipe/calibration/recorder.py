@@ -1,8 +1,8 @@
-"""Floor 4, calibration. What the forward pass shows → files of an activation record. Writes files.
+"""Floor 4, calibration. Records a forward pass in the files of an activation record. Writes files.
 
-Every token's inputs of the expert block are kept, with its experts and their weights; of all other entries, and of the
-inputs of down projections (which follow from the former), evenly spaced tokens. The energy of each column, summed over
-all tokens, is kept for every entry: that is what importance files hold.
+Every token's inputs of the expert block are kept, with its experts and their weights. For all other entries, and for
+the inputs of down projections (which follow from the former), evenly spaced tokens are kept. The energy of each column,
+summed over all tokens, is kept for every entry, as importance files hold it.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _FIRST = {
     "attn": "attn.wq_a", "attn.q": "attn.wq_b", "attn.out": "attn.wo_b", "shared.down": "shared_experts.w2",
     "head": "head",
 }  # fmt: skip
-"""Of the matrices that share an entry, the one that is listened to."""
+"""For each entry that several matrices share, the matrix whose inputs are recorded."""
 
 
 class Recorder(Tap):
-    """Keeps what `entries` name, rows as `kind` ("int8" or "bf16"), of a pass over `tokens` tokens, in `folder`."""
+    """Keeps the inputs of `entries`, as rows of `kind` ("int8" or "bf16"), of a pass over `tokens`, in `folder`."""
 
     def __init__(self, folder: Path, entries: Collection[str], kind: str, tokens: int, experts: int) -> None:
         self.folder = folder
@@ -113,12 +113,12 @@ class Recorder(Tap):
         self._arrays, self._rows, self._sums = {}, {}, {}
 
     def _order(self, name: str) -> tuple[int, str]:
-        """Wide elements first, so that all are aligned."""
+        """Returns a sort key that puts wide elements first, so that all are aligned."""
         return -self._arrays[name].itemsize, name
 
 
 def journalled(folder: Path) -> dict[int | None, dict[str, Any]]:
-    """Returns what the journal of a folder says of files that are there, the last word on each; {} without one."""
+    """Returns the last journal entry for each existing file of a folder, or {} without a journal."""
     found: dict[int | None, dict[str, Any]] = {}
     try:
         lines = (folder / JOURNAL).read_text(encoding="utf-8").splitlines()

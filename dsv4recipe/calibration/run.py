@@ -1,7 +1,7 @@
-"""Floor 4, calibration. A text through a checkpoint, recorded: preflight, pass, manifest. Writes a folder.
+"""Floor 4, calibration. Records a text read by a checkpoint: checks, forward pass, manifest. Writes a folder.
 
-Everything happens in NAME.partial, which gets its name when the manifest is in it. A killed run finds the states that
-its pass last kept, and records from that layer on.
+Everything happens in NAME.partial, which gets its final name when the manifest is in it. A killed run continues from
+the states that its pass last saved, and records from that layer on.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from dsv4recipe.units import human_size
 
 Told = Callable[[int, int], None]
 _FEW = 1024
-"""Tokens below which a record is refused: most experts would see none of them."""
+"""A record of fewer tokens is refused, because most experts would get none of them."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What recording takes, in bytes: the record, and the states of all tokens meanwhile."""
+    """The bytes that recording needs: for the record, and for the states of all tokens during the run."""
 
     tokens: int
     record: int
@@ -41,7 +41,7 @@ class Needs:
 
 
 def needs(checkpoint: Checkpoint, tokens: int, entries: Sequence[str], kind: str) -> Needs:
-    """Returns what a record of so many tokens takes; the file headers, some kB, are not counted."""
+    """Returns what a record of this many tokens needs; the file headers, a few kB, are not counted."""
     dims, width = checkpoint.dims, {"int8": 1, "bf16": 2}[kind]
     row = 4 if kind == "int8" else 0
     widths = {"attn": dims.hidden, "attn.q": dims.q_lora, "attn.out": dims.o_groups * dims.o_lora,
@@ -66,26 +66,28 @@ def calibrate_to(
     told: Told = lambda done, total: None,
     every: float = 30.0,
 ) -> Path:
-    """Records `text` read by the checkpoint itself, in the folder `out`.
+    """Records `text`, read by the checkpoint itself, in the folder `out`.
 
-    Raises RecipeError K020 (too little text), K021 (`out` is there already), K022 (too little disk), K023 (no such
+    Raises RecipeError K020 (too little text), K021 (`out` already exists), K022 (too little disk space), K023 (no such
     entry), and what the forward pass raises (M0xx).
     """
     unknown = sorted(set(entries) - set(ENTRIES))
     if unknown:
-        raise RecipeError("K023", f"no record has inputs called {unknown[0]!r}", hint=f"known: {', '.join(ENTRIES)}")
+        raise RecipeError(
+            "K023", f"there are no inputs called {unknown[0]!r}", hint=f"known inputs: {', '.join(ENTRIES)}"
+        )
     if text.tokens < _FEW:
-        message = f"the text has {text.tokens:,} tokens; a record takes {_FEW:,} at least"
-        raise RecipeError("K020", message, hint="give more text: 30,000 tokens and more serve every expert")
+        message = f"the text has {text.tokens:,} tokens, but a record needs at least {_FEW:,}"
+        raise RecipeError("K020", message, hint="use more text; with 30,000 tokens or more, every expert gets some")
     if out.exists():
-        hint = "choose another name, or remove it if nothing is planned with it"
-        raise RecipeError("K021", "the output is there already", Where(str(out)), hint)
+        hint = "choose another name, or remove it if no plan needs it"
+        raise RecipeError("K021", "the output already exists", Where(str(out)), hint)
     wanted = needs(checkpoint, text.tokens, entries, kind)
     partial = out.with_name(out.name + ".partial")
     disk.make_folder(partial)
     free = disk.free_bytes(partial)
     if free < wanted.record:
-        message = f"the record takes {human_size(wanted.record)}, the disk has {human_size(free)} free"
+        message = f"the record takes {human_size(wanted.record)}, but the disk has only {human_size(free)} free"
         raise RecipeError("K022", message, Where(str(partial)), "make room, or record fewer tokens")
     said = manifest(checkpoint, text.data() | {"fingerprint": fingerprint(text.ids)}, text.tokens, entries, kind)
     identity = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

@@ -1,1 +1,1 @@
-"""Floor 6, cli. One file per command: parse → call → render. No logic."""
+"""Floor 6, cli. Holds one file per command, which parses, calls and renders. There is no logic here."""

@@ -1,4 +1,4 @@
-"""Floor 6, cli. `allocate RECIPE --source SRC --budget SIZE -o OUT`: the best bytes for a budget."""
+"""Floor 6, cli. `allocate RECIPE --source SRC --budget SIZE -o OUT` finds the formats that spend a budget best."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NOT_SAID = ("output", "force", "dry_run", "as_json", "write_errors", "workers")
 
 
 class Kinds(click.ParamType):  # type: ignore[type-arg]
-    """Kinds of format, with commas between."""
+    """Reads kinds of format, separated by commas."""
 
     name = "kinds"
 
@@ -33,7 +33,7 @@ class Kinds(click.ParamType):  # type: ignore[type-arg]
         kinds = value if isinstance(value, tuple) else tuple(str(value).split(","))
         for kind in kinds:
             if kind not in _KINDS:
-                self.fail(f"{kind!r} is none of {', '.join(_KINDS)}", param, ctx)
+                self.fail(f"{kind!r} is not one of {', '.join(_KINDS)}", param, ctx)
         return kinds
 
 
@@ -60,23 +60,25 @@ def print_priors(ctx: click.Context, param: click.Parameter, asked: bool) -> Non
     "--errors",
     type=source_type,
     metavar="FILE|synthetic",
-    help="Errors measured earlier, or those of Gaussian weights.",
+    help="Use errors measured earlier, or those of Gaussian weights.",
 )
-@click.option("--sensitivity", type=_FILE, help="Measured importance of each module, instead of role priors.")
-@click.option("--priors", type=_FILE, help="Candidates, floors and importance, instead of the shipped ones.")
+@click.option("--sensitivity", type=_FILE, help="Use measured sensitivities instead of role priors.")
+@click.option("--priors", type=_FILE, help="Use these priors instead of the shipped ones.")
 @click.option("--print-priors", is_flag=True, is_eager=True, expose_value=False, callback=print_priors,
               help="Print the shipped priors, to be changed.")  # fmt: skip
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Which experts and rows are measured."
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides which experts and rows are measured."
 )
 @click.option("--sample", type=click.IntRange(1, 4096), default=8, show_default=True,
               help="Blocks of 128 rows of each module.")  # fmt: skip
 @click.option("--evidence", type=_FILE, help="What `evaluate -o` measured of RECIPE, for the new recipe's head.")
-@click.option("--write-errors", type=_FILE, help="Keep what was measured, for --errors.")
+@click.option("--write-errors", type=_FILE, help="Write the measured errors, for --errors.")
 @click.option(
-    "--schema", type=source_type, default="", help="Path or URL of the JSON schema, for the editor's modeline."
+    "--schema", type=source_type, default="", help="The path or URL of the JSON schema, for the editor's modeline."
 )
-@click.option("--workers", type=click.IntRange(1, 256), help="Threads that measure (default: one per processor).")
+@click.option(
+    "--workers", type=click.IntRange(1, 256), help="Measure with this many threads (default: one per processor)."
+)
 @force_option
 @json_option
 @click.pass_context
@@ -106,9 +108,10 @@ def command(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Spend a byte budget: the formats with the least error that RECIPE's runtime runs, as a recipe again.
+    """Spend a byte budget: find the formats with the least error that RECIPE's runtime can run, and write a new recipe.
 
-    RECIPE gives source, target and the rules for everything that is not allocated (control tensors, norms, routers).
+    RECIPE gives the source, the target and the rules for modules that are not allocated (control tensors, norms,
+    routers).
     """
     from dsv4recipe import allocate, load_recipe
     from dsv4recipe.allocation.error_table import errors_text
@@ -119,9 +122,9 @@ def command(
 
     given = [value for value in (budget, bits_per_weight, fits) if value is not None]
     if len(given) > 1 or not (given or dry_run):
-        raise click.UsageError("one of --budget, --bits-per-weight and --fits is needed", ctx)
+        raise click.UsageError("pass one of --budget, --bits-per-weight and --fits", ctx)
     if output is None and not dry_run:
-        raise click.UsageError("-o OUT is needed, or --dry-run", ctx)
+        raise click.UsageError("pass -o OUT or --dry-run", ctx)
     if output is not None and not dry_run:
         check_output(output, RECIPE, force)
     if write_errors is not None:
@@ -167,8 +170,8 @@ def command(
 
 
 def _said(ctx: click.Context, model: str, output: Path | None) -> str:
-    """Returns the command that makes this recipe again, with the model's name for its folder and files without
-    theirs."""
+    """Returns the command that makes this recipe again. The model's name stands for its folder, and other folders are
+    left out."""
     words = ["dsv4recipe", "allocate"]
     for param in ctx.command.params:
         name = param.name or ""

@@ -1,4 +1,4 @@
-"""Floor 6, cli. An allocation as a person reads it: what the budget bought, by role, and the curve."""
+"""Floor 6, cli. Prints an allocation: what the budget bought, by role, and the curve."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def measuring(quiet: bool) -> Iterator[Callable[[int, int], None]]:
 
 
 def print_allocation(data: dict[str, Any], runtime: str, output: str, dry_run: bool) -> None:
-    """`allocation_data` as text."""
+    """Prints `allocation_data` as text."""
     if "bytes" in data:
         _spent(data, runtime)
         _roles(data["roles"], data["base"]["name"])
@@ -50,7 +50,7 @@ def _spent(data: dict[str, Any], runtime: str) -> None:
     left = data["budget"] - data["bytes"]
     click.echo(f"{human_size(data['bytes'])} of tensors for {runtime}, {human_size(left)} below the budget")
     gap = f"{100 * (data['error'] / data['bound'] - 1):.3f} % above" if data["bound"] > 0 else "as good as"
-    click.echo(f"weighted error {data['error']:.6g}, {gap} the least that any choice in the budget has")
+    click.echo(f"weighted error {data['error']:.6g}, {gap} the lower bound for any choice within the budget")
     base = data["base"]
     if base["error"]:
         change = 100 * (data["error"] / base["error"] - 1)
@@ -72,7 +72,9 @@ def _roles(rows: list[dict[str, Any]], base: str) -> None:
         for row in rows
     ]
     print_table(heads, body, tuple(range(1, 10)))
-    click.echo(f"each pair: {base}, then the new recipe; error is Σ‖ŵ−w‖²/‖w‖² over modules, weighted by importance")
+    click.echo(
+        f"each pair shows {base}, then the new recipe; error is Σ‖ŵ−w‖²/‖w‖² over modules, weighted by importance"
+    )
     click.echo()
 
 
@@ -95,7 +97,7 @@ def _curve(data: dict[str, Any]) -> None:
     ]
     heads = ("tensor bytes", "GB / GiB", "bits/w", "error", "bound", "")
     print_table(heads, rows, range(5))
-    click.echo("error is weighted by importance; bound is the least that any choice could have")
+    click.echo("error is weighted by importance; bound is the lower bound for any choice")
     base = data["base"]
     if base["error"] is not None:
         click.echo(f"{base['name']}: {base['error']:.5g} in {human_size(base['bytes'])}")

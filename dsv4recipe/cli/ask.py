@@ -1,4 +1,4 @@
-"""Floor 6, cli. `ask BUNDLE PROMPT…`: a question to the runtime's own server."""
+"""Floor 6, cli. `ask BUNDLE PROMPT…` asks questions through the runtime's own server."""
 
 from __future__ import annotations
 
@@ -16,24 +16,29 @@ _PATH = PathType()
 @click.argument("bundle", type=_PATH)
 @click.argument("prompts", nargs=-1, metavar="[PROMPT]...")
 @click.option(
-    "--expect", multiple=True, metavar="TEXT", help="What the answer must hold; one for all prompts, or one for each."
+    "--expect",
+    multiple=True,
+    metavar="TEXT",
+    help="The answer must hold this text. Pass one for all prompts, or one for each.",
 )
-@click.option("--questions", type=_PATH, help="A YAML file of questions with expectations.")
-@click.option("--smoke", is_flag=True, help="The built-in questions; so is a command without any question.")
-@click.option("--runtime", help="vmlx, mlx-vlm, rapid-mlx, mlx-lm or llama.cpp (default: one the bundle is for).")
+@click.option("--questions", type=_PATH, help="Ask the questions of a YAML file with expected answers.")
+@click.option("--smoke", is_flag=True, help="Ask the built-in questions (also the default without a question).")
+@click.option("--runtime", help="vmlx, mlx-vlm, rapid-mlx, mlx-lm or llama.cpp (default: one that the bundle is for).")
 @click.option("--runtime-python", "python", type=_PATH, help="The interpreter that has the runtime.")
 @click.option("--thinking", is_flag=True, help="Let the model reason before it answers.")
-@click.option("--max-tokens", type=click.IntRange(1), default=256, show_default=True, help="Of each answer.")
+@click.option(
+    "--max-tokens", type=click.IntRange(1), default=256, show_default=True, help="The longest answer, in tokens."
+)
 @click.option(
     "--time-limit",
     type=click.FloatRange(1),
     default=600,
     show_default=True,
-    help="Seconds to get ready, and per answer.",
+    help="Wait at most this many seconds for the server, and for each answer.",
 )
-@click.option("--serve", is_flag=True, help="Leave the server running afterwards, until ctrl-C.")
-@click.option("--port", type=click.IntRange(1, 65535), help="The port on loopback (default: one that is free).")
-@click.option("--log", type=_PATH, help="Keep what the server says in this file.")
+@click.option("--serve", is_flag=True, help="Leave the server running afterwards, until you press ctrl-C.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Use this port on loopback (default: any free port).")
+@click.option("--log", type=_PATH, help="Write the server's output to this file.")
 @json_option
 def command(
     bundle: Path,
@@ -51,10 +56,10 @@ def command(
     log: Path | None,
     as_json: bool,
 ) -> int:
-    """Put every PROMPT to BUNDLE through its runtime's own server, started on loopback and ended afterwards.
+    """Ask BUNDLE every PROMPT through its runtime's own server, which is started on loopback and stopped afterwards.
 
-    Exit code 3 where an answer does not hold what was expected or the server fails, 4 where the runtime is not
-    installed. The server runs the code of the runtime and of the bundle's own encoder: ask bundles that you trust.
+    The exit code is 3 if an answer does not hold the expected text or the server fails, and 4 if the runtime is not
+    installed. The server runs code of the runtime and of the bundle's own encoder, so ask only bundles that you trust.
     """
     from dsv4recipe.answers.questions import asked, load_questions, smoke_set
     from dsv4recipe.answers.run import Settings, ask_bundle

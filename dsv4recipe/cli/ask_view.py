@@ -1,4 +1,4 @@
-"""Floor 6, cli. Questions and answers as a person reads them: answers on stdout, everything else on stderr."""
+"""Floor 6, cli. Prints questions and answers: answers on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class AskView:
             self.status.stop()
 
     def stay(self, served: Served) -> None:
-        """Says where the server is, and waits until it ends or is interrupted."""
+        """Prints where the server is, and waits until it ends or is interrupted."""
         url = f"{served.child.url}/v1"
         if self.as_json:
             print_json({"format_version": 1, "event": "serving", "url": url, "model": served.model})
@@ -88,7 +88,7 @@ class AskView:
         raise served.child.died("serving")
 
     def end(self, found: Answers) -> None:
-        """The last lines: memory, and whether all is as expected."""
+        """Prints the last lines: the memory, and whether all answers are as expected."""
         self._still()
         for finding in found.findings:
             click.echo(f"\n{rendered(finding)}\n", err=True)

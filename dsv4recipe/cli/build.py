@@ -1,4 +1,4 @@
-"""Floor 6, cli. `build RECIPE|PLAN --source SRC -o OUT`: the bundle; continues by itself."""
+"""Floor 6, cli. `build RECIPE|PLAN --source SRC -o OUT` builds a bundle, and continues an interrupted build."""
 
 from __future__ import annotations
 
@@ -22,20 +22,22 @@ from dsv4recipe.cli.arguments import (
 @click.command("build")
 @recipe_argument
 @source_option
-@click.option("-o", "--output", required=True, type=PathType(), help="The bundle to make.")
-@click.option("--workers", type=click.IntRange(1, 256), help="Threads that encode (default: one per core).")
-@click.option("--engine", type=click.Choice(["local", "dask"]), default="local", help="Threads, or a Dask cluster.")
+@click.option("-o", "--output", required=True, type=PathType(), help="Write the bundle to this folder.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Encode with this many threads (default: one per core).")
+@click.option(
+    "--engine", type=click.Choice(["local", "dask"]), default="local", help="Encode in threads, or on a Dask cluster."
+)
 @click.option(
     "--scheduler",
     type=source_type,
-    help="Of the cluster: tcp://HOST:PORT or a scheduler file (default: processes here).",
+    help="The cluster's scheduler: tcp://HOST:PORT or a file (default: start processes on this machine).",
 )
-@click.option("--locked", is_flag=True, help="Refuse unless RECIPE's lock says what is there now.")
+@click.option("--locked", is_flag=True, help="Stop unless RECIPE's lock matches the present state.")
 @click.option(
     "--source-sums",
     "sums",
     type=PathType(),
-    help="Output of `sha256sum *.safetensors` in SRC: a file with other bytes is refused before any of it is used.",
+    help="The output of `sha256sum *.safetensors` in SRC. A file with other bytes is refused before it is used.",
 )
 @allow_zeros_option
 @click.option("--headers-only", is_flag=True, help="Files of full size with holes for data, to try a loader on.")
@@ -68,10 +70,10 @@ def command(
     log: Path | None,
     as_json: bool,
 ) -> None:
-    """Build the bundle that RECIPE (a recipe or a plan file) makes of the checkpoint at SRC.
+    """Build the bundle that RECIPE (a recipe or a plan file) describes, from the checkpoint at SRC.
 
-    An interrupted build is continued by the same command, with either engine; a finished one is left alone. Of a
-    checkpoint on the hub, no more than the scratch is kept on the disk at any time.
+    The same command continues an interrupted build, with either engine, and leaves a finished one unchanged. If the
+    checkpoint is on the hub, the disk never holds more of it than the scratch size.
     """
     from dsv4recipe import build
     from dsv4recipe.api.build import plan_to_build

@@ -1,4 +1,4 @@
-"""Floor 6, cli. `calibrate`: record what goes into a model's matrices."""
+"""Floor 6, cli. `calibrate` records the inputs of a model's matrices."""
 
 from __future__ import annotations
 
@@ -23,13 +23,21 @@ _HEAD = "layer   tokens per expert: least  median    most   experts without one 
 @click.command()
 @click.argument("source", type=source_type)
 @click.option("--text", "texts", type=PathType(), multiple=True, required=True, help=_TEXT)
-@click.option("-o", "--output", "out", type=PathType(), required=True, help="The folder of the record.")
+@click.option("-o", "--output", "out", type=PathType(), required=True, help="Write the record to this folder.")
 @click.option("--imatrix", "imatrix_file", type=PathType(), help="Also write an importance file: .gguf or .dat.")
-@click.option("--modules", default="experts", show_default=True, help="What is recorded, by commas; `all`: everything.")
-@click.option("--rows", type=click.Choice(["int8", "bf16"]), default="int8", show_default=True, help="How it is kept.")
-@click.option("--length", type=click.IntRange(2), default=512, show_default=True, help="Tokens of a sequence.")
-@click.option("--tokens", type=click.IntRange(1), help="At most so many tokens of the text.")
-@click.option("--device", default="cpu", show_default=True, help="Where the model runs: cpu, cuda, mps.")
+@click.option(
+    "--modules", default="experts", show_default=True, help="The modules to record, separated by commas, or `all`."
+)
+@click.option(
+    "--rows",
+    type=click.Choice(["int8", "bf16"]),
+    default="int8",
+    show_default=True,
+    help="The type of the stored inputs.",
+)
+@click.option("--length", type=click.IntRange(2), default=512, show_default=True, help="Tokens per sequence.")
+@click.option("--tokens", type=click.IntRange(1), help="Use at most this many tokens of the text.")
+@click.option("--device", default="cpu", show_default=True, help="Run the model on this device: cpu, cuda, mps.")
 @json_option
 def command(
     source: str,
@@ -43,9 +51,9 @@ def command(
     device: str,
     as_json: bool,
 ) -> None:
-    """Record what goes into the matrices of SOURCE while it reads a text.
+    """Record the inputs of the matrices of SOURCE while it reads a text.
 
-    `plan` and `build` take the record by --calibration, for formats with `fit: gptq` or `importance: record`.
+    Pass the record to `plan` and `build` with --calibration, for formats with `fit: gptq` or `importance: record`.
     """
     from dsv4recipe.api.calibrate import calibrate
     from dsv4recipe.calibration.coverage import coverage
@@ -68,12 +76,12 @@ def command(
     for line in lines:
         click.echo(_row(line))
     if any(line.unseen for line in lines):
-        click.echo("An expert without a token is encoded by what the others of its layer see.")
+        click.echo("An expert without a token is encoded with the inputs of the other experts of its layer.")
 
 
 def _before(wanted: Needs) -> None:
     said = f"{wanted.tokens:,} tokens: the record takes {human_size(wanted.record)}"
-    click.echo(f"{said}; their states take {human_size(wanted.states)} meanwhile, on disk beyond 4 GiB", err=True)
+    click.echo(f"{said}; during the run the states take {human_size(wanted.states)}, on disk if over 4 GiB", err=True)
 
 
 def _told(done: int, total: int) -> None:

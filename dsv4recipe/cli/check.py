@@ -1,4 +1,4 @@
-"""Floor 6, cli. `check RECIPE…`: validates recipes; says everything that is wrong with them at once."""
+"""Floor 6, cli. `check RECIPE…` validates recipes and reports all their errors at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 )
 @json_option
 def command(recipes: tuple[str, ...], form: str, as_json: bool) -> int:
-    """Validate each of RECIPES (files or shipped names) against the schema and the laws of the language."""
+    """Validate each of RECIPES (files or shipped names) against the schema and the rules of the recipe language."""
     from dsv4recipe import RecipeError, load_recipe
 
     found: list[Recipe] = []

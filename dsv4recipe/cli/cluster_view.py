@@ -1,4 +1,4 @@
-"""Floor 6, cli. The workers of a cluster for people: what happens to them in lines, what they do in a table."""
+"""Floor 6, cli. Prints what happens to the workers of a cluster in lines, and what they do in a table."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dsv4recipe.builder.events import Cluster, Event, ShardAgain, StorageAway, W
 from dsv4recipe.cli.pace import Pace
 
 _ROWS = 16
-"""Workers shown on a terminal; the dashboard shows them all."""
+"""How many workers a terminal shows; the dashboard shows all of them."""
 
 
 def cluster_line(event: Event) -> Iterator[str]:
-    """Yields what an event about the cluster says in words."""
+    """Yields the text of an event about the cluster."""
     match event:
         case Cluster():
             yield f"checking the workers of {event.scheduler}; Dask's dashboard: {event.dashboard}"
@@ -32,7 +32,7 @@ def cluster_line(event: Event) -> Iterator[str]:
 
 
 def worker_table(pace: Pace, now: float) -> Any:
-    """Per worker: shards made, rate, the shard it is at."""
+    """Returns a table with the finished shards, the rate and the present shard of each worker."""
     rows = [
         (name, str(each.shards), f"{each.rate.at(now) / 1e6:,.0f} MB/s", each.at or "-")
         for name, each in sorted(pace.workers.items())

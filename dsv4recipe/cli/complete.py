@@ -1,6 +1,6 @@
-"""Floor 6, cli. Shell completion of arguments: names and folder listings only, nothing heavy is imported.
+"""Floor 6, cli. Completes arguments in the shell, from names and folder listings. It imports nothing that takes time.
 
-Imported by every command, so it imports nothing of the house at its top.
+Every command imports this module, so it imports no other module of the package at its top.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ _RECIPES = (".yaml", ".yml")
 
 
 def complete_recipe(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
-    """Returns a shipped recipe, or a YAML file; the shell's own file names where neither fits."""
+    """Returns shipped recipes and YAML files, or lets the shell complete file names if neither fits."""
     return _names(incomplete, _RECIPES)
 
 
 def complete_side(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
-    """Returns a recipe, a plan file or a bundle."""
+    """Returns recipes, plan files and bundles."""
     return _names(incomplete, (*_RECIPES, ".json"), folders=True)
 
 
 def complete_shipped(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
-    """Returns a shipped recipe."""
+    """Returns shipped recipes."""
     return _shipped(incomplete)
 
 
 def complete_rule(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
-    """Returns the id of a rule written in the recipe that the command line already names."""
+    """Returns the rule ids of the recipe that the command line already names."""
     from dsv4recipe.recipe.ids import rule_ids
 
-    recipe = ctx.params.get("recipe") or next(iter(ctx.args), None)  # click stops at an option without its value
+    recipe = ctx.params.get("recipe") or next(iter(ctx.args), None)  # click stops at an option that has no value yet
     found = rule_ids(recipe) if isinstance(recipe, str) else ()
     return [CompletionItem(name) for name in found if name.startswith(incomplete)]
 
 
 def complete_runtime(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
-    """Returns a runtime that `verify` can probe."""
+    """Returns the runtimes that `verify` can probe."""
     from dsv4recipe.runtimes import probes
 
     return [CompletionItem(name) for name in sorted(("all", *probes())) if name.startswith(incomplete)]

@@ -1,4 +1,4 @@
-"""Floor 6, cli. `decompile BUNDLE -o RECIPE`: a readable recipe that plans to the same bundle."""
+"""Floor 6, cli. `decompile BUNDLE -o RECIPE` writes a readable recipe that plans to the same bundle."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from dsv4recipe.cli.arguments import PathType, force_option, json_option, source
 
 @click.command("decompile")
 @click.argument("bundle", type=PathType())
-@click.option("-o", "--output", required=True, type=PathType(), help="The recipe to write.")
-@click.option("--model", default="", help="ORG/NAME of the checkpoint, where the bundle does not say it.")
-@click.option("--runtime", default="", help="The runtime to write for, where the bundle's names fit several.")
-@click.option("--source", type=source_type, help="Plan the recipe against this checkpoint and compare.")
+@click.option("-o", "--output", required=True, type=PathType(), help="Write the recipe to this file.")
+@click.option("--model", default="", help="ORG/NAME of the checkpoint, if the bundle does not say it.")
+@click.option("--runtime", default="", help="The runtime, if the bundle's tensor names match several.")
+@click.option("--source", type=source_type, help="Also plan the recipe with this checkpoint and compare.")
 @force_option
 @json_option
 def command(
     bundle: Path, output: Path, model: str, runtime: str, source: str | None, force: bool, as_json: bool
 ) -> None:
-    """Write a recipe that plans to the same modules, formats and bytes as BUNDLE, whoever built it.
+    """Write a recipe that plans to the same modules, formats and bytes as BUNDLE, even if another tool built it.
 
-    Reads headers and small files, never weights. The recipe is planned again and compared before it is written.
+    Only headers and small files are read, never weights. The recipe is planned again and compared before it is written.
     """
     from dsv4recipe import decompile
     from dsv4recipe.cli.output import print_json

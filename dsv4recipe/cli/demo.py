@@ -1,4 +1,4 @@
-"""Floor 6, cli. `demo [DIR]`: the whole path on a tiny checkpoint, in seconds, with nothing but this package."""
+"""Floor 6, cli. `demo [DIR]` runs all steps on a tiny checkpoint, in seconds, with nothing but this package."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RECIPE = "q4q8"
 @click.argument("folder", default="dsv4recipe-demo", type=PathType())
 @json_option
 def command(folder: Path, as_json: bool) -> int:
-    """Make a tiny checkpoint of the real layout in FOLDER, plan it, build it, verify it."""
+    """Make a tiny checkpoint with the real layout in FOLDER, then plan, build and verify it."""
     from dsv4recipe import build, load_recipe, make_plan, open_checkpoint, verify
     from dsv4recipe.checkpoint.synth import synthesize
     from dsv4recipe.cli.output import print_json

@@ -1,4 +1,4 @@
-"""Floor 6, cli. `diff A B`: two plans, grouped by module pattern."""
+"""Floor 6, cli. `diff A B` compares two plans, grouped by module pattern."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DIFFERENT = 2
 @click.command("diff")
 @click.argument("before", type=source_type, shell_complete=complete_side)
 @click.argument("after", type=source_type, shell_complete=complete_side)
-@click.option("--source", type=source_type, help="The checkpoint, where a side is a recipe.")
+@click.option("--source", type=source_type, help="The checkpoint, if a side is a recipe.")
 @click.option("--exit-code", is_flag=True, help="Exit with 2 if there are differences.")
 @click.option("--all", "every", is_flag=True, help="Show every group of modules and every fact.")
 @click.option(
@@ -43,10 +43,10 @@ def command(
     importance_file: Path | None,
     as_json: bool,
 ) -> int:
-    """Compare BEFORE and AFTER: recipes, plan files or bundles, also bundles that others built.
+    """Compare BEFORE and AFTER: recipes, plan files or bundles, including bundles of other tools.
 
     With --base, the changes of both sides against it: what either changes alone, and where they conflict (exit code 2).
-    Of a bundle only headers and small files are read. Between two bundles, side files are compared too.
+    Only headers and small files of a bundle are read. Between two bundles, side files are compared too.
     """
     if base is not None:
         return _three_way(base, before, after, source, release, importance_file, as_json or form == "json")

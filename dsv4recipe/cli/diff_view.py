@@ -1,4 +1,4 @@
-"""Floor 6, cli. A diff as a person reads it: one screen."""
+"""Floor 6, cli. Prints a diff on one screen."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from dsv4recipe.units import gigabytes
 
 
 def print_diff(found: PlanDiff, every: bool = False) -> None:
-    """`-` `+` `~` by module pattern with byte deltas, then what differs outside modules, then totals. `every` shows all
-    groups and facts, and not only the largest."""
+    """Prints `-` `+` `~` by module pattern with byte deltas, then what differs outside modules, then totals. `every`
+    prints all groups and facts, not only the largest."""
     if found.empty:
         click.echo(f"no differences ({found.same:,} modules)")
         return
@@ -39,7 +39,7 @@ def print_diff(found: PlanDiff, every: bool = False) -> None:
 
 
 def markdown(found: PlanDiff, before: str, after: str) -> str:
-    """Returns the whole diff as a comment for a review: totals first, then a table; nothing is cut."""
+    """Returns the whole diff as a comment for a review: totals first, then a table. Nothing is shortened."""
     delta = found.bytes_delta
     lines = [
         f"**{before} → {after}**: {found.bytes_before:,} B → {found.bytes_after:,} B "
@@ -76,7 +76,7 @@ def print_three_way(found: ThreeWay, mine: str, theirs: str) -> None:
 
 
 def _changes(found: PlanDiff) -> list[Change]:
-    """What is gone, what is new, what is otherwise, in few groups."""
+    """Returns what is removed, added and changed, in few groups."""
     return [*merged(found.removed), *merged(found.added), *merged(found.changed)]
 
 

@@ -1,4 +1,4 @@
-"""Floor 6, cli. The engine that `--engine` and `--scheduler` name."""
+"""Floor 6, cli. Makes the engine that `--engine` and `--scheduler` name."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from dsv4recipe.errors import RecipeError
 def engine_of(
     name: str, scheduler: str | None, workers: int | None
 ) -> Callable[[Callable[[dict[str, Any]], None]], Engine]:
-    """Returns a function of the listener that makes the engine. Raises UsageError for options that do not go together,
-    and RecipeError B050 where distributed is not installed."""
+    """Returns a function that makes the engine from a listener. Raises UsageError for options that exclude each other,
+    and RecipeError B050 if distributed is not installed."""
     if name == "local":
         if scheduler is not None:
             raise click.UsageError("--scheduler needs --engine dask")
@@ -23,10 +23,10 @@ def engine_of(
 
         return lambda on_event: run_shards
     if scheduler is not None and workers is not None:
-        raise click.UsageError("--workers is for workers on this machine; a scheduler has those that it has")
+        raise click.UsageError("--workers applies only to workers on this machine, not to those of a scheduler")
     try:
         from dsv4recipe.builder.cluster.engine import DaskEngine
     except ImportError as error:
-        hint = "pip install 'dsv4recipe[cluster]'"
+        hint = "run pip install 'dsv4recipe[cluster]'"
         raise RecipeError("B050", f"--engine dask needs Dask: {error}", hint=hint) from None
     return lambda on_event: DaskEngine(scheduler or "", on_event)

@@ -1,4 +1,4 @@
-"""Floor 6, cli. `evaluate A --source SRC`: what a recipe, plan or bundle loses, measured on text."""
+"""Floor 6, cli. `evaluate A --source SRC` measures on text what a recipe, plan or bundle loses."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _SIDE = PathType(as_text=True)
     type=PathType(),
     multiple=True,
     metavar="FILE",
-    help="Plain text, chats (*.jsonl) or token ids (*.npy); repeatable. Default: two texts of the package.",
+    help="Plain text, chats (*.jsonl) or token ids (*.npy); repeat for several. Default: two texts of the package.",
 )
-@click.option("--by", type=click.Choice(("role", "layer", "module")), help="Measure each part of A alone, too.")
+@click.option("--by", type=click.Choice(("role", "layer", "module")), help="Also measure each part of A alone.")
 @click.option(
     "--runtime",
     metavar="NAME",
@@ -33,9 +33,9 @@ _SIDE = PathType(as_text=True)
 @click.option(
     "--runtime-python", multiple=True, metavar="[NAME=]PATH", help="The interpreter that has the runtime; repeatable."
 )  # fmt: skip
-@click.option("--length", type=click.IntRange(2), default=512, show_default=True, help="Tokens of a sequence.")
-@click.option("--tokens", type=click.IntRange(1), help="At most so many tokens of the text.")
-@click.option("--device", default="cpu", show_default=True, help="Where torch computes: cpu, cuda, mps.")
+@click.option("--length", type=click.IntRange(2), default=512, show_default=True, help="Tokens per sequence.")
+@click.option("--tokens", type=click.IntRange(1), help="Use at most this many tokens of the text.")
+@click.option("--device", default="cpu", show_default=True, help="Compute on this device: cpu, cuda, mps.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Threads that decode (default: one per processor).")
 @click.option("--states", type=Size(), default="4GiB", show_default=True,
               help="Memory for the states of all tokens; what is beyond lies on disk.")  # fmt: skip
@@ -108,7 +108,7 @@ def command(
 
 
 def _remove(folder: Path) -> None:
-    """Removes a work folder of our own that has nothing left in it but empty folders."""
+    """Removes a work folder of this command if only empty folders are left in it."""
     for path in sorted(folder.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     if folder.is_dir():

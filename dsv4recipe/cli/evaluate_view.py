@@ -1,4 +1,4 @@
-"""Floor 6, cli. An evaluation as a person reads it: what it takes, how far it is, and the figures."""
+"""Floor 6, cli. Prints an evaluation: what it needs, how far it is, and the figures."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from dsv4recipe.forward.needs import Needs
 
 _EVERY = 15.0
-"""Seconds between two lines of progress where there is no terminal."""
+"""Seconds between two lines of progress if there is no terminal."""
 
 
 class Shown:
-    """Says what an evaluation takes before it starts, and how far it is: a bar on a terminal, lines otherwise."""
+    """Prints what an evaluation needs before it starts, then its progress: a bar on a terminal, lines otherwise."""
 
     def __init__(self, quiet: bool) -> None:
         self.quiet = quiet
@@ -45,16 +45,18 @@ class Shown:
             self.bars.stop()
 
     def before(self, found: Needs, text: Text) -> None:
-        """What it will take."""
+        """Prints what the evaluation needs."""
         if self.quiet:
             return
         left = f" ({text.left:,} left over)" if text.left else ""
         click.echo(f"{text.tokens:,} tokens in {len(text.sequences):,} sequences{left}", err=True)
         disk = f", {human_size(found.disk)} of disk" if found.disk else ""
-        click.echo(f"takes {human_size(found.memory)} of memory{disk}, about {duration(found.seconds)}", err=True)
+        click.echo(
+            f"this takes {human_size(found.memory)} of memory{disk} and about {duration(found.seconds)}", err=True
+        )
 
     def told(self, what: str, done: int, total: int) -> None:
-        """Layers done of a model or a part."""
+        """Prints how many layers of a model or a part are done."""
         if self.bars is not None:
             if what not in self.tasks:
                 for task in self.tasks.values():
@@ -79,7 +81,7 @@ def duration(seconds: float) -> str:
 
 
 def print_evaluation(data: dict[str, Any], output: str) -> None:
-    """The result of `evaluate` as text."""
+    """Prints the result of `evaluate` as text."""
     data = _named(data)
     other = data["b"]["name"] if "b" in data else "source"
     names = ", ".join(each["name"] for each in data["text"]["files"])
@@ -106,7 +108,7 @@ def print_evaluation(data: dict[str, Any], output: str) -> None:
         click.echo()
         _gaps("text", [(each["name"], each) for each in data["texts"]])
     if "by" in data:
-        click.echo(f"\neach {data['by']['way']} of {data['a']['name']} alone, the rest being the source:")
+        click.echo(f"\neach {data['by']['way']} of {data['a']['name']} alone, with everything else from the source:")
         parts = sorted(data["by"]["parts"], key=lambda part: -part["kl"]["mean"])
         _gaps(data["by"]["way"], [(part["part"], part) for part in parts])
         total = sum(part["kl"]["mean"] for part in parts)
@@ -116,7 +118,7 @@ def print_evaluation(data: dict[str, Any], output: str) -> None:
         click.echo(f"\n{data['a']['name']}: {made_of}; the others by the reference implementation")
         for name in data["runtime"]["replaced"]:
             click.echo(f"a stand-in ran instead of {name}, which this machine cannot run")
-    click.echo(f"\nmeasured on {data['source']['name']}, {data['source']['bytes']:,} B; no other model is meant")
+    click.echo(f"\nmeasured on {data['source']['name']}, {data['source']['bytes']:,} B; they hold for no other model")
     if output:
         click.echo(f"wrote {output}")
 

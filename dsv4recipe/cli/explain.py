@@ -1,4 +1,4 @@
-"""Floor 6, cli. `explain RECIPE NAME --source SRC`: which rule won, which lost and why, names everywhere."""
+"""Floor 6, cli. `explain RECIPE NAME --source SRC` shows which rule won, why others lost, and all names of a tensor."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from dsv4recipe.cli.arguments import (
 def command(
     recipe: str, name: str, source: str | None, release: str | None, importance_file: Path | None, as_json: bool
 ) -> None:
-    """Say why the tensor NAME becomes what RECIPE makes of it.
+    """Say why RECIPE turns the tensor NAME into what it becomes.
 
     NAME is a source tensor, a module path or a name on disk, in any runtime's dialect.
     """

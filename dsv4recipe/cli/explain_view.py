@@ -1,4 +1,4 @@
-"""Floor 6, cli. An explanation as a person reads it."""
+"""Floor 6, cli. Prints an explanation."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dsv4recipe.units import human_size
 
 
 def print_explanation(found: Explanation) -> None:
-    """What it is, the rule that won and those that lost, what it becomes, its entries, its names, its chain."""
+    """Prints what it is, the rule that won and those that lost, what it becomes, its entries, its names, its chain."""
     _what(found)
     _rules(found)
     _module(found)
     _names(found)
-    click.echo("\nmade from, and into")
+    click.echo("\nwhat it is made from, and what is made from it")
     kinds: dict[str, list[str]] = {}
     for kind, name in found.chain:
         kinds.setdefault(kind, []).append(name)
@@ -39,7 +39,7 @@ def _what(found: Explanation) -> None:
 def _rules(found: Explanation) -> None:
     click.echo("\nrules")
     if found.winner is None:
-        click.echo("  none won: target.mtp: drop leaves it out")
+        click.echo("  no rule won, because target.mtp: drop leaves it out")
     else:
         click.echo(f"  won   {found.winner.rule}  {_place(found.winner.where)}")
     for lost in found.losers:
@@ -54,7 +54,7 @@ def _module(found: Explanation) -> None:
     module = found.module
     click.echo("\nbecomes")
     if module is None:
-        click.echo("  nothing: it is dropped")
+        click.echo("  nothing, because it is dropped")
         return
     click.echo(f"  {module.format.label}{', exact' if module.lossless else ''}")
     click.echo(
@@ -65,7 +65,7 @@ def _module(found: Explanation) -> None:
     for key, entry in found.overrides.items():
         click.echo(f"  config.json  {key}: {_entry(entry)}")
     if not found.overrides and module.format.quantization() is not None:
-        click.echo(f"  config.json  no entry of its own: the global one, {_entry(found.globals_)}")
+        click.echo(f"  config.json  it has no entry of its own; the global one applies, {_entry(found.globals_)}")
 
 
 def _entry(entry: object) -> str:

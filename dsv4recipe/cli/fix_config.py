@@ -1,4 +1,4 @@
-"""Floor 6, cli. `verify BUNDLE --fix-config OUT.json`: the corrected config.json, written whole or not at all."""
+"""Floor 6, cli. `verify BUNDLE --fix-config OUT.json` writes the corrected config.json, completely or not at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHOWN = 12
 
 
 def write_config(bundle: Path, out: Path, force: bool, as_json: bool) -> int:
-    """Writes the config and says what changed. Raises RecipeError where the tensors do not decide."""
+    """Writes the config and prints what changed. Raises RecipeError if the tensors do not decide."""
     check_output(out, CONFIG, force)
     mended = mend_config(bundle)
     write_output(out, json.dumps(mended.config, indent=2, ensure_ascii=False) + "\n", CONFIG, force)
@@ -27,6 +27,10 @@ def write_config(bundle: Path, out: Path, force: bool, as_json: bool) -> int:
         click.echo(f"  {key}: {before or 'no entry'} → {after or 'no entry'}")
     if len(mended.changed) > _SHOWN:
         click.echo(f"  and {len(mended.changed) - _SHOWN:,} more entries")
-    done = f"{len(mended.changed):,} entries corrected" if mended.changed else "its quantization was right already"
-    click.echo(f"wrote {out} for {', '.join(mended.runtimes)}: {done}; everything else is as it was")
+    done = (
+        f"{len(mended.changed):,} entries corrected"
+        if mended.changed
+        else "its quantization section was already correct"
+    )
+    click.echo(f"wrote {out} for {', '.join(mended.runtimes)}: {done}; nothing else was changed")
     return 0

@@ -1,4 +1,4 @@
-"""Floor 6, cli. `init FILE`: a commented recipe to start from, with the editor's modeline."""
+"""Floor 6, cli. `init FILE` writes a commented recipe to start from, with the editor's modeline."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 @click.command("init")
 @click.argument("file", type=PathType())
 @click.option("--runtime", help="The runtime that the bundle is for (default: vmlx, or that of --from).")
-@click.option("--from", "parent", shell_complete=complete_recipe, help="Begin with another recipe: q4q8, ./base.yaml.")
+@click.option(
+    "--from", "parent", shell_complete=complete_recipe, help="Start from another recipe, such as q4q8 or ./base.yaml."
+)
 @force_option
 @json_option
 def command(file: Path, runtime: str | None, parent: str | None, force: bool, as_json: bool) -> None:
-    """Write a new recipe to FILE; an existing file is only replaced with --force."""
+    """Write a new recipe to FILE. An existing file is replaced only with --force."""
     from dsv4recipe import load_recipe
     from dsv4recipe.files.outputs import RECIPE, write_output
     from dsv4recipe.recipe.template import child_text, init_text
@@ -35,7 +37,9 @@ def command(file: Path, runtime: str | None, parent: str | None, force: bool, as
         base = load_recipe(parent)
         text = child_text(name, parent, _target(chosen, base) if chosen else "", runtimes)
     elif chosen is not None and "affine" not in chosen.runs.get("routed-expert", chosen.runs[""]):
-        raise click.UsageError(f"{chosen.name} runs no affine experts, which the starter has: add --from ds4-q2")
+        raise click.UsageError(
+            f"{chosen.name} cannot run affine experts, which the starter recipe has; add --from ds4-q2"
+        )
     else:
         target = chosen or known("vmlx")[0]
         text = init_text(name, target.name, target.mtp[0], target.halves[0], runtimes)
@@ -49,7 +53,7 @@ def command(file: Path, runtime: str | None, parent: str | None, force: bool, as
 
 
 def _target(chosen: Target, base: Recipe) -> str:
-    """Returns the target section of a recipe that moves to another runtime, with what that runtime takes."""
+    """Returns the target section of a recipe that moves to another runtime, with values that this runtime supports."""
     from dsv4recipe.recipe.shard_size import size_text
 
     keeps = base.target.mtp in chosen.mtp and "classic" in chosen.stages

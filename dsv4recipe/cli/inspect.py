@@ -1,4 +1,4 @@
-"""Floor 6, cli. `inspect PATH`: what a checkpoint or bundle holds, from its headers."""
+"""Floor 6, cli. `inspect PATH` prints what a checkpoint or bundle holds, from its headers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dsv4recipe.cli.arguments import json_option, source_type
 @click.argument("path", type=source_type)
 @json_option
 def command(path: str, as_json: bool) -> None:
-    """Say what the checkpoint or bundle at PATH holds: a folder, or hf://org/repo@revision. Reads headers only."""
+    """Say what the checkpoint or bundle at PATH (a folder, or hf://org/repo@revision) holds. Only headers are read."""
     from dsv4recipe import inspect
     from dsv4recipe.cli.colours import rendered
     from dsv4recipe.cli.output import print_json

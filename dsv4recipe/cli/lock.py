@@ -1,4 +1,4 @@
-"""Floor 6, cli. `lock RECIPE --source SRC`: pin source, parents, tool and plan; `build --locked` holds to it."""
+"""Floor 6, cli. `lock RECIPE --source SRC` pins source, parents, tool and plan, which `build --locked` then checks."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from dsv4recipe.cli.arguments import (
 @click.command("lock")
 @recipe_argument
 @source_option
-@click.option("-o", "--output", type=PathType(), help="The lock (default: RECIPE with .lock).")
-@click.option("--check", is_flag=True, help="Write nothing; exit with 1 and say what moved if the lock is stale.")
+@click.option("-o", "--output", type=PathType(), help="Write the lock here (default: RECIPE with the ending .lock).")
+@click.option("--check", is_flag=True, help="Write nothing. If the lock is stale, say what changed and exit with 1.")
 @base_model_option
 @importance_option
 @force_option
@@ -36,9 +36,9 @@ def command(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Pin what decides the tensors that a build of RECIPE writes: source headers, parents, tool, encoders, plan.
+    """Pin everything that decides the tensors of a build of RECIPE: source headers, parents, tool, encoders, plan.
 
-    Reads headers, never weights: that the weights behind them are the same is for `verify --source` to prove.
+    Only headers are read, never weights. `verify --source` proves that the weights behind them are the same.
     """
     from dsv4recipe import lock
     from dsv4recipe.api.lock import held_to, lock_path, locked_text

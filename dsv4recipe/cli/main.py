@@ -1,7 +1,7 @@
-"""Floor 6, cli. The entry point: commands found by name and imported when called, errors rendered, exit codes.
+"""Floor 6, cli. Holds the entry point: it imports a command when it is called, and renders errors and exit codes.
 
-Exit codes (contract): 0 done, 1 refused or failed, 2 differences, 3 verification failed, 4 not
-installed, 64 wrong usage, 130 interrupted.
+Exit codes (a contract): 0 done, 1 refused or failed, 2 differences, 3 verification failed, 4 not installed, 64 wrong
+usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ COMMANDS = {
     "recipes": "List the shipped recipes; `recipes show NAME` prints one.",
     "init": "Write a new recipe to start from.",
     "check": "Validate a recipe.",
-    "show": "Print a recipe flattened, with where each line came from.",
+    "show": "Print a flattened recipe that says where each line came from.",
     "schema": "Print a JSON schema.",
-    "plan": "Say what a recipe makes of every tensor, to the byte.",
+    "plan": "Say what every tensor becomes, to the byte.",
     "diff": "Compare two recipes, plans or bundles.",
-    "explain": "Say which rule won a tensor, why others lost, and its names everywhere.",
-    "lock": "Pin source, parents, encoders and plan; `build --locked` holds to it.",
-    "allocate": "Spend a byte budget over the formats that the runtime runs.",
+    "explain": "Say which rule won a tensor, why others lost, and all its names.",
+    "lock": "Pin source, parents, encoders and plan for `build --locked`.",
+    "allocate": "Find the formats that spend a byte budget best.",
     "decompile": "Write a recipe that plans to the same bundle.",
-    "build": "Build the bundle; run again, it continues.",
+    "build": "Build a bundle, or continue an interrupted build.",
     "verify": "Prove a bundle.",
-    "calibrate": "Record what goes into a model's matrices, for calibrated formats.",
-    "evaluate": "Measure what a recipe, plan or bundle loses, on text.",
-    "ask": "Put questions to a bundle through its runtime's own server.",
-    "run": "The whole way: check, plan, build, verify, ask, and with --push publish.",
-    "push": "Upload a bundle to the hub, proven before and compared afterwards.",
+    "calibrate": "Record the inputs of a model's matrices, for calibrated formats.",
+    "evaluate": "Measure on text what a recipe, plan or bundle loses.",
+    "ask": "Ask a bundle questions through its runtime's own server.",
+    "run": "Check, plan, build, verify and ask; with --push also publish.",
+    "push": "Verify a bundle, upload it to the hub, and compare.",
     "runtimes": "List the runtimes that serve bundles, or install one.",
-    "report": "Write a page to look at: sizes, heat maps, overrides, recipe.",
+    "report": "Write an HTML page with sizes, heat maps, overrides, recipe.",
 }
 
 
@@ -68,7 +68,7 @@ def _color_option(hidden: bool = False) -> click.Option:
 
 
 class Commands(click.Group):
-    """Imports a command's module only when that command is called, so that `--help` stays fast."""
+    """Imports a command's module only when the command is called, so that `--help` stays fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)
@@ -83,7 +83,7 @@ class Commands(click.Group):
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Commands with their help, from the table: completing a word imports no command."""
+        """Returns the commands with their help from the table; completing a word imports no command."""
         if incomplete.startswith("-"):
             return super().shell_complete(ctx, incomplete)
         return [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
@@ -114,7 +114,8 @@ def _explain(ctx: click.Context, _option: click.Parameter, code: str | None) -> 
 def dsv4recipe(ctx: click.Context) -> None:
     """A declarative quantization recipe compiler for DeepSeek-V4 checkpoints.
 
-    recipe.yaml → plan, to the byte → bundle, in one pass → proof that the runtime sees exactly that.
+    A recipe becomes a plan that is exact to the byte. The plan becomes a bundle in one pass over the checkpoint, and
+    `verify` proves that the runtime sees exactly this bundle.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
@@ -124,7 +125,7 @@ dsv4recipe.params.append(_color_option())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command line and exits with a contract code."""
+    """Runs the command line and exits with one of the exit codes."""
     install()
     gc.set_threshold(200_000, 20, 20)  # plans are many small objects without cycles: a quarter of their time otherwise
     sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))

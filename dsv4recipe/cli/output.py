@@ -1,4 +1,4 @@
-"""Floor 6, cli. Where output goes: data to stdout, people's text to stdout or stderr."""
+"""Floor 6, cli. Decides where output goes: data to stdout, text for people to stdout or stderr."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def print_json(data: Any) -> None:
-    """One document, one line, UTF-8."""
+    """Prints one document on one line, in UTF-8."""
     raw(sys.stdout).write(json.dumps(data, sort_keys=True, ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
 
 def console(stderr: bool = False) -> Console:
-    """Returns a console that honours NO_COLOR and does not wrap names when it is no terminal."""
+    """Returns a console that honours NO_COLOR and does not wrap names if it is not a terminal."""
     from rich.console import Console
 
     from dsv4recipe.cli.colours import wanted

@@ -1,4 +1,4 @@
-"""Floor 6, cli. `plan RECIPE --source SRC [-o FILE]`: what every tensor becomes, before a byte is read."""
+"""Floor 6, cli. `plan RECIPE --source SRC [-o FILE]` shows what every tensor becomes, before any weight is read."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from dsv4recipe.cli.arguments import (
 @recipe_argument
 @layout_option
 @release_option
-@click.option("-o", "--output", type=PathType(), help="Write the plan to a file; an older plan is replaced.")
+@click.option("-o", "--output", type=PathType(), help="Write the plan to this file. An older plan is replaced.")
 @base_model_option
 @importance_option
 @fits_options("Say whether the plan fits: 128GB-mac, 192GB-mac.")
 @click.option("--evidence", type=PathType(), help="What `evaluate -o` wrote: shown, and told if it is of another plan.")
-@click.option("--strict", is_flag=True, help="Refuse a plan that gets a warning or advice.")
+@click.option("--strict", is_flag=True, help="Fail if the plan gets a warning or advice.")
 @force_option
 @json_option
 def command(
@@ -46,7 +46,7 @@ def command(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Say what RECIPE makes of a checkpoint, to the byte. Headers are read, weights are not."""
+    """Say what RECIPE makes of a checkpoint, to the byte. Only headers are read, never weights."""
     from dsv4recipe import load_recipe, make_plan
     from dsv4recipe.advice.advise import advise, as_errors
     from dsv4recipe.advice.fit import fit, machine_said
@@ -78,7 +78,7 @@ def command(
         print_json(plan_data(plan))
     else:
         if isinstance(checkpoint.folder.source, LayoutSource):
-            click.echo(f"no checkpoint was named: this is {checkpoint.folder.place}", err=True)
+            click.echo(f"no checkpoint was named, so this uses {checkpoint.folder.place}", err=True)
         print_plan(plan)
         for note in checkpoint.notes:
             click.echo(rendered(note))

@@ -1,4 +1,4 @@
-"""Floor 6, cli. A plan as a person reads it: totals first, then role × format, then what is special."""
+"""Floor 6, cli. Prints a plan: totals first, then role × format, then special cases."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dsv4recipe.units import counted, gigabytes, human_size
 
 
 def print_plan(plan: Plan) -> None:
-    """Totals, ledger, overrides, what is dropped, digest."""
+    """Prints totals, ledger, overrides, dropped tensors and digest."""
     model, revision = claimed(plan.source)
     if model:
         what = f"on {model.rsplit('/', 1)[-1]}" + (f" at {revision[:12]}" if revision else "")
@@ -50,7 +50,7 @@ def print_plan(plan: Plan) -> None:
     if top:
         entries = {name for name, value in plan.overrides.items() if isinstance(value, dict)}
         paths = {module.path for module in plan.modules if module.path in entries}
-        words = f"{len(paths)} modules by post-sanitize path"
+        words = f"{len(paths)} modules by runtime path"
         if len(entries) > len(paths):
             words += f", {len(entries) - len(paths)} entries under disk stems"
         click.echo(f"config.json: {top['bits']}-bit {top['mode']} g{top['group_size']} globally; overrides for {words}")
@@ -60,7 +60,7 @@ def print_plan(plan: Plan) -> None:
     for who, count in plan.dropped.items():
         click.echo(f"dropped by {who}: {count:,} tensors")
     for dtype, count, before in rounded(plan):
-        click.echo(f"not exact: {count:,} tensors are kept as {dtype}, and the source has them in {before}")
+        click.echo(f"not exact: {count:,} tensors are kept as {dtype}, but the source has them in {before}")
     unseen, weighed = never_seen(plan)
     if weighed:
         click.echo(f"importance: {weighed:,} matrices are weighed, of which calibration never reached {unseen:,}")
@@ -70,7 +70,7 @@ def print_plan(plan: Plan) -> None:
 
 
 def _print_file(plan: Plan, shard: PlannedShard) -> None:
-    """A file with a header of its own: what that header and the gaps between tensors add to the tensors."""
+    """Prints what the header of a file and the gaps between tensors add to the tensors."""
     header = min(tensor.offset for tensor in placed(plan, shard))
     gaps = shard.file_bytes - header - shard.tensor_bytes
     click.echo(f"{shard.file}: {shard.file_bytes:,} B, of it {header:,} B header and {gaps:,} B padding")

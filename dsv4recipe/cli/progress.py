@@ -75,7 +75,8 @@ def _logging(log: Path | None) -> Iterator[Callable[[Event], None]]:
 
 
 class _Json:
-    """Every event as a line, but for the pieces; on a cluster a summary of all workers every ten seconds instead."""
+    """Prints every event as a line, except pieces. On a cluster it prints a summary of all workers every ten
+    seconds."""
 
     def __init__(self, pace: Pace) -> None:
         self.pace = pace
@@ -96,9 +97,9 @@ class _Json:
 
 
 def told_hollow(out: Path, plan: Plan, as_json: bool) -> None:
-    """What a dry run on disk left."""
+    """Prints what a dry run wrote to disk."""
     size = sum(shard.file_bytes for shard in plan.shards)
     if as_json:
         print_json({"format_version": 1, **Done(out=str(out), headers_only=True, bytes=size).data()})
     else:
-        click.echo(f"{out}: headers and holes, {human_size(size)} as a loader sees it; no weight was read", err=True)
+        click.echo(f"{out} holds headers and holes, {human_size(size)} for a loader; no weights were read", err=True)

@@ -1,4 +1,4 @@
-"""Floor 6, cli. `push BUNDLE org/name`: a bundle to the hub, proven before and compared afterwards."""
+"""Floor 6, cli. `push BUNDLE org/name` verifies a bundle, uploads it to the hub, and compares it afterwards."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from dsv4recipe.cli.arguments import PathType, json_option
 @click.command("push")
 @click.argument("bundle", type=PathType())
 @click.argument("repository", metavar="ORG/NAME")
-@click.option("--private", is_flag=True, help="Make the repository private, where it is made.")
+@click.option("--private", is_flag=True, help="Make the repository private, if it is new.")
 @click.option("--revision", default="", metavar="BRANCH", help="The branch (default: main).")
 @click.option("--replace", is_flag=True, help="Remove files of the repository that the bundle does not have.")
 @click.option(
-    "--dry-run", is_flag=True, help="Check the bundle and list what would be uploaded; ask nothing of the hub."
+    "--dry-run", is_flag=True, help="Check the bundle and list what would be uploaded, without contacting the hub."
 )
 @json_option
 def command(
     bundle: Path, repository: str, private: bool, revision: str, replace: bool, dry_run: bool, as_json: bool
 ) -> None:
-    """Upload BUNDLE to the hub in one commit, then compare what the hub holds with it, file by file.
+    """Upload BUNDLE to the hub in one commit, then compare the hub's files with it, one by one.
 
-    Every byte is checked first. An interrupted push continues when it is run again. The token is the one of
+    Every byte is checked first. To continue an interrupted push, run the command again. The token is that of
     `hf auth login` or HF_TOKEN.
     """
     from dsv4recipe.api.push import push, total
@@ -57,6 +57,6 @@ def command(
         where = {"repository": done.address.repo, "commit": done.address.revision, "url": done.url}
         print_json({"format_version": 1, **where, "sent": done.sent, "there": done.there})
         return
-    click.echo(f"uploaded {human_size(done.sent)}; {human_size(done.there)} were there already")
-    click.echo(f"every file of {done.address} is the bundle's own, by size and digest")
+    click.echo(f"uploaded {human_size(done.sent)}; {human_size(done.there)} were already there")
+    click.echo(f"every file of {done.address} equals the bundle's, by size and digest")
     click.echo(done.url)

@@ -1,4 +1,4 @@
-"""Floor 6, cli. `recipes`, `recipes show NAME`: the shipped ones."""
+"""Floor 6, cli. `recipes` lists the shipped recipes; `recipes show NAME` prints one."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _quality(recipe: Recipe) -> dict[str, Any]:
 @command.command("show")
 @click.argument("name", shell_complete=complete_shipped)
 def show(name: str) -> None:
-    """Print the text of a shipped recipe, comments and all."""
+    """Print the text of a shipped recipe, including its comments."""
     from dsv4recipe.recipe.shipped import recipe_path
 
     click.echo(recipe_path(name).read_text(encoding="utf-8"), nl=False, file=raw(sys.stdout))

@@ -1,4 +1,4 @@
-"""Floor 6, cli. `report PLAN|BUNDLE -o HTML`: a page to look at."""
+"""Floor 6, cli. `report PLAN|BUNDLE -o HTML` writes a page about a plan."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def command(
     """Write one self-contained HTML page about PLAN: a plan file, a bundle (anyone's), or a recipe. With AFTER, a page
     about what differs between the two.
 
-    The page needs no network and holds no time, host or path: same inputs, same bytes.
+    The page needs no network and holds no time, host or path, so the same inputs give the same bytes.
     """
     from dsv4recipe import report
     from dsv4recipe.api.report import report_diff

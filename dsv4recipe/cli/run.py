@@ -1,4 +1,4 @@
-"""Floor 6, cli. `run RECIPE`: the whole way from a recipe to an answer, and to the hub."""
+"""Floor 6, cli. `run RECIPE` takes all steps from a recipe to an answer, and to the hub."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ FAILED = 3
 
 @click.command("run")
 @recipe_argument
-@click.option("--source", type=source_type, help="The checkpoint (default: the one that the recipe names, on the hub).")
+@click.option("--source", type=source_type, help="The checkpoint (default: the one on the hub that the recipe names).")
 @click.option("-o", "--output", type=PathType(), help="The bundle (default: a folder named after model and recipe).")
-@click.option("--push", "repository", metavar="ORG/NAME", help="Upload it to the hub at the end.")
-@click.option("--private", is_flag=True, help="With --push: make the repository private, where it is made.")
-@click.option("--questions", type=PathType(), help="A YAML file of questions, instead of the built-in ones.")
-@click.option("--runtime", help="The runtime to ask in (default: one that the bundle is for).")
-@click.option("--no-ask", is_flag=True, help="Ask nothing: for a machine that cannot run the bundle.")
-@click.option("--workers", type=click.IntRange(1, 256), help="Threads that encode (default: one per core).")
+@click.option("--push", "repository", metavar="ORG/NAME", help="Upload the bundle to the hub at the end.")
+@click.option("--private", is_flag=True, help="With --push, make the repository private, if it is new.")
+@click.option("--questions", type=PathType(), help="Ask the questions of a YAML file instead of the built-in ones.")
+@click.option("--runtime", help="Ask in this runtime (default: one that the bundle is for).")
+@click.option("--no-ask", is_flag=True, help="Ask nothing. Use this on a machine that cannot run the bundle.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Encode with this many threads (default: one per core).")
 @allow_zeros_option
 @fits_options("Say whether the plan fits: 128GB-mac, 192GB-mac.")
 @importance_option
@@ -55,10 +55,10 @@ def command(
     scratch: int | None,
     scratch_dir: Path | None,
 ) -> int:
-    """Check RECIPE, plan it, build the bundle, prove it, ask it, and, with --push, publish it.
+    """Check RECIPE, plan it, build the bundle, verify it, ask it questions, and with --push publish it.
 
-    Run again after an interruption, the same command goes on: a build continues where it was, a finished one is left
-    alone, and so is an upload. The weights of a checkpoint on the hub are streamed, never kept whole.
+    To continue after an interruption, run the same command again: it continues a build or an upload where it stopped,
+    and leaves finished ones unchanged. The weights of a checkpoint on the hub are streamed and never kept whole.
     """
     from dsv4recipe import build, load_recipe, make_plan
     from dsv4recipe.advice.advise import advise
@@ -102,16 +102,17 @@ def command(
         _say("push", f"{out} {repository}")
         done = push(out, repository, private=private)
         assert isinstance(done, Pushed)
-        click.echo(f"every file of {done.address} is the bundle's own, by size and digest\n{done.url}")
+        click.echo(f"every file of {done.address} equals the bundle's, by size and digest\n{done.url}")
     else:
         click.echo("\nWhat you can do next:")
-        click.echo(f"  dsv4recipe ask {out} --serve            # a server for any client of the OpenAI protocol")
-        click.echo(f"  dsv4recipe push {out} org/name          # to the hub")
+        click.echo(f"  dsv4recipe ask {out} --serve            # starts a server for any client of the OpenAI protocol")
+        click.echo(f"  dsv4recipe push {out} org/name          # publishes it on the hub")
     return 0
 
 
 def _prove(out: Path, questions: tuple[Question, ...], runtime: str | None) -> bool:
-    """Verifies, asks, and shows both. Raises NotInstalledError, once the proof is shown, where nothing here can ask."""
+    """Verifies, asks, and shows both. Raises NotInstalledError, after the proof is shown, if no runtime here can
+    ask."""
     from dsv4recipe import verify
     from dsv4recipe.api.answers import with_answers
     from dsv4recipe.builder.interrupt import interruptible

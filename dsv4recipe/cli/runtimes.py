@@ -1,4 +1,4 @@
-"""Floor 6, cli. `runtimes list|install NAME`: the environments that bundles are asked in."""
+"""Floor 6, cli. `runtimes list|install NAME` manages the environments in which bundles are asked."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from dsv4recipe.cli.arguments import PathType, json_option
 @click.group("runtimes", invoke_without_command=True)
 @click.pass_context
 def command(context: click.Context) -> None:
-    """The runtimes that serve bundles: what this machine has (`list`, also without a word), and environments that are
-    known to work."""
+    """Show the runtimes that serve bundles on this machine, and install environments that are known to work."""
     if context.invoked_subcommand is None:
         context.invoke(list_, as_json=False)
 
@@ -56,10 +55,12 @@ def list_(as_json: bool) -> None:
 
 @command.command("install")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--folder", type=PathType(), help="Where they go (default: DSV4RECIPE_RUNTIMES, or your data folder).")
+@click.option(
+    "--folder", type=PathType(), help="Install into this folder (default: DSV4RECIPE_RUNTIMES, or your data folder)."
+)
 @json_option
 def install_(names: tuple[str, ...], folder: Path | None, as_json: bool) -> None:
-    """Make an isolated environment for each runtime, with the versions that were tested; a second call is instant."""
+    """Make an isolated environment for each runtime, with the tested versions. A second call changes nothing."""
     from dsv4recipe.answers.environments import runtimes_folder
     from dsv4recipe.answers.install import install
     from dsv4recipe.answers.servers import server_named

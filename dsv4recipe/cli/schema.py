@@ -1,4 +1,4 @@
-"""Floor 6, cli. `schema NAME`: prints a JSON schema, for editors."""
+"""Floor 6, cli. `schema NAME` prints a JSON schema, for editors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 6, cli. `show RECIPE [--rule ID]`: the flattened recipe, each line with where it came from."""
+"""Floor 6, cli. `show RECIPE [--rule ID]` prints the flattened recipe and where each line came from."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from dsv4recipe.errors import RecipeError, Where, did_you_mean
 
 @click.command("show")
 @recipe_argument
-@click.option("--rule", metavar="ID", shell_complete=complete_rule, help="This rule alone.")
+@click.option("--rule", metavar="ID", shell_complete=complete_rule, help="Print only this rule.")
 @json_option
 def command(recipe: str, rule: str | None, as_json: bool) -> None:
-    """Print RECIPE flattened: parents resolved, defaults spelled out."""
+    """Print RECIPE flattened, with parents resolved and defaults spelled out."""
     from dsv4recipe import load_recipe
     from dsv4recipe.recipe.show import recipe_data, show_recipe
 

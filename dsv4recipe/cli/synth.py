@@ -1,4 +1,4 @@
-"""Floor 6, cli. `synth OUT`: a synthetic checkpoint with the real names, dtypes and shapes."""
+"""Floor 6, cli. `synth OUT` writes a synthetic checkpoint with the real names, dtypes and shapes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dsv4recipe.units import counted, human_size
 @click.option("--preset", default="tiny", show_default=True, type=click.Choice(PRESETS))
 @click.option("--layers", type=click.IntRange(1, 1024), help="Main layers (default: the preset's).")
 @click.option("--experts", type=click.IntRange(1, 4096), help="Routed experts per layer (default: the preset's).")
-@click.option("--headers-only", is_flag=True, help="Complete headers, holes instead of data.")
+@click.option("--headers-only", is_flag=True, help="Write complete headers, and holes instead of data.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 @json_option
 def command(
@@ -31,7 +31,7 @@ def command(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Write a synthetic checkpoint to OUT: real names, dtypes, shapes and sharding, random weights."""
+    """Write a synthetic checkpoint to OUT, with real names, dtypes, shapes and sharding but random weights."""
     from dsv4recipe.checkpoint.synth import synthesize
 
     made = synthesize(out, release, preset, layers, experts, headers_only, seed)

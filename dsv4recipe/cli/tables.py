@@ -1,7 +1,7 @@
-"""Floor 6, cli. Tables that fit the terminal: no number and no word is ever split.
+"""Floor 6, cli. Prints tables that fit the terminal, without ever splitting a number or a word.
 
 A table that is too wide first leaves out its optional columns, then wraps text between words. If even the longest words
-do not fit, each row becomes a heading with the other cells under it.
+do not fit, each row becomes a heading with the other cells below it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dsv4recipe.cli.colours import style_of, tinted
 from dsv4recipe.cli.output import console
 
 _GAP = 3
-"""Blanks between two columns."""
+"""The number of blanks between two columns."""
 
 
 def print_table(
@@ -27,8 +27,8 @@ def print_table(
     right: Collection[int] = (),
     optional: Sequence[str] = (),
 ) -> None:
-    """Prints to stdout. `right` numbers the columns of numbers, `optional` names those that a narrow terminal does
-    without, the least important first."""
+    """Prints a table to stdout. `right` numbers the columns of numbers. `optional` names the columns that a narrow
+    terminal leaves out, the least important first."""
     width = console().width
     kept = list(range(len(columns)))
     for name in optional:
@@ -50,7 +50,8 @@ def table(
     right: Collection[int] = (),
     widths: Sequence[int] | None = None,
 ) -> Table:
-    """Returns a plain table for `rich`; `right` numbers the columns of numbers, `widths` fixes those of all columns."""
+    """Returns a plain table for `rich`. `right` numbers the columns of numbers; `widths` fixes the width of each
+    column."""
     made = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for number, name in enumerate(columns):
         made.add_column(name, justify="right" if number in right else "left", width=widths[number] if widths else None)
@@ -62,7 +63,7 @@ def table(
 def _widths(
     columns: Sequence[str], rows: Sequence[Sequence[str]], kept: Collection[int], words: bool = False
 ) -> list[int]:
-    """Returns the widest cell of each column, or with `words` the widest word."""
+    """Returns the width of the widest cell of each column, or with `words` of its widest word."""
     found = []
     for column in kept:
         cells = [columns[column], *(row[column] for row in rows)]
@@ -72,13 +73,13 @@ def _widths(
 
 def _total(widths: Sequence[int]) -> int:
     """Returns the width of a table with columns of these widths."""
-    return sum(widths) + _GAP * (len(widths) - 1) + 1  # `rich` keeps a blank behind the last column
+    return sum(widths) + _GAP * (len(widths) - 1) + 1  # `rich` keeps a blank after the last column
 
 
 def _fitted(
     columns: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int], width: int
 ) -> list[int] | None:
-    """Returns the widths that fit, where columns of text may wrap between words; None if no widths do."""
+    """Returns widths that fit, if columns of text may wrap between words; None if no widths fit."""
     every = range(len(columns))
     widths, least = _widths(columns, rows, every), _widths(columns, rows, every, words=True)
     while _total(widths) > width:
@@ -90,7 +91,7 @@ def _fitted(
 
 
 def _stacked(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> None:
-    """Each row as its first long cell on a line, and "name value" of the others under it."""
+    """Prints each row as its first long cell on a line, with "name value" of the other cells below it."""
     for row in rows:
         mark, head, *rest = ("", *row) if columns[0] else row
         names = columns[1:] if columns[0] else columns[2:]

@@ -1,4 +1,4 @@
-"""Floor 6, cli. `verify BUNDLE`: the proof, in steps."""
+"""Floor 6, cli. `verify BUNDLE` proves a bundle in steps."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ _PATH = PathType()
 
 @click.command("verify")
 @click.argument("bundle", type=_PATH)
-@click.option("--source", type=source_type, help="The checkpoint it was made from: compares every tensor, and logits.")
-@click.option("--sample", type=click.IntRange(0), default=0, help="Compare that many source tensors only (0: all).")
-@click.option(
-    "--seed", type=int, default=0, show_default=True, help="Draws the sample: the same seed, the same tensors."
-)
-@click.option("--fix-config", type=_PATH, help="Write config.json with the quantization that the tensors show.")
+@click.option("--source", type=source_type, help="Compare every tensor and the logits with this checkpoint.")
+@click.option("--sample", type=click.IntRange(0), default=0, help="Compare only this many source tensors (0: all).")
+@click.option("--seed", type=int, default=0, show_default=True, help="Decides which tensors the sample holds.")
+@click.option("--fix-config", type=_PATH, help="Write a config.json with the quantization that the tensors show.")
 @click.option(
     "--runtime",
     shell_complete=complete_runtime,
-    help=f"Load and run it in an installed runtime: {', '.join(probes())}; or all, every one that the bundle is for.",
+    help=f"Load and run it in an installed runtime: {', '.join(probes())}; or all, for each that the bundle is for.",
 )
 @click.option(
     "--runtime-python", multiple=True, metavar="[NAME=]PATH", help="The interpreter that has the runtime; repeatable."
 )
-@click.option("--load-only", is_flag=True, help="With --runtime: strict load by headers, any size; nothing is run.")
-@click.option("--generate", metavar="PROMPT", help="With --runtime: ask this and show the answer.")
-@click.option("--expect", metavar="TEXT", help="With --generate: what the answer must hold.")
-@click.option("--ask", is_flag=True, help="Put questions through the runtime's own server, as the last step.")
-@click.option("--questions", type=_PATH, help="With --ask: a YAML file of questions, instead of the built-in ones.")
-@click.option("--max-tokens", type=click.IntRange(1), default=256, show_default=True, help="Of the answer.")
+@click.option("--load-only", is_flag=True, help="With --runtime, only load the bundle by its headers; run nothing.")
+@click.option("--generate", metavar="PROMPT", help="With --runtime, ask this and show the answer.")
+@click.option("--expect", metavar="TEXT", help="With --generate, the answer must hold this text.")
+@click.option("--ask", is_flag=True, help="As the last step, ask questions through the runtime's own server.")
+@click.option("--questions", type=_PATH, help="With --ask, ask the questions of a YAML file.")
+@click.option(
+    "--max-tokens", type=click.IntRange(1), default=256, show_default=True, help="The longest answer, in tokens."
+)
 @click.option("--time-limit", type=click.FloatRange(1), default=600, show_default=True, help="Seconds per runtime.")
-@click.option("--memory-limit", type=Size(), help="Per runtime, such as 64GiB; enforced on Linux.")
+@click.option("--memory-limit", type=Size(), help="Memory per runtime, such as 64GiB; enforced only on Linux.")
 @click.option("--full", is_flag=True, help="Hash every file, also those that are as an earlier proof hashed them.")
 @force_option
 @importance_option
@@ -78,9 +78,9 @@ def command(
     scratch_dir: Path | None,
     as_json: bool,
 ) -> int:
-    """Prove BUNDLE, anyone's: its bytes against its manifest; its tensors and config against the runtime's contract,
-    with what every known loader would make of it; with --source its numbers; with --runtime its load and forward pass
-    in the real runtime; with --ask what it answers in the runtime's own server."""
+    """Prove BUNDLE, whoever built it. Compare its bytes with its manifest. Compare its tensors and config with the
+    runtime's contract, and say what every known loader would make of it. With --source, compare its numbers. With
+    --runtime, load and run it in the real runtime. With --ask, ask questions through the runtime's own server."""
     from dsv4recipe import verify
     from dsv4recipe.cli.output import print_json
     from dsv4recipe.cli.verify_view import print_end, print_step
@@ -165,7 +165,7 @@ def _questions(file: Path | None) -> tuple[Question, ...]:
 
 
 def _server(runtime: str | None) -> str | None:
-    """Returns the server to ask in: that of --runtime, where it has one."""
+    """Returns the server to ask in: that of --runtime, if it has one."""
     from dsv4recipe.answers.servers import servers
 
     return runtime if runtime in servers() else None

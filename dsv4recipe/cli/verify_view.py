@@ -1,4 +1,4 @@
-"""Floor 6, cli. A proof as a person reads it."""
+"""Floor 6, cli. Prints a proof."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.\w+){2,}")
 _MANY = 3
 """Findings of one kind from which on they are shown as one."""
 _ENTRIES = {"V120", "V122", "V123", "V124"}
-"""Findings about entries of `quantization`, which --fix-config writes anew."""
+"""The codes of findings about entries of `quantization`, which --fix-config rewrites."""
 
 
 def print_verification(found: Verification) -> None:
-    """One line per step with what was checked, then its findings; its table behind it."""
+    """Prints one line per step with what was checked, then its findings and its table."""
     for step in found.steps:
         print_step(
             step, found.outlooks if step.name == "contract" else (), found.roles if step.name == "numbers" else ()
@@ -51,8 +51,8 @@ def print_end(found: Verification) -> None:
     """The last line: what the proof came to."""
     errors = {finding.code for step in found.steps for finding in step.findings if finding.severity == "error"}
     if errors & _ENTRIES:
-        click.echo("If the tensors are right and only config.json is wrong: verify BUNDLE --fix-config OUT.json writes")
-        click.echo("the entries that the tensors call for.")
+        click.echo("If the tensors are right and only config.json is wrong, verify BUNDLE --fix-config OUT.json writes")
+        click.echo("the entries that match the tensors.")
     if found.failed:
         click.echo(tinted("verification failed"))
     elif not found.ok:
@@ -88,7 +88,7 @@ def _name(finding: Diagnostic) -> str:
 
 
 def _loaders(outlooks: tuple[Outlook, ...]) -> None:
-    """What every known loader would make of the bundle: replayed, not run."""
+    """Prints what every known loader would make of the bundle, replayed and not run."""
     rows = [
         (f"{each.loader} {each.version}".rstrip(), each.verdict, SEES[each.verdict], _why(each)) for each in outlooks
     ]
@@ -98,7 +98,7 @@ def _loaders(outlooks: tuple[Outlook, ...]) -> None:
 
 
 def _why(outlook: Outlook) -> str:
-    """In a few words; `--json` has all."""
+    """Returns the reason in a few words; `--json` has all of it."""
     counts = [f"{number:,} {what}" for what, number in outlook.counts.items() if number]
     if counts and outlook.verdict not in (LOADS, REFUSED):
         return ", ".join(counts)
@@ -106,7 +106,7 @@ def _why(outlook: Outlook) -> str:
 
 
 def _numbers(roles: tuple[dict[str, Any], ...]) -> None:
-    """Relative RMSE per role and format, with the band to expect."""
+    """Prints the relative RMSE per role and format, with the expected range."""
     rows = []
     for role in roles:
         low, high = role["band"] or (0, 0)

@@ -1,4 +1,4 @@
-"""Floor 4, evaluation. What a model loses when it is quantized, measured on text: NLL, KL to the source, same answers.
+"""Floor 4, evaluation. Measures on text what a model loses by quantization: NLL, KL to the source, same answers.
 
-The forward pass is `forward`; here are texts, scores, their statistics and the evidence file.
+The forward pass is in `forward`; this room has texts, scores, their statistics and the evidence file.
 """

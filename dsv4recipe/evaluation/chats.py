@@ -1,7 +1,7 @@
-"""Floor 4, evaluation. Chats in the prompt format of DeepSeek-V4: roles as special tokens, answers without thinking.
+"""Floor 4, evaluation. Renders chats in the prompt format of DeepSeek-V4: roles as special tokens, no thinking.
 
-This module is pure. The releases bring Python code that renders chats; a checkpoint's code is never run here, so the
-format is written down: what `encoding_dsv4` gives for messages without tools in the mode without thinking.
+This module is pure. The releases contain Python code that renders chats, but a checkpoint's code is never run here. So
+the format is written down: what `encoding_dsv4` gives for messages without tools in the mode without thinking.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ ROLES = ("system", "user", "assistant")
 
 
 def problem(messages: Any) -> str:
-    """Why something is not a chat that can be measured; "" if it is one."""
+    """Returns why something is not a chat that can be measured, or "" if it is one."""
     if not isinstance(messages, list) or not messages:
-        return "a chat is a list of messages, or an object with `messages`"
+        return "a chat must be a list of messages, or an object with `messages`"
     for number, message in enumerate(messages, 1):
         if not isinstance(message, dict) or message.get("role") not in ROLES:
             return f"message {number} has no role of {', '.join(ROLES)}"
         if not isinstance(message.get("content"), str):
             return f"message {number} has no text as its content"
     if not any(message["role"] == "assistant" for message in messages):
-        return "no message of the assistant: there is no answer to measure"
+        return "there is no message of the assistant, so there is no answer to measure"
     return ""
 
 
 def pieces(messages: Sequence[Mapping[str, str]]) -> list[tuple[str, bool]]:
-    """(text, whether it is an answer) in order. An answer is what the assistant wrote, with the end of its turn."""
+    """Returns (text, whether it is an answer) in order. An answer is the assistant's text with the end of its turn."""
     found = [(BOS, False)]
     for message in messages:
         if message["role"] == "assistant":

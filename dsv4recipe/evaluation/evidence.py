@@ -1,6 +1,6 @@
-"""Floor 4, evaluation. The evidence file: what was measured, bound by digests to plan, source and text. Reads one file.
+"""Floor 4, evaluation. Reads the evidence file: what was measured, bound by digests to plan, source and text.
 
-Whoever shows a figure shows what it was measured on: `sentence` writes both, and there is no way to get one alone.
+A figure is never shown without what it was measured on: `sentence` writes both, and neither can be had alone.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SAID = ("name", "summary", "license", "source")
 
 @dataclass(frozen=True)
 class Evidence:
-    """A quality.json that was read. `data` is all of it."""
+    """A quality.json that was read; `data` is its whole content."""
 
     data: Mapping[str, Any]
 
@@ -52,7 +52,7 @@ class Evidence:
 
     @property
     def sentence(self) -> str:
-        """ "KL 0.00243 (95 % 0.0019 to 0.0030), same top token 97.5 %, … measured on …"."""
+        """Returns a line such as "KL 0.00243 (95 % 0.0019 to 0.0030), same top token 97.5 %, … measured on …"."""
         return f"{self._figures}; measured on {self.on}"
 
     def sentence_for(self, plan: Plan) -> str:
@@ -119,7 +119,7 @@ def recipe_digest(recipe: Mapping[str, Any]) -> str:
 
 
 def load_evidence(path: Path) -> Evidence:
-    """Reads a file that `evaluate -o` wrote. Raises RecipeError M030 where it is none."""
+    """Reads a file that `evaluate -o` wrote. Raises RecipeError M030 if it is not one."""
     return evidence_of(read_object(path, _LIMIT, path.name, "M030")[0], path)
 
 
@@ -128,9 +128,9 @@ def evidence_of(data: Mapping[str, Any], path: Path) -> Evidence:
     where = Where(str(path))
     hint = "dsv4recipe evaluate … -o FILE writes one"
     if data.get("kind") != KIND or data.get("format_version") not in (1, FORMAT_VERSION):
-        raise RecipeError("M030", "not an evidence file of `evaluate`", where, hint)
+        raise RecipeError("M030", "this is not an evidence file of `evaluate`", where, hint)
     if not _whole(data):
-        raise RecipeError("M030", "this evidence file lacks figures or digests: it was changed", where, hint)
+        raise RecipeError("M030", "this evidence file lacks figures or digests, so it was changed", where, hint)
     return Evidence(data)
 
 

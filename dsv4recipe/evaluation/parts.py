@@ -1,5 +1,4 @@
-"""Floor 4, evaluation. A quantized model as parts that can be measured alone: by role, layer or module. This module is
-pure."""
+"""Floor 4, evaluation. Splits a quantized model into parts that are measured alone: by role, layer or module. Pure."""
 
 from __future__ import annotations
 
@@ -31,6 +30,6 @@ def _name(group: Group, way: str) -> str:
 
 
 def first_layer(groups: tuple[Group, ...], layers: int) -> int:
-    """Returns the layer before which nothing differs; `layers` where only what follows the last one does."""
+    """Returns the layer before which nothing differs, or `layers` if only what follows the last layer differs."""
     places = [0 if g.names == "embed.weight" else layers if g.slot.layer is None else g.slot.layer for g in groups]
     return min(places, default=layers)

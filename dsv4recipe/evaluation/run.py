@@ -1,6 +1,6 @@
-"""Floor 4, evaluation. The models through the forward pass, their scores, and what each part of a model costs.
+"""Floor 4, evaluation. Runs the models through the forward pass, scores them, and measures each part of a model.
 
-The source runs first; what its states were before a layer is kept for the parts that begin to differ there.
+The source runs first. Its states before a layer are kept for the parts that begin to differ there.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from dsv4recipe.forward.states import Kept
 from dsv4recipe.forward.weights import Mixed, SourceWeights, Weights
 
 Told = Callable[[str, int, int], None]
-"""Hears (what runs, layers done, layers in all)."""
+"""Receives (what runs, layers done, all layers)."""
 SOURCE = "source"
 
 
 @dataclass(frozen=True)
 class Named:
     """A model that is measured: its name in the result ("a", "b") and its numbers, None for the source's own. `logits`
-    stand in for the forward pass where a real runtime has made them."""
+    replace the forward pass if a real runtime has made them."""
 
     name: str
     weights: Weights | None = None
@@ -37,9 +37,9 @@ class Named:
 
 
 class Evaluation:
-    """The models of one evaluation over one text. A context manager: the states are let go at the end.
+    """The models of one evaluation over one text. It is a context manager that releases the states at the end.
 
-    `kept` gives each model's place for states that a killed run shall find again.
+    `kept` gives, for each model, the place of the states from which a killed run continues.
     """
 
     def __init__(
@@ -66,8 +66,8 @@ class Evaluation:
         self.run.room.close()
 
     def measure(self, a: Named, b: Named | None = None, by: str | None = None) -> dict[str, Any]:
-        """Returns what `a` loses against `b`, or against the source where `b` is None: the figures of `evaluate`,
-        without digests. `by` measures every part of `a` alone too. Raises what the forward pass raises."""
+        """Returns what `a` loses compared with `b`, or with the source if `b` is None: the figures of `evaluate`,
+        without digests. `by` also measures every part of `a` alone. Raises what the forward pass raises."""
         wanted = parts(self.checkpoint, a.weights, by) if by is not None and a.weights is not None else {}
         source = self._source({first_layer(groups, self.run.layers) for groups in wanted.values()})
         models: dict[str, Logits] = {SOURCE: source.logits}
@@ -84,8 +84,8 @@ class Evaluation:
         return data
 
     def _source(self, keep: set[int]) -> Final:
-        """Returns the source's pass. Where states before some layers are needed later, it is not resumed: they must be
-        seen."""
+        """Returns the source's pass. If states before some layers are needed later, it is not resumed, because they
+        must be computed."""
         if not keep:
             return self._through(SOURCE, self.exact)
         run = self.run
@@ -114,8 +114,8 @@ class Evaluation:
         return Final(final.reference, final.hidden.copy(), final.head)
 
     def _part(self, name: str, groups: tuple[Group, ...], a: Named, source: Final) -> dict[str, Any]:
-        """Returns one part of `a` alone, the rest being the source: what it does to the loss, and its KL to the
-        source."""
+        """Returns one part of `a` alone, with everything else from the source: its effect on the loss, and its KL to
+        the source."""
         assert a.weights is not None
         run = self.run
         weights = Mixed(self.exact, a.weights, (group.names for group in groups), name)

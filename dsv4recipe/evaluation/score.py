@@ -1,6 +1,7 @@
-"""Floor 4, evaluation. From logits to scores: each token's loss, KL to another model, and whether the top token is its.
+"""Floor 4, evaluation. Turns logits into scores: each token's loss, KL to another model, and agreement of the top
+token.
 
-Logits of all models are made a few tokens at a time and dropped: no array of [tokens, vocabulary] ever exists.
+Logits of all models are computed for a few tokens at a time and dropped, so no [tokens, vocabulary] array ever exists.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from dsv4recipe.evaluation.statistics import Values, figures
 from dsv4recipe.evaluation.text import Text
 
 Logits = Callable[[int, int], Any]
-"""Tokens [first, last) → float32 [tokens, vocab], a torch tensor or a numpy array."""
+"""Returns float32 [tokens, vocab] of tokens [first, last), as a torch tensor or a numpy array."""
 _CELLS = 1 << 22
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Of one model, per scored token: its loss in nats, and whether its top token is the true one. `to` holds, for each
-    model that it was compared with, KL(that model ‖ this one) in nats, and whether both have the same top token."""
+    """The scores of one model, per scored token: its loss in nats, and whether its top token is the true one. `to`
+    holds, for each other model, KL(that model ‖ this one) in nats, and whether both have the same top token."""
 
     loss: Values
     right: NDArray[np.bool_]
@@ -76,8 +77,8 @@ def owners(text: Text) -> NDArray[np.int64]:
 
 
 def alone(found: Scores, text: Text) -> dict[str, Any]:
-    """Returns the figures of one model by itself: loss, perplexity, and the share of chats whose answer is the top
-    token from its first token to its last, which is what greedy decoding gives."""
+    """Returns the figures of one model by itself: loss, perplexity, and the share of chats whose whole answer consists
+    of top tokens, which is what greedy decoding gives."""
     owner = owners(text)
     loss = figures(found.loss, owner)
     data: dict[str, Any] = {
@@ -94,7 +95,7 @@ def alone(found: Scores, text: Text) -> dict[str, Any]:
 
 
 def compared(found: Scores, other: Scores, name: str, text: Text) -> dict[str, Any]:
-    """Returns the figures of a model beside the one called `name`: KL, same top token, and the difference in loss."""
+    """Returns the figures of a model compared with the one called `name`: KL, same top token, difference in loss."""
     owner = owners(text)
     gap, same = found.to[name]
     mean = figures(gap, owner)

@@ -1,7 +1,6 @@
-"""Floor 4, evaluation. Means over scored tokens with 95 % intervals, and the other figures of a comparison. This module
-is pure.
+"""Floor 4, evaluation. Computes means over scored tokens with 95 % intervals, and other figures of a comparison. Pure.
 
-Tokens of one sequence are not independent, so the interval treats whole sequences as the units that were drawn: the
+Tokens of one sequence are not independent, so the interval treats whole sequences as the sampled units. It uses the
 variance of a ratio of sums over sequences (Cochran, Sampling Techniques, 1977, section 6.3), with Student's t.
 """
 
@@ -19,16 +18,16 @@ _Z = NormalDist().inv_cdf(0.975)
 
 
 def student(freedom: int) -> float:
-    """Returns the 97.5 % point of Student's t, by Fisher's expansion around the normal one; within 1 % from 3 degrees
-    on."""
+    """Returns the 97.5 % point of Student's t, by Fisher's expansion around the normal one. It is accurate to 1 % from
+    3 degrees of freedom on."""
     z = _Z
     terms = ((z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384)
     return z + math.fsum(term / freedom**power for power, term in enumerate(terms, 1))
 
 
 def interval(values: Values, sequence: NDArray[np.int64]) -> tuple[float, float, float]:
-    """Returns (mean, low, high) of values, one per scored token; `sequence` numbers the sequence of each. With fewer
-    than four sequences there is no interval: low and high are NaN."""
+    """Returns (mean, low, high) of values, one per scored token. `sequence` numbers the sequence of each. With fewer
+    than four sequences there is no interval, and low and high are NaN."""
     count = np.bincount(sequence)
     total = np.bincount(sequence, weights=values)
     total, count = total[count > 0], count[count > 0]
@@ -42,13 +41,13 @@ def interval(values: Values, sequence: NDArray[np.int64]) -> tuple[float, float,
 
 
 def figures(values: Values, sequence: NDArray[np.int64]) -> dict[str, Any]:
-    """{"mean", "interval"}: the interval is None where there is none."""
+    """Returns {"mean", "interval"}; the interval is None if there is none."""
     mean, low, high = interval(values, sequence)
     return {"mean": mean, "interval": None if math.isnan(low) else [low, high]}
 
 
 def spearman(one: Values, other: Values) -> float:
-    """Returns the rank correlation of two lists of the same things, ties given their mean rank."""
+    """Returns the rank correlation of two lists of the same things; ties get their mean rank."""
     return float(np.corrcoef(_ranks(one), _ranks(other))[0, 1])
 
 

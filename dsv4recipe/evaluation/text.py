@@ -1,6 +1,6 @@
-"""Floor 4, evaluation. Text as token sequences: plain files, JSONL chats, token ids as .npy. Reads the files named.
+"""Floor 4, evaluation. Reads text as token sequences: plain files, JSONL chats, token ids as .npy.
 
-`calibrate` reads its text here too, so that both count the same tokens and can tell whether their texts overlap.
+`calibrate` reads its text here too, so that both count the same tokens and can detect overlapping texts.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Ids = NDArray[np.int64]
 DEFAULT = tuple(Path(__file__).parent / "texts" / name for name in ("bible.txt", "technical.txt"))
-"""What is measured where no text is named: see texts/README.md for where it comes from."""
+"""The texts that are measured by default; texts/README.md says where they come from."""
 _LIMIT = 1 << 30
 _TOKENIZER_LIMIT = 256 << 20
 _GRAM, _KEPT = 24, 64
@@ -35,7 +35,7 @@ _GRAM, _KEPT = 24, 64
 @dataclass(frozen=True)
 class TokenSequence:
     """Token ids int64 [n], and for each place whether the NEXT token is scored (bool [n], False at the end). `answer`
-    marks a chat whose answers are all in it; `file` is the number of the file."""
+    marks a chat that holds all its answers. `file` is the number of the file."""
 
     ids: Ids
     scored: NDArray[np.bool_]
@@ -45,7 +45,7 @@ class TokenSequence:
 
 @dataclass(frozen=True)
 class Text:
-    """Sequences with what they are made of. `files` are (name, sha256); `left` tokens did not fill a sequence."""
+    """Sequences and what they are made of. `files` are (name, sha256). `left` tokens did not fill a sequence."""
 
     sequences: tuple[TokenSequence, ...]
     files: tuple[tuple[str, str], ...]
@@ -64,12 +64,12 @@ class Text:
 
     @property
     def scored(self) -> NDArray[np.bool_]:
-        """Over all tokens, one sequence after the other."""
+        """Returns which tokens are scored, over all sequences one after the other."""
         return np.concatenate([sequence.scored for sequence in self.sequences])
 
     @property
     def digest(self) -> str:
-        """Returns sha256 of every token id and of what is scored."""
+        """Returns the sha256 of every token id and of what is scored."""
         found = hashlib.sha256()
         for sequence in self.sequences:
             found.update(len(sequence.ids).to_bytes(8, "little"))
@@ -78,7 +78,7 @@ class Text:
         return found.hexdigest()
 
     def data(self) -> dict[str, Any]:
-        """As quality.json and records have it."""
+        """Returns the data for quality.json and records."""
         return {
             "files": [{"name": name, "sha256": digest} for name, digest in self.files],
             "digest": self.digest,
@@ -91,11 +91,12 @@ class Text:
 
 
 def read_text(paths: Sequence[Path], checkpoint: Checkpoint, length: int = 512, tokens: int | None = None) -> Text:
-    """Returns the files as sequences of at most `length` tokens; where `tokens` is given, an equal share of it from
-    each file.
+    """Returns the files as sequences of at most `length` tokens. If `tokens` is given, each file provides an equal
+    share of it.
 
-    *.npy: token ids, cut into rows of `length`. *.jsonl: one chat a line, of which the answers are scored; longer ones
-    are cut. Anything else: UTF-8 text, each sequence beginning with the token that begins a document.
+    *.npy holds token ids, which are cut into rows of `length`. *.jsonl holds one chat per line, whose answers are
+    scored; longer chats are cut. Anything else is UTF-8 text; each sequence begins with the token that begins a
+    document.
 
     Raises RecipeError with every problem at once: M020 (unreadable), M021 (shorter than a sequence), M022 (token ids
     beyond the vocabulary), M023 (a line that is no chat), M024 (no tokenizer), M025 (a chat that the checkpoint's
@@ -109,7 +110,7 @@ def read_text(paths: Sequence[Path], checkpoint: Checkpoint, length: int = 512, 
     for path in paths:
         try:
             if path.stat().st_size > _LIMIT:
-                problems.error("M020", f"more than {human_size(_LIMIT)} of text", Where(str(path)))
+                problems.error("M020", f"there is more than {human_size(_LIMIT)} of text", Where(str(path)))
                 continue
             content = path.read_bytes()
         except OSError as error:
@@ -136,13 +137,13 @@ def read_text(paths: Sequence[Path], checkpoint: Checkpoint, length: int = 512, 
 
 
 def _first(sequences: list[TokenSequence], tokens: int) -> list[TokenSequence]:
-    """Returns the first sequences that hold at most `tokens` tokens together, at least one."""
+    """Returns the first sequences that together hold at most `tokens` tokens, at least one."""
     total = np.cumsum([len(sequence.ids) for sequence in sequences])
     return sequences[: max(1, int(np.searchsorted(total, tokens, side="right")))]
 
 
 class _Tokens:
-    """The checkpoint's tokenizer, loaded when it is first needed."""
+    """The checkpoint's tokenizer, loaded on first use."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
@@ -151,7 +152,7 @@ class _Tokens:
         self.rendered = ""
 
     def ids(self, text: str) -> Ids:
-        """Token ids without any that a template would add; special tokens in the text are recognised."""
+        """Returns token ids without any that a template would add. Special tokens in the text are recognised."""
         if self._loaded is None:
             self._loaded = self._load()
         return np.array(self._loaded.encode(text, add_special_tokens=False).ids, np.int64)
@@ -170,12 +171,12 @@ class _Tokens:
         try:
             from tokenizers import Tokenizer
         except ImportError:
-            hint = "pip install 'dsv4recipe[measure]', or give token ids as .npy"
+            hint = "run pip install 'dsv4recipe[measure]', or pass token ids as .npy"
             raise NotInstalledError("M001", "text needs the package tokenizers", hint=hint) from None
         try:
             return Tokenizer.from_str(source.small("tokenizer.json", _TOKENIZER_LIMIT).decode("utf-8"))
-        except Exception as error:  # the package raises its own plain Exception
-            hint = "complete the download, or give token ids as .npy"
+        except Exception as error:  # the package raises a plain Exception
+            hint = "complete the download, or pass token ids as .npy"
             raise RecipeError("M024", f"the tokenizer cannot be loaded: {error}", where, hint) from None
 
 
@@ -183,7 +184,7 @@ def _decoded(content: bytes, path: Path) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        hint = "texts are UTF-8, chats *.jsonl, token ids *.npy"
+        hint = "texts must be UTF-8, chats *.jsonl, token ids *.npy"
         raise RecipeError("M020", f"byte {error.start:,} is not UTF-8", Where(str(path)), hint) from None
 
 
@@ -191,14 +192,14 @@ def _stored(path: Path) -> Ids:
     try:
         ids = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        raise RecipeError("M020", f"not an array of numpy: {error}", Where(str(path))) from None
+        raise RecipeError("M020", f"this is not a numpy array: {error}", Where(str(path))) from None
     if not np.issubdtype(ids.dtype, np.integer):
-        raise RecipeError("M020", f"token ids are integers, this array is {ids.dtype}", Where(str(path)))
+        raise RecipeError("M020", f"token ids must be integers, but this array is {ids.dtype}", Where(str(path)))
     return np.asarray(ids.ravel(), np.int64)
 
 
 def _rows(ids: Ids, path: Path, length: int, vocab: int, begin: int) -> tuple[list[TokenSequence], int]:
-    """Returns whole sequences of `length`; with `begin`, each starts with token 0, which begins a document."""
+    """Returns whole sequences of `length`. With `begin`, each starts with token 0, which begins a document."""
     where = Where(str(path))
     if len(ids) and not 0 <= ids.min() <= ids.max() < vocab:
         odd = int(ids[(ids < 0) | (ids >= vocab)][0])
@@ -207,7 +208,7 @@ def _rows(ids: Ids, path: Path, length: int, vocab: int, begin: int) -> tuple[li
     width = length - begin
     count = len(ids) // width
     if not count:
-        hint = f"give more text, or --length {max(2, len(ids) + begin)}"
+        hint = f"use more text, or pass --length {max(2, len(ids) + begin)}"
         raise RecipeError("M021", f"{len(ids):,} tokens do not fill one sequence of {length:,}", where, hint)
     scored = np.ones(length, bool)
     scored[-1] = False
@@ -217,7 +218,7 @@ def _rows(ids: Ids, path: Path, length: int, vocab: int, begin: int) -> tuple[li
 
 
 def _chats(content: bytes, path: Path, reader: _Tokens, length: int) -> list[TokenSequence]:
-    """Returns a sequence per line, shorter ones first so that those of one length stand together."""
+    """Returns a sequence per line, short ones first so that sequences of one length are together."""
     problems = Problems()
     found = []
     for number, line in enumerate(_decoded(content, path).splitlines(), 1):
@@ -228,16 +229,16 @@ def _chats(content: bytes, path: Path, reader: _Tokens, length: int) -> list[Tok
         except (ValueError, RecursionError):
             said = None
         messages: Any = said.get("messages") if isinstance(said, dict) else said
-        reason = "the line is no JSON" if said is None else chats.problem(messages)
+        reason = "the line is not JSON" if said is None else chats.problem(messages)
         if reason:
             problems.error("M023", reason, Where(str(path), number, 1))
             continue
         found.append(_chat(messages, reader, length))
     problems.raise_if_any()
     if not found:
-        raise RecipeError("M021", "no chat in this file", Where(str(path)))
+        raise RecipeError("M021", "this file holds no chat", Where(str(path)))
     if not any(sequence.scored.any() for sequence in found):
-        hint = f"give --length more than {length}"
+        hint = f"pass a --length of more than {length}"
         raise RecipeError("M021", f"no answer begins within {length} tokens", Where(str(path)), hint)
     return sorted(found, key=lambda sequence: len(sequence.ids))
 
@@ -254,8 +255,8 @@ def _chat(messages: Sequence[dict[str, str]], reader: _Tokens, length: int) -> T
 
 
 def fingerprint(sequences: Iterable[NDArray[Any]]) -> list[int]:
-    """Hashes (48 bits, sorted) of some runs of 24 tokens, chosen by their content: two texts that share a run of some
-    hundred tokens share one of these, wherever it stands in them."""
+    """Returns hashes (48 bits, sorted) of some runs of 24 tokens, chosen by their content. Two texts that share a run
+    of a few hundred tokens share one of these hashes, wherever the run is."""
     found: set[int] = set()
     for sequence in sequences:
         ids = np.asarray(sequence, np.uint64)
@@ -273,7 +274,7 @@ def fingerprint(sequences: Iterable[NDArray[Any]]) -> list[int]:
 
 
 def overlap(one: Iterable[int], other: Iterable[int]) -> float:
-    """Returns the share of the smaller fingerprint that both have: 0.0 where the texts have no longer run in common."""
+    """Returns the share of the smaller fingerprint that both have; 0.0 if the texts share no longer run."""
     first, second = set(one), set(other)
     least = min(len(first), len(second))
     return len(first & second) / least if least else 0.0

@@ -1,1 +1,1 @@
-"""Floor 4, files. Files on disk: written durably, read back, read by position. The build and the proof stand on it."""
+"""Floor 4, files. Writes files durably, reads them back, reads by position. The build and the proof stand on it."""

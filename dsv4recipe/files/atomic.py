@@ -1,4 +1,4 @@
-"""Floor 4, files. Small files, written whole or not at all. Writes files."""
+"""Floor 4, files. Writes small files, completely or not at all."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from dsv4recipe.files.readback import DamagedError, ReadBack, span
 
 
 def write_file(path: Path, data: bytes) -> tuple[int, str]:
-    """Writes a small file atomically: temporary, fsync, read back, rename, fsync of the folder. A failed fsync is
-    answered by writing it once more. Returns (size, sha256) as read back."""
+    """Writes a small file atomically: temporary file, fsync, read back, rename, fsync of the folder. After a failed
+    fsync it writes once more. Returns (size, sha256) as read back."""
     disk.make_folder(path.parent)
     with disk.named_errors(path, "flushing"):
         try:

@@ -1,7 +1,7 @@
-"""Floor 4, files. Every effect on the file system that a build has, and the names of what goes wrong.
+"""Floor 4, files. Performs every effect of a build on the file system, and names what goes wrong.
 
-Protocol and reasons: docs/explanation/reliability.md. Nothing else in this room opens, writes or renames a file, and
-every call goes through `fs`, so that tests can count calls, let any fail, and record what a power cut would leave.
+docs/explanation/reliability.md has the protocol. Nothing else in this room opens, writes or renames a file. Every call
+goes through `fs`, so that tests can count calls, let any of them fail, and record what a power cut would leave.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.units import human_size
 
 fs = os
-"""The calls that reach the disk: `os`, or what a test puts in its place."""
+"""The calls that reach the disk: `os`, or a replacement in tests."""
 _UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY, errno.ENOSYS}
 _NO_LINKS = _UNSUPPORTED | {errno.EPERM, errno.EMLINK}
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -29,7 +29,7 @@ _CHUNK = 1 << 20
 
 
 class LostWritesError(OSError):
-    """A failed fsync. The kernel may have dropped the pages and cleared the error: the file must be written anew."""
+    """A failed fsync. The kernel may have dropped the pages and cleared the error: the file must be written again."""
 
 
 @contextlib.contextmanager
@@ -43,35 +43,35 @@ def named_errors(path: Path, doing: str) -> Iterator[None]:
                 "B010",
                 f"the disk is full while {doing}",
                 Where(str(path)),
-                f"{human_size(free_bytes(path.parent))} are free; make room and run the same command again",
+                f"only {human_size(free_bytes(path.parent))} are free; make room and run the same command again",
             ) from error
         raise RecipeError("B011", f"{os.strerror(error.errno or 0)} while {doing}", Where(str(path))) from error
 
 
 def free_bytes(folder: Path) -> int:
-    """Free bytes of the file system that holds `folder` (or its nearest existing parent)."""
+    """Returns the free bytes of the file system that holds `folder` (or its nearest existing parent)."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return shutil.disk_usage(folder).free
 
 
 def same_disk(one: Path, other: Path) -> bool:
-    """Returns whether two folders that exist share a file system."""
+    """Returns whether two existing folders share a file system."""
     with named_errors(one, "looking at the folder"):
         return fs.stat(one).st_dev == fs.stat(other).st_dev
 
 
 def room_for(sizes: Sequence[int], folder: Path) -> int:
-    """Returns bytes that new files of these sizes take in `folder`, in whole blocks of its file system."""
+    """Returns the bytes that new files of these sizes take in `folder`, in whole blocks of its file system."""
     block = max(1, os.statvfs(folder).f_frsize)
     return sum(-(-size // block) * block for size in sizes)
 
 
 def sync_file(handle: int, drive: bool = True) -> None:
-    """fsync; with `drive` one that also empties the drive's own cache: F_FULLFSYNC on macOS, falling back where a file
-    system has none.
+    """Calls fsync. With `drive` it also empties the drive's own cache (F_FULLFSYNC on macOS), and falls back if a file
+    system does not support that.
 
-    Raises LostWritesError, but OSError for a full disk, where writing again would not help.
+    Raises LostWritesError, but OSError for a full disk, because writing again would not help there.
     """
     try:
         if drive and sys.platform == "darwin" and _full_sync(handle):
@@ -84,7 +84,7 @@ def sync_file(handle: int, drive: bool = True) -> None:
 
 
 def _full_sync(handle: int) -> bool:
-    """Returns whether macOS flushed the drive; False where the file system knows no such call."""
+    """Returns whether macOS flushed the drive; False if the file system does not support the call."""
     import fcntl
 
     try:
@@ -97,7 +97,7 @@ def _full_sync(handle: int) -> bool:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes renames in a folder durable. File systems that cannot sync a folder are tolerated, errors are not."""
+    """Makes renames in a folder durable. It tolerates file systems that cannot sync a folder, but no errors."""
     handle = fs.open(folder, os.O_RDONLY)
     try:
         fs.fsync(handle)
@@ -109,7 +109,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def is_empty_folder(path: Path) -> bool:
-    """Returns whether there is a folder of this name, no link, with nothing in it: it may be given way to."""
+    """Returns whether the path is an empty folder and not a link, so that it may be replaced."""
     try:
         return not path.is_symlink() and path.is_dir() and not any(path.iterdir())
     except OSError:
@@ -117,7 +117,7 @@ def is_empty_folder(path: Path) -> bool:
 
 
 def make_folder(folder: Path) -> None:
-    """The folder, made if it is not there. Raises RecipeError B003 for a link, which would lead writes elsewhere."""
+    """Creates the folder if it does not exist. Raises RecipeError B003 for a link, which would redirect writes."""
     with named_errors(folder, "creating the folder"):
         if not folder.parent.exists():
             make_folder(folder.parent)
@@ -128,8 +128,7 @@ def make_folder(folder: Path) -> None:
 
 
 def create(path: Path, size: int) -> int:
-    """Returns a new file of `size` bytes, its space reserved now rather than found missing later. Returns its
-    descriptor."""
+    """Creates a file of `size` bytes, reserves its space now, and returns its descriptor."""
     with named_errors(path, f"reserving {human_size(size)}"):
         handle = create_new(path)
         try:
@@ -143,12 +142,12 @@ def create(path: Path, size: int) -> int:
 
 
 def create_new(path: Path) -> int:
-    """Returns a new, empty file. Raises FileExistsError and what else the disk says."""
+    """Creates a new, empty file and returns its descriptor. Raises FileExistsError and other OSErrors."""
     return fs.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NOFOLLOW, 0o644)
 
 
 def _reserve(handle: int, size: int) -> None:
-    """Takes the blocks of a file: posix_fallocate, on macOS F_PREALLOCATE; file systems that have neither pass."""
+    """Reserves the blocks of a file: posix_fallocate, on macOS F_PREALLOCATE; other file systems are left alone."""
     try:
         if sys.platform == "darwin":
             import fcntl
@@ -164,7 +163,7 @@ def _reserve(handle: int, size: int) -> None:
 
 
 def write_at(handle: int, data: bytes | memoryview, offset: int) -> None:
-    """Writes all of `data` at `offset`, through short writes."""
+    """Writes all of `data` at `offset`, repeating after short writes."""
     view = memoryview(data).cast("B")
     while view:
         written = fs.pwrite(handle, view, offset)
@@ -187,8 +186,7 @@ def open_source(path: Path) -> int:
 
 
 def open_again(path: Path, size: int) -> int:
-    """Returns a file of the build itself, for writing; follows no link. -1 where there is none of that size. Raises
-    OSError."""
+    """Opens a file of the build itself for writing, following no links; -1 if none has that size. Raises OSError."""
     try:
         handle = fs.open(path, os.O_RDWR | _NOFOLLOW)
     except FileNotFoundError:
@@ -200,18 +198,18 @@ def open_again(path: Path, size: int) -> int:
 
 
 def open_own(path: Path) -> int:
-    """Returns a file of the build itself, for reading; follows no link."""
+    """Opens a file of the build itself for reading, without following links."""
     return fs.open(path, os.O_RDONLY | _NOFOLLOW)
 
 
 def close(handle: int) -> None:
-    """Closes a descriptor whose data no longer matters, or is synced: an error would say nothing new."""
+    """Closes a descriptor whose data no longer matters or is synced, so that errors can be ignored."""
     with contextlib.suppress(OSError):
         fs.close(handle)
 
 
 def read_small(path: Path) -> bytes | None:
-    """Returns the content of a small file; None if there is none. Follows no link. Raises OSError."""
+    """Returns the content of a small file, or None if there is none. Follows no links. Raises OSError."""
     try:
         handle = open_own(path)
     except FileNotFoundError:
@@ -226,8 +224,8 @@ def read_small(path: Path) -> bytes | None:
 
 
 def forget_pages(handle: int, start: int = 0, end: int = 0) -> None:
-    """Asks that the next read of [start, end) come from the drive and not from memory, where that can be asked. An
-    `end` of 0 means that of the file; pages that are not yet written stay."""
+    """Asks the system, if possible, to read [start, end) from the drive next time and not from memory. An `end` of 0
+    means the end of the file. Pages that are not yet written stay."""
     with contextlib.suppress(OSError):
         if sys.platform == "darwin":
             import fcntl
@@ -238,12 +236,12 @@ def forget_pages(handle: int, start: int = 0, end: int = 0) -> None:
 
 
 def read_into(handle: int, buffer: memoryview, position: int) -> int:
-    """Fills as much of `buffer` as one read gives; the bytes read, 0 at the end of the file."""
+    """Fills as much of `buffer` as one read gives. Returns the number of bytes, 0 at the end of the file."""
     return fs.preadv(handle, [buffer], position)
 
 
 def temporary(path: Path, mark: str = "") -> Path:
-    """Returns a sibling name that no loader's glob matches and nobody else has; `mark` says in it what it is of."""
+    """Returns an unused sibling name that matches no loader's glob; `mark` becomes part of it."""
     return path.parent / f".{path.name}.{mark}{secrets.token_hex(6)}.tmp"
 
 
@@ -252,7 +250,7 @@ def rename(old: Path, new: Path) -> None:
 
 
 def link(old: Path, new: Path) -> bool:
-    """Gives a file a second name that must be new (FileExistsError). False where the file system has no links."""
+    """Gives a file a second name, which must be new (FileExistsError). Returns False if links are not supported."""
     try:
         fs.link(old, new)
     except OSError as error:
@@ -263,7 +261,7 @@ def link(old: Path, new: Path) -> bool:
 
 
 def remove(path: Path) -> None:
-    """Removes a file; one that is not there is fine. Raises OSError."""
+    """Removes a file; a missing file is not an error. Raises OSError."""
     with contextlib.suppress(FileNotFoundError):
         fs.unlink(path)
 
@@ -289,12 +287,12 @@ def append_line(path: Path, line: str) -> None:
 
 
 def discard(temp: Path) -> None:
-    """Removes a temporary file if that can be done; the sweep of the next build takes what stays."""
+    """Removes a temporary file if possible; the next build removes what is left."""
     with contextlib.suppress(OSError):
         fs.unlink(temp)
 
 
 def sweep(folder: Path, pattern: str = ".*.tmp") -> None:
-    """Removes the temporaries that a killed build left."""
+    """Removes the temporary files that a killed build left."""
     for path in folder.rglob(pattern):
         discard(path)

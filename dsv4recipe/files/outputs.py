@@ -1,7 +1,7 @@
-"""Floor 4, files. One rule for every file that a command writes: never over a file of another kind. Writes files.
+"""Floor 4, files. Applies one rule to every file that a command writes: never replace a file of another kind.
 
-A file is replaced only where it is empty, or of the very kind that is written there (a plan over a plan). What people
-write by hand, such as a recipe, is never replaced. `force` says otherwise. Files appear whole or not at all.
+A file is replaced only if it is empty or of the same kind (a plan over a plan). Files that people write by hand, such
+as recipes, are never replaced. `force` overrides this. Files appear completely or not at all.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from dsv4recipe.files.atomic import write_file
 from dsv4recipe.paths import as_path
 
 _READ = 256 << 20
-"""Bytes of an existing file that are looked at; a larger one is none of ours."""
+"""How many bytes of an existing file are read; a larger one was not written by this program."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a command writes: what messages call it, and whether the content of a file is of that kind."""
+    """A kind of output: its name in messages, and a test whether the content of a file is of that kind."""
 
     name: str
     ours: Callable[[bytes], bool]
 
 
 def _object(*keys: str) -> Callable[[bytes], bool]:
-    """Whether a file is a JSON object that has all of these keys."""
+    """Returns a test whether a file is a JSON object that has all of these keys."""
 
     def ours(content: bytes) -> bool:
         try:
@@ -55,9 +55,9 @@ RECIPE = Kind("a recipe", lambda content: False)
 
 
 def check_output(path: str | os.PathLike[str], kind: Kind, force: bool = False) -> Path:
-    """Returns the path to write to, `~` expanded and links followed; to be called before the work begins.
+    """Returns the path to write to, with `~` expanded and links followed. Call it before the work begins.
 
-    Raises RecipeError U003 where something lies there that the new file must not replace.
+    Raises RecipeError U003 if there is something that the new file must not replace.
     """
     given = as_path(path)
     real = given.resolve()
@@ -68,7 +68,9 @@ def check_output(path: str | os.PathLike[str], kind: Kind, force: bool = False) 
     except OSError as error:
         raise RecipeError("U002", f"{error.strerror}: {given}", Where(str(given))) from None
     if stat.S_ISDIR(found.st_mode):
-        raise RecipeError("U003", "there is a folder of this name", Where(str(given)), "name a file in it")
+        raise RecipeError(
+            "U003", "there is a folder of this name", Where(str(given)), "write the name of a file in this folder"
+        )
     if force or not stat.S_ISREG(found.st_mode) or not found.st_size:
         return real
     if found.st_size <= _READ and kind.ours(real.read_bytes()):
@@ -81,9 +83,9 @@ def check_output(path: str | os.PathLike[str], kind: Kind, force: bool = False) 
 
 
 def write_output(path: str | os.PathLike[str], text: str, kind: Kind, force: bool = False) -> None:
-    """Writes `text` as UTF-8 to a file, whole or not at all. A pipe or device is written to directly.
+    """Writes `text` as UTF-8 to a file, completely or not at all. A pipe or device is written to directly.
 
-    Raises RecipeError U003 as `check_output`, and B0xx where the disk fails.
+    Raises RecipeError U003 like `check_output`, and B0xx if the disk fails.
     """
     real = check_output(path, kind, force)
     if real.exists() and not real.is_file():

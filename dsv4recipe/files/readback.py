@@ -1,6 +1,6 @@
-"""Floor 4, files. A file as it is on disk: read back, held against what was written, hashed. Reads files.
+"""Floor 4, files. Reads files back from disk, compares them with what was written, and hashes them.
 
-CRC-32 tells what was encoded from what is on disk, range by range; sha256 of the whole goes into the manifest.
+CRC-32 compares what was encoded with what is on disk, range by range. The sha256 of the whole goes into the manifest.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from dsv4recipe.files import disk
 _CHUNK = 1 << 20
 
 Span = tuple[int, int, int]
-"""offset, size and CRC-32 of bytes that were written."""
+"""The offset, size and CRC-32 of written bytes."""
 
 
 class DamagedError(Exception):
-    """What is read back is not what was written. The message says where."""
+    """The bytes read back are not those that were written. The message says where."""
 
 
 def span(data: bytes | memoryview, offset: int) -> Span:
@@ -29,8 +29,7 @@ def span(data: bytes | memoryview, offset: int) -> Span:
 
 
 class Written:
-    """The ranges of a file that were written from byte `start` on, by any thread in any order, and are not yet read
-    back."""
+    """The ranges of a file, from byte `start` on, that any thread wrote in any order and that are not yet read back."""
 
     def __init__(self, start: int = 0) -> None:
         self.together = start
@@ -39,7 +38,7 @@ class Written:
         self._apart: list[Span] = []
 
     def add(self, spans: Iterable[Span]) -> None:
-        """`together` becomes the end of the ranges that follow each other from the start of the file."""
+        """Adds ranges; `together` becomes the end of the contiguous ranges at the start of the file."""
         with self._lock:
             for each in spans:
                 heapq.heappush(self._apart, each)
@@ -48,18 +47,18 @@ class Written:
                 self.together = max(self.together, self._ready[-1][0] + self._ready[-1][1])
 
     def take(self) -> list[Span]:
-        """Returns the ranges that follow each other, each given once."""
+        """Returns the contiguous ranges, each only once."""
         with self._lock:
             ready, self._ready = self._ready, []
             return ready
 
     def take_all(self) -> list[Span]:
-        """Returns everything that is left, in the order of the file."""
+        """Returns all remaining ranges, in the order of the file."""
         return self.take() + sorted(self._apart)
 
 
 class ReadBack:
-    """A file read from its start, once, in as many steps as it grows in. `position` is the first byte not yet read."""
+    """Reads a file once from its start, in steps as it grows. `position` is the first byte not yet read."""
 
     def __init__(self, handle: int) -> None:
         self.position = 0
@@ -68,13 +67,15 @@ class ReadBack:
         self._buffer = memoryview(bytearray(_CHUNK))
 
     def check(self, spans: Iterable[Span]) -> None:
-        """Reads the next spans, which must follow each other without gap or overlap and hold what was written.
+        """Reads the next spans, which must be contiguous and hold what was written.
 
         Raises DamagedError, and OSError.
         """
         for offset, size, written in spans:
             if offset != self.position:
-                raise DamagedError(f"bytes were written never or twice between {offset:,} and {self.position:,}")
+                raise DamagedError(
+                    f"bytes between {offset:,} and {self.position:,} were never written, or written twice"
+                )
             crc, end = 0, offset + size
             while self.position < end and (piece := self._read(end - self.position)):
                 crc = zlib.crc32(piece, crc)
@@ -96,11 +97,11 @@ class ReadBack:
         checked = self.position
         size, digest = self.rest()
         if size > checked:
-            raise DamagedError(f"the file goes on after byte {checked:,}")
+            raise DamagedError(f"the file continues after byte {checked:,}")
         return size, digest
 
     def rest(self) -> tuple[int, str]:
-        """Returns (size, sha256) of the whole file, after reading what is left of it. Raises OSError."""
+        """Returns (size, sha256) of the whole file, after reading the rest of it. Raises OSError."""
         while self._read(_CHUNK):
             pass
         return self.position, self._digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Floor 4, files. The source files of a build, opened once, read by position, watched for change."""
+"""Floor 4, files. Opens the source files of a build once, reads them by position, and notices changes."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from dsv4recipe.plan.pieces import Span
 
 
 class Reader(Protocol):
-    """What a build reads from: files here, or the hub in `streamed`. Shared between threads; a context manager."""
+    """What a build reads from: files here, or the hub in `streamed`. Threads share it; it is a context manager."""
 
     @property
     def room(self) -> int:
-        """Returns bytes of disk that reading takes beside the bundle, at most."""
+        """Returns the largest number of bytes on disk that reading takes, in addition to the bundle."""
 
     @property
     def by_source(self) -> bool:
-        """Whether the pieces of a shard must be read in the order of the source, not of the shard."""
+        """Returns whether the pieces of a shard must be read in the order of the source, not of the shard."""
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Returns what the event plan_loaded says of it."""
+        """Returns what the event plan_loaded says about the source."""
 
     def __enter__(self) -> Reader: ...
 
@@ -40,7 +40,7 @@ class Reader(Protocol):
         """Fills `into`, which has the size of the span, with its bytes. Raises RecipeError."""
 
     def stop(self) -> None:
-        """The build ends early: nobody may wait for bytes any more."""
+        """Ends all waiting for bytes, because the build ends early."""
 
     def check_unchanged(self) -> None:
         """Raises RecipeError B005 if the source is not what it was when the build began."""
@@ -49,8 +49,7 @@ class Reader(Protocol):
 class Sources:
     """Reads spans of the shards of a source folder. Safe to share between threads; a context manager.
 
-    `sha256` maps file names to the digests that a lock recorded: such a file is hashed when it is first needed, before
-    a byte of it is used.
+    `sha256` maps file names to the digests that a lock recorded. Such a file is hashed before its first byte is used.
     """
 
     def __init__(self, root: Path, sha256: Mapping[str, str] | None = None):
@@ -73,7 +72,7 @@ class Sources:
         return {}
 
     def stop(self) -> None:
-        """Reads of files end by themselves."""
+        """Does nothing, because reads of files end by themselves."""
 
     def __enter__(self) -> Sources:
         return self
@@ -91,13 +90,13 @@ class Sources:
             disk.read_at(self._open(span.file), span.start, into, str(path))
 
     def watch(self, names: Iterable[str]) -> None:
-        """Has `check_unchanged` look at these files too, which others read. Raises RecipeError B011."""
+        """Makes `check_unchanged` check these files too, which others read. Raises RecipeError B011."""
         for name in names:
             with disk.named_errors(self.root / name, "looking at the source"):
                 self._seen.setdefault(name, _identity(disk.fs.stat(self.root / name)))
 
     def check_unchanged(self) -> None:
-        """Raises RecipeError B005 naming every file whose size, time or inode moved since it was opened."""
+        """Raises RecipeError B005 with every file whose size, time or inode changed since it was opened."""
         moved = [name for name, seen in self._seen.items() if self._now(name) != seen]
         if moved:
             message = f"the source changed during the build: {', '.join(sorted(moved))}"
@@ -122,7 +121,7 @@ class Sources:
             return self._handles[name]
 
     def _check_content(self, name: str, handle: int) -> None:
-        """Compares a whole file with its lock, once: the other threads wait, as they would read the same bytes."""
+        """Compares a whole file with its lock once. Other threads wait, because they would read the same bytes."""
         wanted = self.sha256.get(name)
         if wanted is None:
             return
@@ -131,7 +130,7 @@ class Sources:
             del self._handles[name]
             disk.close(handle)
             raise RecipeError(
-                "B006", f"{name} is not the file that was locked: sha256 {found[:16]}…, locked {wanted[:16]}…",
+                "B006", f"{name} is not the file that was locked: it has sha256 {found[:16]}…, the lock {wanted[:16]}…",
                 Where(str(self.root / name)), "download this file again, or make a new lock",
             )  # fmt: skip
 
@@ -141,7 +140,7 @@ def _identity(status: os.stat_result) -> tuple[int, int, int]:
 
 
 def read_span(source: Reader, span: Span) -> NDArray[np.uint8]:
-    """Returns the bytes of a span, uint8, in memory of their own. Raises RecipeError."""
+    """Returns the bytes of a span as a uint8 array of its own. Raises RecipeError."""
     data = np.empty(span.end - span.start, np.uint8)
     source.read(span, data.data)
     return data

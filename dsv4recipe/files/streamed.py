@@ -1,4 +1,4 @@
-"""Floor 4, files. A source that is not on this machine: downloaded ahead of the build, given up behind it."""
+"""Floor 4, files. Reads a source that is not on this machine: downloads ahead of the build, discards behind it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dsv4recipe.hub.stream import Stream
 
 Order = Callable[[bool], Iterable[Piece]]
-"""Pieces in the order in which they will be read: of the bundle, or (True) of the source."""
+"""Yields pieces in the order in which they will be read: that of the bundle or, if True, of the source."""
 
 
 def open_sources(
@@ -27,8 +27,8 @@ def open_sources(
     downloaded: Callable[[str, int], None] = lambda file, size: None,
     in_order: bool = False,
 ) -> Reader:
-    """Returns what a build or a proof reads from: the folder, or the hub through `scratch`, in the order that its
-    `by_source` then says; that of the bundle where the scratch holds whole files, or where `in_order` asks for it.
+    """Returns what a build or a proof reads from: the folder, or the hub through `scratch`. The result's `by_source`
+    says in which order. It is that of the bundle if the scratch holds whole files, or if `in_order` asks for it.
 
     `sha256` maps file names to the digests that they must have. Raises RecipeError H010 (scratch too small), B006.
     """
@@ -48,7 +48,7 @@ def open_sources(
 
 
 class Streamed:
-    """A stream as a build reads it."""
+    """A stream of downloads as a build reads it."""
 
     def __init__(self, stream: Stream, by_source: bool, whole: int):
         self.stream = stream
@@ -61,8 +61,8 @@ class Streamed:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Returns bytes to download, bytes of scratch, and those from which on it holds whole files, whose digests are
-        checked (0: most of their bytes are not needed)."""
+        """Returns the bytes to download, the bytes of scratch, and the scratch size from which it holds whole files,
+        whose digests are checked (0 if most of their bytes are not needed)."""
         total = sum(unit.end - unit.start for unit in self.stream.units)
         return {"download": {"bytes": total, "scratch": self.room, "whole_files": self.whole}}
 
@@ -80,7 +80,7 @@ class Streamed:
         self.stream.stop()
 
     def check_unchanged(self) -> None:
-        """A commit does not change."""
+        """Does nothing, because a commit does not change."""
 
 
 def _check_sums(repository: Repository, sha256: Mapping[str, str]) -> None:
@@ -89,6 +89,8 @@ def _check_sums(repository: Repository, sha256: Mapping[str, str]) -> None:
     for name, wanted in sha256.items():
         found = repository.files[name].sha256
         if found != wanted:
-            message = f"{name} is not the file that was locked: sha256 {found[:16]}…, locked {wanted[:16]}…"
-            problems.error("B006", message, Where(str(repository.address)), "name the commit that was locked")
+            message = (
+                f"{name} is not the file that was locked: its sha256 is {found[:16]}…, but the lock has {wanted[:16]}…"
+            )
+            problems.error("B006", message, Where(str(repository.address)), "pass the commit that was locked")
     problems.raise_if_any()

@@ -1,4 +1,4 @@
-"""Floor 1, formats. One folder per number format, with the only compiled code; `registry` lists them."""
+"""Floor 1, formats. Holds one folder per number format, with the only compiled code; `registry` lists them."""
 
 from dsv4recipe.formats.affine.spec import Affine
 from dsv4recipe.formats.base import Format, Part, SourceTensor, Stored

@@ -1,4 +1,4 @@
-"""Floor 1, formats. What every number format answers without touching a weight: parts, bytes, legality.
+"""Floor 1, formats. Defines what every number format answers without reading a weight: parts, bytes, legality.
 
 This module is pure: no numpy, no numba, no mlx.
 """
@@ -120,7 +120,7 @@ class Format(ABC):
     @classmethod
     def candidates(cls, given: Any, half: str) -> Iterable[Format]:
         """Returns the formats that the priors of `allocate` describe under this kind."""
-        raise ValueError(f"{cls.KIND} has no candidates: {given!r} for {half}")
+        raise ValueError(f"{cls.KIND} has no candidates for {half}: {given!r}")
 
     @classmethod
     def as_stored(cls) -> Iterable[Format]:

@@ -24,7 +24,7 @@ def column_weights(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     Raises ValueError for a value that is negative or not finite.
     """
     if not np.isfinite(values).all() or values.min(initial=0.0) < 0:
-        raise ValueError("an importance is negative or not finite")
+        raise ValueError("an importance value is negative or not finite")
     mean = math.fsum(values.tolist()) / max(1, values.size)
     if not mean:
         return np.ones(values.shape, np.float32)

@@ -54,7 +54,7 @@ def raw(source: SourceTensor, weight: Bytes, scale: Bytes | None) -> tuple[Bytes
     source = replace(source, scales="")
     given = (weight.nbytes, 0 if scale is None else scale.nbytes)
     if given != stored_sizes(source):
-        raise ValueError(f"{source} takes {stored_sizes(source)} bytes of weight and scale, not {given}")
+        raise ValueError(f"{source} needs {stored_sizes(source)} bytes of weight and scale, not {given}")
     views = [None if array is None else array.view(np.uint8) for array in (weight, scale)]
     for view in views:
         if view is not None:
@@ -99,7 +99,7 @@ def exact_floats(values: NDArray[Any], source: SourceTensor) -> Floats:
     """Returns whole numbers as float32 of `source.shape`. Raises ValueError where float32 does not hold them."""
     floats = values.astype(np.float32)
     if not np.array_equal(floats.astype(np.float64), values.astype(np.float64)):
-        raise ValueError(f"{source.dtype} values beyond float32's whole numbers: compare the stored bytes instead")
+        raise ValueError(f"{source.dtype} values are beyond float32's whole numbers; compare the stored bytes instead")
     return floats.reshape(source.shape)
 
 

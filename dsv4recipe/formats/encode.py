@@ -22,7 +22,7 @@ ENCODER_VERSION = "2"
 """Changes whenever the bytes of any encoder could change. Recorded in the manifest."""
 
 Empty = Callable[[tuple[int, ...], Any], NDArray[Any]]
-"""`numpy.empty`, or what a caller puts in its place to use memory again."""
+"""`numpy.empty`, or a replacement with which a caller reuses memory."""
 
 _BLOCK = 1 << 17  # weights at a time: 512 KiB of float32, to stay in a second-level cache
 _OVERFLOW = {"fp4": 253, "fp8": 247}  # least E8M0 byte with which a code's value can leave float32: 4·2^126, 256·2^120
@@ -42,7 +42,8 @@ class BadValue(ValueError):  # noqa: N818 - a value, not a mistake of the progra
 
 
 class NoScale(BadValue):
-    """A scale of the source, stored as a float, that is no power of two: FP4 and FP8 codes would not stay exact."""
+    """A scale of the source, stored as a float, that is not a power of two, so FP4 and FP8 codes would not stay
+    exact."""
 
 
 class NotExact(BadValue):
@@ -73,7 +74,7 @@ def encode(
     if problem:
         raise ValueError(problem)
     if wants_moments(fmt):
-        raise ValueError(f"{fmt.kind} with fit: gptq takes the moments of its inputs: `calibrated.encode`")
+        raise ValueError(f"{fmt.kind} with fit: gptq needs the moments of its inputs; use `calibrated.encode`")
     if wants_importance(fmt) != (importance is not None):
         raise ValueError(f"{fmt.kind} with importance {'and none given' if importance is None else 'that it ignores'}")
     if importance is not None and (importance.shape != source.shape[-1:] or importance.dtype != np.float32):

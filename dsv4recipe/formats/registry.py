@@ -1,4 +1,4 @@
-"""Floor 1, formats. Every number format of this version. Adding one is a folder, and a line here. This module is
+"""Floor 1, formats. Lists every number format of this version. To add one, add a folder and a line here. This module is
 pure."""
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def format_class(kind: str) -> type[Format]:
     for found in FORMATS:
         if kind == found.KIND:
             return found
-    raise ValueError(f"no format is called {kind!r}; known: {', '.join(each.KIND for each in FORMATS)}")
+    raise ValueError(f"no format is called {kind!r}; the known formats are {', '.join(each.KIND for each in FORMATS)}")
 
 
 def from_spec(spec: dict[str, Any]) -> Format:
@@ -38,7 +38,7 @@ def from_spec(spec: dict[str, Any]) -> Format:
         ((kind, value),) = spec.items()
         return format_class(kind).from_spec(value)
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError(f"not a format: {spec!r}") from None
+        raise ValueError(f"this is not a format: {spec!r}") from None
 
 
 def as_stored() -> tuple[Format, ...]:

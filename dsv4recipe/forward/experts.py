@@ -1,4 +1,4 @@
-"""Floor 4, forward. The routed experts of a layer, one after the other, over all tokens that reach them.
+"""Floor 4, forward. Runs the routed experts of a layer one after the other over all tokens that reach them.
 
 Decoding runs ahead in threads (the kernels release the GIL), by at most one expert more than there are threads.
 """
@@ -19,12 +19,12 @@ from dsv4recipe.forward.taps import Tap
 from dsv4recipe.forward.weights import Array, Weights
 
 _ROWS = 4096
-"""Tokens that go through an expert together."""
+"""How many tokens go through an expert together."""
 PROJECTIONS = ("gate", "up", "down")
 
 
 def reached(ids: NDArray[np.int64], experts: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """For each expert the tokens that reach it, rising, and the place of the expert among the token's choices."""
+    """Returns, for each expert, the tokens that reach it, rising, and its place among each token's choices."""
     flat = ids.ravel()
     order = np.argsort(flat, kind="stable")
     bounds = np.searchsorted(flat[order], np.arange(experts + 1))

@@ -1,4 +1,4 @@
-"""Floor 4, forward. Which parameter of transformers' `deepseek_v4` classes a source tensor is. This module is pure.
+"""Floor 4, forward. Maps source tensors to parameters of transformers' `deepseek_v4` classes. This module is pure.
 
 Parameter names are those of transformers 5.23; a test compares this table with the library's own conversion mapping.
 """
@@ -53,19 +53,19 @@ _GLOBAL = {
 
 
 def in_layer(slot: Slot) -> str:
-    """Returns the parameter or buffer of a decoder layer that a source tensor is, without the layer's own name; "" for
-    routed experts, whose projections are stacked there (`expert_rows`) and streamed here."""
+    """Returns the parameter or buffer of a decoder layer that a source tensor is, without the layer's own name. Returns
+    "" for routed experts, whose projections are stacked there (`expert_rows`) and streamed here."""
     return _LAYER.get(slot.row.pattern.removeprefix("layers.{N}."), "")
 
 
 def in_model(slot: Slot) -> str:
-    """Returns the parameter of DeepseekV4ForCausalLM that a source tensor outside the layers is; "" for any other."""
+    """Returns the parameter of DeepseekV4ForCausalLM for a source tensor outside the layers, or "" for any other."""
     return _GLOBAL.get(slot.row.pattern, "") if slot.layer is None else ""
 
 
 def parameter(slot: Slot) -> str:
-    """Returns the full name within DeepseekV4ForCausalLM, routed experts included; "" for MTP stages and anything
-    unknown."""
+    """Returns the full name within DeepseekV4ForCausalLM, including routed experts, or "" for MTP stages and unknown
+    tensors."""
     if slot.block != "main":
         return ""
     if slot.layer is None:

@@ -1,7 +1,7 @@
-"""Floor 4, forward. What a pass takes, before it starts: memory, disk, and about how much time. Asks the machine.
+"""Floor 4, forward. Estimates what a pass needs before it starts: memory, disk space and time. Asks the machine.
 
-Memory and disk are counted. Time is measured on this machine: a matrix product, and one tensor of each kind of module
-read and decoded; it is a guess within a factor of two or so.
+Memory and disk space are counted. Time is measured on this machine with a matrix product and one tensor of each kind of
+module, which is read and decoded. The estimate is right within a factor of about two.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from dsv4recipe.forward.weights import Weights
 from dsv4recipe.units import human_size
 
 _RUNTIME = 700 << 20
-"""Python with torch and numba loaded."""
+"""The bytes of Python with torch and numba loaded."""
 _SMALL = 1 << 22
 _OVERHEAD = 3.0
-"""Time of attention and of everything small, against the matrix products alone."""
+"""The time of attention and of everything small, relative to the matrix products alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """Bytes of memory, of memory that only states take, bytes on disk, and about how many seconds (0: not asked)."""
+    """Bytes of memory, of memory for states alone, and on disk, and the estimated seconds (0: not measured)."""
 
     memory: int
     states: int
@@ -40,9 +40,9 @@ class Needs:
 
 
 def needs(run: Pass, models: Sequence[Weights], extra_states: int = 0, kept: bool = False, timed: bool = True) -> Needs:
-    """Returns what it takes to bring `models`, one after the other, through a pass and to hold their heads together.
-    `extra_states` are copies of the states that are held too; where they are `kept`, those of each model are also
-    written as a file."""
+    """Returns what it takes to run `models` one after the other through a pass and to hold their heads together.
+    `extra_states` are further copies of the states. If they are `kept`, those of each model are also written to a
+    file."""
     checkpoint = run.reference.checkpoint
     dims, settings = checkpoint.dims, run.settings
     layers = [groups for number, groups in run.reference.groups.items() if number is not None]
@@ -66,25 +66,25 @@ def needs(run: Pass, models: Sequence[Weights], extra_states: int = 0, kept: boo
 
 
 def check(found: Needs, checkpoint: Checkpoint, folder: Path | None) -> None:
-    """Raises RecipeError M005 where memory is short, M006 where the disk is."""
+    """Raises RecipeError M005 if memory is short, M006 if disk space is."""
     problems = Problems()
     free = available_memory()
     if found.memory > free:
-        message = f"{human_size(found.memory)} of memory are needed, {human_size(free)} are free"
-        hint = "fewer --tokens, a shorter --length, fewer --workers, or a smaller --states, which puts states on disk"
+        message = f"{human_size(found.memory)} of memory are needed, but only {human_size(free)} are free"
+        hint = "use fewer --tokens, a shorter --length, fewer --workers, or smaller --states, which uses the disk"
         problems.error("M005", message, Where(checkpoint.folder.place), hint)
     place = folder or Path(tempfile.gettempdir())
     while not place.exists():
         place = place.parent
     room = shutil.disk_usage(place).free
     if found.disk > room:
-        message = f"{human_size(found.disk)} of disk are needed for states, {human_size(room)} are free"
-        problems.error("M006", message, Where(str(place)), "fewer --tokens, or --work FOLDER on another disk")
+        message = f"{human_size(found.disk)} of disk are needed for states, but only {human_size(room)} are free"
+        problems.error("M006", message, Where(str(place)), "use fewer --tokens, or pass --work FOLDER on another disk")
     problems.raise_if_any()
 
 
 def available_memory() -> int:
-    """Returns bytes that programs can still take: the system's own estimate on Linux, half of all memory elsewhere."""
+    """Returns the bytes that programs can still use: the system's estimate on Linux, half of all memory elsewhere."""
     try:
         with open("/proc/meminfo", encoding="ascii") as stream:
             for line in stream:
@@ -125,7 +125,7 @@ def _timed(weights: Weights, group: Group) -> float:
 
 
 def _speed(run: Pass) -> float:
-    """Operations per second of a matrix product on the device."""
+    """Returns the operations per second of a matrix product on the device."""
     torch, device = run.torch, run.reference.device
     one = torch.ones((512, 1024), device=device)
     other = torch.ones((1024, 1024), device=device)

@@ -1,7 +1,7 @@
-"""Floor 4, forward. transformers' `deepseek_v4` classes, one decoder layer at a time, filled with a model's numbers.
+"""Floor 4, forward. Fills transformers' `deepseek_v4` classes with a model's numbers, one decoder layer at a time.
 
-A layer is made without memory for its weights, then given them one by one; names and shapes are asserted. Its routed
-experts are never given: `experts` streams them.
+A layer is created without memory for its weights and then given them one by one; names and shapes are checked. Its
+routed experts are never filled, because `experts` streams them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from dsv4recipe.forward.names import in_layer, parameter
 from dsv4recipe.forward.weights import Weights
 
 _NOT_FOR_THE_CLASS = ("torch_dtype", "dtype", "expert_dtype", "quantization_config")
-HINT = "pip install 'dsv4recipe[measure]' (torch and transformers; a CPU build of torch serves)"
+HINT = "run pip install 'dsv4recipe[measure]' (torch and transformers; a CPU build of torch is enough)"
 
 
 class Library:
-    """torch and the model's module of transformers. Raises RecipeError M001 where either is missing."""
+    """torch and the model's module of transformers. Raises RecipeError M001 if either is missing."""
 
     def __init__(self) -> None:
         try:
@@ -57,7 +57,7 @@ class Reference:
         self._check_names()
 
     def layer(self, number: int, weights: Weights) -> Any:
-        """Decoder layer `number` with everything but its routed experts."""
+        """Returns decoder layer `number` with everything except its routed experts."""
         with self.torch.device("meta"):
             layer = self.library.classes.DeepseekV4DecoderLayer(self.config, number)
         for module in layer.modules():
@@ -68,12 +68,12 @@ class Reference:
         return layer.eval()
 
     def globals(self, weights: Weights, *names: str) -> Mapping[str, Any]:
-        """Source name → tensor on the device, of tensors outside the layers ("norm.weight", "hc_head_fn")."""
+        """Returns source name → tensor on the device, for tensors outside the layers ("norm.weight", "hc_head_fn")."""
         by_name = {group.names: group for group in self.groups[None]}
         return {name: self.tensor(weights.tensor(by_name[name])) for name in names}
 
     def head_mix(self, weights: Weights) -> Any:
-        """Returns what folds the residual streams into one, and the last norm, as one function of hidden states."""
+        """Returns one function of hidden states that folds the residual streams into one and applies the last norm."""
         with self.torch.device("meta"):
             mix = self.library.classes.DeepseekV4HyperHead(self.config)
             norm = self.library.classes.DeepseekV4RMSNorm(self.config.hidden_size, eps=self.config.rms_norm_eps)
@@ -92,7 +92,7 @@ class Reference:
         return {g.slot.row.projection: g for g in self.groups[number] if g.slot.row.role == "routed-expert"}
 
     def tensor(self, array: Any) -> Any:
-        """Returns a numpy array on the device. Read-only memory is copied: torch would write to it without asking."""
+        """Returns a numpy array on the device. Read-only memory is copied, because torch might write to it."""
         writable = array if array.flags.writeable and array.flags.c_contiguous else np.array(array, order="C")
         return self.torch.from_numpy(writable).to(self.device)
 
@@ -115,8 +115,7 @@ class Reference:
         return torch.device(name)
 
     def _fill(self, module: Any, found: Mapping[str, Any], streamed: str = "") -> None:
-        """Gives a module its tensors. Every one that it has must be in `found` with its shape, and every one of `found`
-        must be one that it has."""
+        """Fills a module with its tensors. `found` must hold exactly the module's tensors, with their shapes."""
         wanted = {name: value for name, value in _stored(module) if not (streamed and name.startswith(streamed))}
         if set(wanted) != set(found):
             odd = ", ".join(sorted(set(wanted) ^ set(found)))
@@ -124,7 +123,9 @@ class Reference:
                               hint=HINT)  # fmt: skip
         for name, array in found.items():
             if tuple(wanted[name].shape) != array.shape:
-                message = f"{name}: shape {list(array.shape)}, transformers' class calls for {list(wanted[name].shape)}"
+                message = (
+                    f"{name} has shape {list(array.shape)}, but transformers' class needs {list(wanted[name].shape)}"
+                )
                 raise RecipeError("M004", message, hint=HINT)
             path, _, leaf = name.rpartition(".")
             owner = module.get_submodule(path)

@@ -1,7 +1,7 @@
-"""Floor 4, forward. All tokens through one decoder layer after the other: from text to the states before the head.
+"""Floor 4, forward. Runs all tokens through one decoder layer after the other, from text to the states before the head.
 
 A layer runs in three parts: attention of all batches, then the routed experts one by one over all tokens, then the sum.
-So one layer without its experts, and few experts, are in memory at a time. The arithmetic is that of
+So only one layer without its experts, and few experts, are in memory at a time. The arithmetic is that of
 transformers' `DeepseekV4DecoderLayer`; the tests compare the two.
 """
 
@@ -27,13 +27,13 @@ from dsv4recipe.forward.weights import Weights
 
 Floats = NDArray[np.float32]
 Told = Callable[[int, int], None]
-"""Hears (layers done, layers in all)."""
+"""Receives (layers done, all layers)."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a pass runs. None of these changes a result by more than rounding: `batch` is the most tokens that go
-    through attention together, `states` the bytes of states held in RAM, `scratch` where the rest lies."""
+    """How a pass runs. None of these changes a result by more than rounding. `batch` is the most tokens that go through
+    attention together, `states` the bytes of states held in RAM, and `scratch` the folder for the rest."""
 
     device: str = "cpu"
     batch: int = 2048
@@ -44,14 +44,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Final:
-    """What a pass ends with: the input of the head for every token, float32 [tokens, hidden], and the head's matrix."""
+    """The end of a pass: the input of the head for every token, float32 [tokens, hidden], and the head's matrix."""
 
     reference: Reference
     hidden: Floats
     head: Any
 
     def logits(self, first: int, last: int) -> Any:
-        """torch float32 [last - first, vocab] of tokens [first, last)."""
+        """Returns a torch float32 [last - first, vocab] of tokens [first, last)."""
         with self.reference.torch.no_grad():
             rows = self.reference.tensor(self.hidden[first:last])
             return self.reference.torch.nn.functional.linear(rows, self.head)
@@ -85,7 +85,7 @@ class Pass:
         return states
 
     def step(self, number: int, states: Floats, weights: Weights, tap: Tap | None = None) -> None:
-        """Takes all tokens through layer `number`, in place."""
+        """Runs all tokens through layer `number`, in place."""
         tap = tap or Tap()
         dims = self.reference.checkpoint.dims
         inputs = self.room.array("inputs", (self.tokens, dims.hidden))
@@ -122,7 +122,7 @@ class Pass:
         tap.layer(number)
 
     def end(self, states: Floats, weights: Weights, tap: Tap | None = None, name: str = "final") -> Final:
-        """Folds the streams and applies the last norm; then the head, where `tap` asks for its inputs or for logits."""
+        """Folds the streams and applies the last norm, then the head if `tap` asks for its inputs or for logits."""
         tap = tap or Tap()
         reference, dims = self.reference, self.reference.checkpoint.dims
         hidden = self.room.array(name, (self.tokens, dims.hidden))
@@ -160,7 +160,7 @@ class Pass:
     def _finish(
         self, layer: Any, batch: Batch, states: Floats, inputs: Floats, out: Floats, post: Floats, comb: Floats
     ) -> None:
-        """The sum of routed and shared experts, spread over the streams."""
+        """Adds routed and shared experts, and spreads the sum over the streams."""
         reference, shape, place = self.reference, batch.shape, slice(batch.first, batch.last)
         given = [reference.tensor(each[place].reshape(*shape, *each.shape[1:])) for each in (inputs, out, post, comb)]
         shared = layer.mlp.shared_experts(given[0])
@@ -216,10 +216,10 @@ def forward(
     kept: Kept | None = None,
     told: Told = lambda done, total: None,
 ) -> Final:
-    """Returns all sequences (1-D arrays of token ids) through a model; `tap` sees it happen.
+    """Runs all sequences (1-D arrays of token ids) through a model; `tap` observes it.
 
-    With `kept`, states are saved between layers, and a run with the same identity goes on after the last saved one:
-    `tap` is then not called for earlier layers (`kept.layer` tells which comes next). What the run is over is removed.
+    With `kept`, states are saved between layers, and a run with the same identity continues after the last saved one.
+    `tap` is then not called for earlier layers (`kept.layer` says which comes next). At the end the states are removed.
     Raises RecipeError M001 to M004, M010 to M012, and what `weights` raise.
     """
     run = Pass(checkpoint, sequences, settings)
@@ -230,7 +230,7 @@ def forward(
 
 
 def advance(run: Pass, weights: Weights, tap: Tap | None, kept: Kept | None, told: Told, name: str = "states") -> Final:
-    """Returns `forward` for a pass that is there already. `name` is that of its states in the pass's room."""
+    """Does the same as `forward` for an existing pass. `name` is that of its states in the pass's room."""
     first = kept.load(run.room.array(name, run.shape)) if kept is not None else 0
     states = run.room.array(name, run.shape) if first else run.begin(weights, name)
     run.unreached = kept.unreached if kept is not None and first else {}

@@ -1,4 +1,4 @@
-"""Floor 4, forward. Token sequences as batches of equal length along one axis of all tokens. This module is pure."""
+"""Floor 4, forward. Arranges token sequences as batches of equal length along one axis of all tokens. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Consecutive sequences of one length. `first` is the number of its first token over all sequences."""
+    """Consecutive sequences of one length. `first` is the number of the first token, counted over all sequences."""
 
     first: int
     ids: Ids
@@ -30,8 +30,8 @@ class Batch:
 
 
 def batches(sequences: Sequence[NDArray[Any]], most: int) -> list[Batch]:
-    """Returns the sequences in order, as few batches as hold `most` tokens each; a longer sequence is a batch of its
-    own."""
+    """Returns the sequences in order, in as few batches as hold `most` tokens each. A longer sequence is its own
+    batch."""
     found: list[Batch] = []
     held: list[Ids] = []
     first = 0
@@ -53,6 +53,6 @@ def batches(sequences: Sequence[NDArray[Any]], most: int) -> list[Batch]:
 
 
 def rows(tokens: NDArray[Any], length: int) -> list[Ids]:
-    """Returns a stream of tokens cut into whole sequences of `length`; what is left over at the end is not used."""
+    """Returns a stream of tokens cut into whole sequences of `length`; the rest at the end is not used."""
     count = len(tokens) // length
     return list(np.asarray(tokens[: count * length], np.int64).reshape(count, length))

@@ -1,6 +1,6 @@
-"""Floor 4, forward. Memory for what all tokens carry from layer to layer: RAM, or files beyond a limit.
+"""Floor 4, forward. Holds the states of all tokens between layers: in RAM, or in files beyond a limit.
 
-States that a killed run shall find again are kept as whole files with a journal; the last kept layer counts.
+States from which a killed run continues are kept as whole files with a journal. The last kept layer counts.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _JOURNAL = "forward.json"
 
 
 class Room:
-    """Float32 arrays by name. The first `limit` bytes are RAM; what is asked for beyond lies in files of `folder` (or
-    of a temporary folder that `close` removes), which the system writes out when memory is short."""
+    """Float32 arrays by name. The first `limit` bytes are in RAM. The rest is in files of `folder` (or of a temporary
+    folder that `close` removes), which the system writes out when memory is short."""
 
     def __init__(self, limit: int, folder: Path | None = None) -> None:
         self.limit = limit
@@ -33,7 +33,7 @@ class Room:
         self._held: dict[str, NDArray[np.float32]] = {}
 
     def array(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Returns the array of that name, made on first use; its content is whatever the last user left."""
+        """Returns the array of that name, created on first use. Its content is whatever the last user left."""
         found = self._held.get(name)
         if found is None or found.shape != shape:
             found = self._held[name] = self._make(name, shape)
@@ -55,7 +55,7 @@ class Room:
         return Path(self._own)
 
     def close(self) -> None:
-        """Lets go of everything and removes the files."""
+        """Releases everything and removes the files."""
         self._held.clear()
         if self._own is not None:
             shutil.rmtree(self._own, ignore_errors=True)
@@ -66,9 +66,9 @@ class Room:
 
 @dataclass
 class Kept:
-    """States of a run that may be killed. `identity` names everything that decides them: a run with another identity
-    starts anew. They are written after a layer if `every` seconds have passed since the last time. With `hold`, those
-    behind the last layer stay too, until `clear`, where the run took that long: a later pass need not do it again."""
+    """States of a run that may be killed. `identity` names everything that decides them; a run with another identity
+    starts again. They are written after a layer if `every` seconds have passed since the last time. With `hold`, those
+    after the last layer stay until `clear`, if the run took that long, so that a later pass need not repeat it."""
 
     folder: Path
     identity: str
@@ -79,7 +79,7 @@ class Kept:
 
     @property
     def layer(self) -> int:
-        """Returns the layer that comes next; 0 where nothing is kept."""
+        """Returns the layer that comes next, or 0 if nothing is kept."""
         try:
             return int(self._said()["next"])
         except (OSError, ValueError, KeyError, TypeError):
@@ -97,7 +97,7 @@ class Kept:
         return said
 
     def load(self, into: NDArray[np.float32]) -> int:
-        """Reads the kept states; returns the layer that comes next, 0 where there are none of that shape."""
+        """Reads the kept states. Returns the layer that comes next, or 0 if there are none of that shape."""
         layer = self.layer
         if layer:
             held = np.load(self._file(layer), mmap_mode="r")
@@ -109,8 +109,8 @@ class Kept:
     def save(
         self, layer: int, states: NDArray[np.float32], unreached: Mapping[int, int] | None = None, last: bool = False
     ) -> bool:
-        """Keeps the states before `layer` where it is time, with what layers before left unreached; tells whether it
-        did. `last`: there is no such layer, the pass is through."""
+        """Keeps the states before `layer` if it is time, with what earlier layers left unreached. Returns whether it
+        did. `last` says that there is no such layer, because the pass is complete."""
         if time.monotonic() - (self._began if last and self.hold else self._since) < self.every:
             return False
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -134,7 +134,7 @@ class Kept:
 
 
 def _write(path: Path, write: Any) -> None:
-    """A file whole or not at all."""
+    """Writes a file completely or not at all."""
     temporary = path.with_name(path.name + ".tmp")
     with temporary.open("wb") as stream:
         write(stream)

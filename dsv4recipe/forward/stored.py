@@ -1,6 +1,6 @@
-"""Floor 4, forward. The numbers that a bundle holds, decoded as its runtime reads them. Reads the bundle's files.
+"""Floor 4, forward. Decodes the numbers of a bundle as its runtime reads them. Reads the bundle's files.
 
-Offsets are those of the bundle's own headers, so a bundle of any maker can be measured.
+Offsets come from the bundle's own headers, so bundles of any tool can be measured.
 """
 
 from __future__ import annotations
@@ -91,9 +91,9 @@ class BundleWeights:
 def _findings(
     read: BundlePlan, view: BundleView, modules: dict[str, PlannedModule], checkpoint: Checkpoint
 ) -> Iterator[Diagnostic]:
-    """M012: a bundle of another checkpoint. M013: a module that cannot be decoded."""
+    """Yields M012 for a bundle of another checkpoint, and M013 for a module that cannot be decoded."""
     where = Where(str(view.root))
-    hint = "give the checkpoint that the bundle was built from as --source"
+    hint = "pass the checkpoint that the bundle was built from as --source"
     if read.built and read.plan.source.header_digest != checkpoint.folder.header_digest:
         message = f"{view.root.name} was built from another checkpoint than {checkpoint.folder.place} (headers differ)"
         yield Diagnostic("M012", message, where, hint)
@@ -102,7 +102,7 @@ def _findings(
     odd = [g.names for g in main if g.names not in modules or modules[g.names].shape != g.shape]
     if odd:
         message = f"{len(odd):,} tensors of {checkpoint.folder.place} are not in this bundle in that shape"
-        yield Diagnostic("M012", f"{message}, first {odd[0]}", where, hint)
+        yield Diagnostic("M012", f"{message}, such as {odd[0]}", where, hint)
         return
     for group in main:
         module = modules[group.names]

@@ -1,6 +1,6 @@
-"""Floor 4, forward. Where the forward pass has its numbers from: a checkpoint as it is, or as a plan would store it.
+"""Floor 4, forward. Provides the numbers of the forward pass, from a checkpoint or as a plan would store them.
 
-Nothing is written, and a tensor is decoded when it is asked for. A bundle's numbers are in `stored`.
+Nothing is written, and a tensor is decoded when it is needed. The numbers of a bundle are in `stored`.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ Array = NDArray[Any]
 
 
 class Weights(Protocol):
-    """A model's numbers. Safe to share between threads."""
+    """The numbers of a model. Threads may share it."""
 
     @property
     def title(self) -> str:
         """Returns what messages call the model."""
 
     def tensor(self, group: Group, number: int = 0) -> Array:
-        """Member `number` of a group (the expert; 0 for anything else): float32 of `group.source.shape`, or integers as
-        stored. Raises RecipeError where it cannot be read or encoded."""
+        """Returns member `number` of a group (the expert; 0 for anything else): float32 of `group.source.shape`, or
+        integers as stored. Raises RecipeError if it cannot be read or encoded."""
 
     def rows(self, group: Group, wanted: Array) -> Array:
         """Returns float32 [len(wanted), columns]: these rows of a matrix, such as an embedding."""
 
     def differs(self, group: Group) -> bool:
-        """Whether its numbers may differ from the source's."""
+        """Returns whether its numbers may differ from the source's."""
 
 
 def _raw(source: Source, span: Span) -> NDArray[np.uint8]:
@@ -48,11 +48,13 @@ def _raw(source: Source, span: Span) -> NDArray[np.uint8]:
         return np.frombuffer(source.read(span.file, span.start, span.end), np.uint8)
     except OSError as error:
         message = f"{span.file} cannot be read: {error.strerror or error}"
-        raise RecipeError("M010", message, Where(f"{source.place}/{span.file}"), "is the download complete?") from None
+        raise RecipeError(
+            "M010", message, Where(f"{source.place}/{span.file}"), "check that the download is complete"
+        ) from None
 
 
 class SourceWeights:
-    """A checkpoint's own numbers, decoded exactly."""
+    """The numbers of a checkpoint, decoded exactly."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
@@ -88,7 +90,7 @@ class SourceWeights:
 
 
 class PlannedWeights:
-    """What a plan would store, encoded and decoded on the fly. `importance` is the file that the plan names, if any."""
+    """What a plan would store, encoded and decoded on demand. `importance` is the file that the plan names, if any."""
 
     def __init__(self, plan: Plan, checkpoint: Checkpoint, importance: Guide | None = None, title: str = "plan"):
         self.exact = SourceWeights(checkpoint)
@@ -114,7 +116,7 @@ class PlannedWeights:
         return _rows(self.part, group, wanted)
 
     def part(self, group: Group, first: int, last: int) -> Array:
-        """Returns float32 of rows [first, last) of a matrix; every format that an embedding may have works row by
+        """Returns float32 of rows [first, last) of a matrix. Every format that an embedding may have works row by
         row."""
         return self._encoded(group, self.modules[group.names], 0, first, last)
 
@@ -133,11 +135,13 @@ class PlannedWeights:
         except BadValue as error:
             message = f"{name}, row {first + error.row}, column {error.column}: {error.reason}"
             where = Where(self.exact.source.place, subject=name)
-            raise RecipeError("M011", message, where, "keep this tensor in another format, or look at it") from None
+            raise RecipeError(
+                "M011", message, where, "keep this tensor in another format, or check its values"
+            ) from None
 
 
 class Mixed:
-    """One model in the modules chosen by `others`, another everywhere else."""
+    """One model in the modules chosen by `others`, another one everywhere else."""
 
     def __init__(self, base: Weights, other: Weights, chosen: Iterable[str], title: str) -> None:
         self.base = base
@@ -150,7 +154,7 @@ class Mixed:
         return self._title
 
     def of(self, group: Group) -> Weights:
-        """Returns the model that answers for a group."""
+        """Returns the model that provides a group."""
         return self.other if group.names in self.chosen else self.base
 
     def tensor(self, group: Group, number: int = 0) -> Array:
@@ -164,21 +168,21 @@ class Mixed:
 
 
 def by_group(plan: Plan, checkpoint: Checkpoint) -> Mapping[str, PlannedModule]:
-    """Returns the module of each group, by `group.names`. Raises RecipeError M012 where the plan is one of another
+    """Returns the module of each group, by `group.names`. Raises RecipeError M012 if the plan belongs to another
     checkpoint, or leaves out a tensor that every token needs."""
     modules = {module.sources: module for module in plan.modules}
     main = [group for group in checkpoint.groups if group.slot.block == "main"]
     odd = [g.names for g in main if g.names not in modules or modules[g.names].shape != g.shape]
     if plan.source.header_digest != checkpoint.folder.header_digest or odd:
-        said = f", and {len(odd):,} tensors are not in it in that shape, first {odd[0]}" if odd else ""
+        said = f", and {len(odd):,} tensors are not in it in that shape, such as {odd[0]}" if odd else ""
         message = f"this plan was made for another checkpoint (its headers differ{said})"
-        hint = "give the checkpoint that it was made for as --source"
+        hint = "pass the checkpoint that it was made for as --source"
         raise RecipeError("M012", message, Where(checkpoint.folder.place), hint)
     return modules
 
 
 def _rows(part: Callable[[Group, int, int], Array], group: Group, wanted: Array) -> Array:
-    """Chosen rows of a matrix, read in blocks of whole scale tiles, each block once."""
+    """Returns chosen rows of a matrix, read in blocks of whole scale tiles, each block once."""
     height = group.source.tile[0] if group.source.tile else 1
     total, columns = group.source.shape
     out = np.empty((len(wanted), columns), np.float32)

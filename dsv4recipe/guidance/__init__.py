@@ -1,1 +1,1 @@
-"""Floor 4, guidance. Encoding by what guides a plan: an importance file, or an activation record."""
+"""Floor 4, guidance. Encodes pieces with the importance file or activation record that guides a plan."""

@@ -1,4 +1,4 @@
-"""Floor 4, guidance. A piece encoded by whatever its format is guided by; and what is gained by it. Reads both."""
+"""Floor 4, guidance. Encodes a piece with what guides its format, and measures what this gains. Reads both."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ Bytes = NDArray[np.uint8]
 def encode_guided(
     piece: Piece, weight: Bytes, scale: Bytes | None, guide: Guide | None, read: Read, empty: Empty = np.empty
 ) -> tuple[NDArray[Any], ...]:
-    """Returns the stored arrays of a piece. `guide` is the file or record that the plan was made with; `read` gives the
-    bytes of a span of the source. Raises BadValue, and RecipeError K003."""
+    """Returns the stored arrays of a piece. `guide` is the file or record that the plan was made with. `read` returns
+    the bytes of a span of the source. Raises BadValue, and RecipeError K003."""
     if not wants_moments(piece.format):
         return encode(piece.format, piece.source, weight, scale, empty, columns_of(piece, guide))
     assert isinstance(guide, Record)
@@ -46,8 +46,8 @@ def first_rows(piece: Piece, weight: Bytes, scale: Bytes | None, rows: int) -> t
 def output_errors(
     piece: Piece, weight: Bytes, scale: Bytes | None, stored: Sequence[NDArray[Any]], record: Record, read: Read
 ) -> tuple[float, float]:
-    """tr(ΔW·H·ΔWᵀ) of what is stored, and of what the same format gives without the record (affine: minmax; mxtq:
-    nearest levels), over the rows of a piece."""
+    """Returns tr(ΔW·H·ΔWᵀ) of what is stored, and of the same format without the record (affine: minmax; mxtq: nearest
+    levels), over the rows of a piece."""
     moments = moments_of(piece, record, read)
     exact = decode_source(piece.source, weight, scale)
     plain = plain_format(piece.format)

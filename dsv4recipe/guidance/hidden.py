@@ -1,4 +1,4 @@
-"""Floor 4, guidance. The inputs of an expert's down projection, from those of its gate and up. Reads the source."""
+"""Floor 4, guidance. Computes the inputs of an expert's down projection from those of gate and up. Reads the source."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from dsv4recipe.records.rows import Floats
 
 Read = Callable[[Span], NDArray[np.uint8]]
 _TOKENS = 1024
-"""Tokens that go through the two projections together; sums do not depend on it."""
+"""How many tokens go through the two projections together; the sums do not depend on it."""
 _ROWS = 256
 
 
 def hidden(
     inputs: Callable[[slice], Floats], weights: Floats, beside: Sequence[Beside], limit: float, read: Read
 ) -> Floats:
-    """Returns float32 [n, width]: silu(gate) · up · routing weight of n tokens, whose inputs `inputs` gives, part by
+    """Returns float32 [n, width]: silu(gate) · up · routing weight of n tokens, whose inputs `inputs` returns part by
     part."""
     gate, up = beside
     stored = [raw(e.source, read(e.weight), None if e.scale is None else read(e.scale)) for e in beside]

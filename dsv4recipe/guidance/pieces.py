@@ -1,7 +1,7 @@
-"""Floor 4, guidance. The moments of what a piece multiplies, from the record and the source. Reads both.
+"""Floor 4, guidance. Computes the moments of a piece's inputs from the record and the source. Reads both.
 
-Moments are large (128 MiB for 4,096 columns) and used by few pieces: gate and up of an expert, the parts of a matrix.
-So the last few are kept, and who asks for some that another thread is computing waits for them.
+Moments are large (128 MiB for 4,096 columns) and are used by few pieces: gate and up of an expert, the parts of a
+matrix. So the last few are kept, and a thread that needs moments which another thread is computing waits for them.
 """
 
 from __future__ import annotations
@@ -27,18 +27,19 @@ from dsv4recipe.records.names import DOWN, EXPERTS, inputs_of
 from dsv4recipe.records.rows import Floats
 
 ROWS = 8192
-"""Inputs of a matrix that count at most, evenly spaced among those recorded: more change its moments very little."""
+"""The most inputs of a matrix that are used, evenly spaced among those recorded; more change its moments very
+little."""
 POOLED = 4096
-"""Inputs of a layer that its pool is made of, evenly spaced."""
+"""How many inputs of a layer make its pool, evenly spaced."""
 _MOMENTS, _POOLS = 3, 4
-"""How many are kept."""
+"""How many moments are kept."""
 T = TypeVar("T")
 
 
 def moments_of(piece: Piece, record: Record, read: Read) -> Moments:
-    """Returns the moments that `encode_calibrated` takes for a piece. `read` gives the bytes of a span of the source.
+    """Returns the moments that `encode_calibrated` needs for a piece. `read` returns the bytes of a span of the source.
 
-    Raises RecipeError K003 for a damaged record. The record serves the piece's module: the plan saw to it.
+    Raises RecipeError K003 for a damaged record. The record fits the piece's module, as the plan has checked.
     """
     return _workshop(record).moments(piece, read)
 
@@ -49,7 +50,7 @@ def _workshop(record: Record) -> _Workshop:
 
 
 class _Workshop:
-    """What was computed from one record, as far as it is kept."""
+    """The computed moments of one record that are kept."""
 
     def __init__(self, record: Record):
         self.record = record
@@ -95,7 +96,7 @@ def _pool(fmt: Format, layer: Layer, entry: str, size: int) -> Pool:
 
 
 def even(count: int, most: int) -> NDArray[np.int64]:
-    """At most `most` of `count` places, evenly spaced."""
+    """Returns at most `most` of `count` places, evenly spaced."""
     kept = min(count, most)
     return np.arange(kept, dtype=np.int64) * count // max(1, kept)
 

@@ -1,1 +1,1 @@
-"""Floor 1, headers. What stands in front of the weights of a file, read strictly; safe paths and strict JSON."""
+"""Floor 1, headers. Reads the headers of files strictly, and checks paths and JSON from unknown sources."""

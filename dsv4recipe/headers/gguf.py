@@ -1,7 +1,7 @@
-"""Floor 1, headers. The header of a GGUF file: key/values and tensors, read within bounds, and rendered.
+"""Floor 1, headers. Reads and writes the header of a GGUF file: key/values and tensors, within limits.
 
-Rendered here because a plan knows its header to the byte without a disk; read here because a stranger's file must not
-cost more than its header. The package gguf judges both in the tests. Reads header bytes only, writes nothing.
+The header is written here because a plan knows it exactly without a disk. It is read here because an unknown file must
+not cost more than its header. In tests, the package gguf checks both. Reads header bytes only, writes no files.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dsv4recipe.headers.strict_json import reason, regular_size
 
 ALIGNMENT = 32
 MAX_HEADER = 128 << 20
-"""Bytes of a header. That of V4-Flash with its tokenizer has 5.3 MB."""
+"""The largest header in bytes. That of V4-Flash with its tokenizer has 5.3 MB."""
 MAX_PAIRS = 10_000
 
 _MAGIC, _VERSION = b"GGUF", 3
@@ -39,12 +39,12 @@ _OTHER_BLOCKS = {
     27: ("I64", 1, 8), 28: ("F64", 1, 8), 29: ("IQ1_M", 256, 56), 34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66),
     40: ("NVFP4", 64, 36),
 }  # fmt: skip
-"""Types that others write and we do not: number → name, weights and bytes of a block."""
+"""Types that other tools write and we do not: number → name, weights and bytes of a block."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A key with its value. `kind` is "u32", "f32", "bool", "str" and so on, with "[]" behind it for an array."""
+    """A key with its value. `kind` is "u32", "f32", "bool", "str" and so on, followed by "[]" for an array."""
 
     key: str
     kind: str
@@ -53,8 +53,8 @@ class Pair:
 
 @dataclass(frozen=True)
 class GgufHeader:
-    """`pairs` by key; `tensors` in the order of the file's list, with ggml types as dtypes, shapes with rows first and
-    absolute byte offsets."""
+    """A header. `pairs` are by key. `tensors` are in the order of the file's list, with ggml types as dtypes, shapes
+    with rows first, and absolute byte offsets."""
 
     file: str
     size: int
@@ -68,13 +68,13 @@ class GgufHeader:
 
 
 def padded(size: int) -> int:
-    """Returns `size` up to the next multiple of the alignment."""
+    """Returns `size` rounded up to the next multiple of the alignment."""
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 def gguf_header_bytes(pairs: Sequence[Pair], tensors: Iterable[tuple[str, str, tuple[int, ...]]]) -> bytes:
-    """Returns the header of a file that holds `tensors` (name, ggml type, shape) in order, each at a multiple of 32
-    bytes, padded itself."""
+    """Returns the padded header of a file that holds `tensors` (name, ggml type, shape) in order, each at a multiple of
+    32 bytes."""
     listed = list(tensors)
     out = bytearray(_MAGIC + struct.pack("<IQQ", _VERSION, len(listed), len(pairs)))
     for pair in pairs:
@@ -104,8 +104,8 @@ def _value(kind: str, value: Any) -> bytes:
 
 
 def read_gguf_header(path: Path) -> GgufHeader:
-    """Returns the header of the file at `path`. Raises RecipeError C060 (not readable, no GGUF, cut short), C061
-    (absurd), C062 (a tensor list that does not fit the file)."""
+    """Returns the header of the file at `path`. Raises RecipeError C060 (unreadable, not a GGUF, incomplete), C061
+    (impossible values), C062 (a tensor list that does not fit the file)."""
     try:
         size = regular_size(path)
         with path.open("rb") as stream:
@@ -120,7 +120,7 @@ def _refusal(code: str, file: str, message: str, tensor: str = "") -> RecipeErro
 
 
 class _Reader:
-    """Reads fields in turn; every length is held against the file and the bound before its bytes are read."""
+    """Reads fields in turn. Every length is compared with the file and the limit before its bytes are read."""
 
     def __init__(self, stream: BinaryIO, size: int, file: str) -> None:
         self.stream, self.size, self.file = stream, size, file
@@ -147,10 +147,10 @@ class _Reader:
 
     def header(self) -> GgufHeader:
         if self.size < 24 or self.take(4) != _MAGIC:
-            raise _refusal("C060", self.file, "it is no GGUF file")
+            raise _refusal("C060", self.file, "it is not a GGUF file")
         (version,) = self.numbers("I")
         if version != _VERSION:
-            raise _refusal("C060", self.file, f"GGUF version {version}; this version reads {_VERSION}")
+            raise _refusal("C060", self.file, f"it has GGUF version {version}, but this version reads {_VERSION}")
         tensors, pairs = self.numbers("Q", 2)
         if tensors > MAX_TENSORS or pairs > MAX_PAIRS:
             raise _refusal("C061", self.file, f"the header lists {tensors:,} tensors and {pairs:,} keys")
@@ -158,12 +158,12 @@ class _Reader:
         for _ in range(pairs):
             pair = self.pair()
             if pair.key in found:
-                raise _refusal("C061", self.file, f"the key {pair.key!r:.200} stands twice")
+                raise _refusal("C061", self.file, f"the key {pair.key!r:.200} appears twice")
             found[pair.key] = pair
         listed = [self.tensor() for _ in range(tensors)]
         step = found["general.alignment"].value if "general.alignment" in found else ALIGNMENT
         if type(step) is not int or not 8 <= step <= 1 << 20 or step & (step - 1):
-            raise _refusal("C061", self.file, f"general.alignment is {step!r:.40}")
+            raise _refusal("C061", self.file, f"general.alignment cannot be {step!r:.40}")
         start = -(-self.position // step) * step
         return GgufHeader(self.file, self.size, start, found, self.placed(listed, start, step))
 
@@ -176,7 +176,7 @@ class _Reader:
             return Pair(key, kind, self.numbers(code)[0])
         (inner,), (count,) = self.numbers("I"), self.numbers("Q")
         if count > MAX_HEADER:
-            raise _refusal("C061", self.file, f"{key!r:.200}: an array of {count:,} values")
+            raise _refusal("C061", self.file, f"{key!r:.200} cannot be an array of {count:,} values")
         if inner == _STRING:
             return Pair(key, "str[]", tuple(self.text() for _ in range(count)))
         kind, code = self.known(inner, key)
@@ -192,7 +192,7 @@ class _Reader:
         if problem := name_problem(name):
             raise _refusal("C062", self.file, problem, name)
         if not 1 <= rank <= 4:
-            raise _refusal("C062", self.file, f"a tensor of {rank} dimensions", name)
+            raise _refusal("C062", self.file, f"a tensor cannot have {rank} dimensions", name)
         shape = tuple(reversed(self.numbers("Q", rank)))
         (number,), (offset,) = self.numbers("I"), self.numbers("Q")
         return name, shape, number, offset
@@ -200,19 +200,21 @@ class _Reader:
     def placed(
         self, listed: list[tuple[str, tuple[int, ...], int, int]], start: int, step: int
     ) -> tuple[TensorEntry, ...]:
-        """Returns the tensors with their bytes: each inside the file, aligned, with a name of its own, and no two
+        """Returns the tensors with their bytes: each inside the file and aligned, with a unique name, and without
         overlap."""
         found = []
         for name, shape, number, offset in listed:
             dtype, size = self.bytes_of(name, shape, number)
             if offset % step:
-                raise _refusal("C062", self.file, f"the tensor begins at {offset:,}, no multiple of {step}", name)
+                raise _refusal(
+                    "C062", self.file, f"the tensor begins at {offset:,}, which is not a multiple of {step}", name
+                )
             if start + offset + size > self.size:
-                message = f"the tensor ends at byte {start + offset + size:,}, the file has {self.size:,}"
+                message = f"the tensor ends at byte {start + offset + size:,}, but the file has {self.size:,}"
                 raise _refusal("C062", self.file, message, name)
             found.append(TensorEntry(name, dtype, shape, start + offset, start + offset + size))
         if len({entry.name for entry in found}) < len(found):
-            raise _refusal("C062", self.file, "two tensors have one name")
+            raise _refusal("C062", self.file, "two tensors have the same name")
         ordered = sorted(found, key=lambda entry: (entry.start, entry.end))
         for one, other in pairwise(ordered):
             if other.start < one.end:
@@ -221,7 +223,7 @@ class _Reader:
 
     def bytes_of(self, name: str, shape: tuple[int, ...], number: int) -> tuple[str, int]:
         if prod(max(1, each) for each in shape) > 1 << 56:
-            raise _refusal("C062", self.file, "the shape is absurdly large", name)
+            raise _refusal("C062", self.file, "the shape is impossibly large", name)
         if number in _TYPES:
             return _TYPES[number], stored_bytes(_TYPES[number], shape)
         if number not in _OTHER_BLOCKS:

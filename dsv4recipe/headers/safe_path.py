@@ -1,7 +1,7 @@
-"""Floor 1, headers. The one gate for file names out of an index, a listing or a recipe. Reads links only.
+"""Floor 1, headers. Checks file names from an index, a listing or a recipe. Reads links only.
 
-A name passes if it is a plain relative path on every system (POSIX and Windows rules at once) and leads to a place
-inside its folder, through symbolic links too. The rules: docs/reference/checkpoint.md.
+A name passes if it is a plain relative path on every system (by POSIX and Windows rules) and leads to a place inside
+its folder, also through symbolic links. docs/reference/checkpoint.md has the rules.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def path_problem(name: str) -> str:
-    """Why `name` is no safe relative path, "" if it is one. Looks at the text alone."""
+    """Returns why `name` is not a safe relative path, or "" if it is. Looks only at the text."""
     segments = name.split("/")
     rules = (
         (not name, "it is empty"),
@@ -26,12 +26,12 @@ def path_problem(name: str) -> str:
         (name.startswith("/"), "it is an absolute path"),
         (_DRIVE.match(name), "it names a drive"),
         (":" in name, "it holds a colon"),
-        (".." in segments, 'it climbs with ".."'),
+        (".." in segments, 'it leaves its folder with ".."'),
         ("" in segments or "." in segments, "it holds an empty segment"),
         (len(name) > MAX_NAME, f"it is longer than {MAX_NAME:,} characters"),
         (
             any(len(s.encode(errors="replace")) > MAX_SEGMENT for s in segments),
-            f"a part of it is over {MAX_SEGMENT} bytes",
+            f"a part of it is longer than {MAX_SEGMENT} bytes",
         ),
         (any(s.endswith((".", " ")) for s in segments), "a part of it ends in a dot or a space"),
     )
@@ -39,10 +39,10 @@ def path_problem(name: str) -> str:
 
 
 def safe_path(root: Path, name: str, named_by: str) -> Path:
-    """Returns `root`/`name`, if the name is safe and leads to a place inside `root`; nothing is opened.
+    """Returns `root`/`name` if the name is safe and leads to a place inside `root`. Nothing is opened.
 
-    `named_by` is the file that the name stands in, for the message. A link into the blob store that a hub cache
-    keeps beside its snapshots counts as inside. Raises RecipeError C005.
+    `named_by` is the file that holds the name, for the message. A link into the blob store that a hub cache keeps
+    beside its snapshots counts as inside. Raises RecipeError C005.
     """
     problem = path_problem(name)
     path = root / name
@@ -50,7 +50,7 @@ def safe_path(root: Path, name: str, named_by: str) -> Path:
         try:
             real = path.resolve()
         except (OSError, RuntimeError):  # a link that leads to itself
-            problem = "it is a link that leads nowhere"
+            problem = "it is a link without a target"
         else:
             if not any(real.is_relative_to(allowed) for allowed in _roots(root.resolve())):
                 problem = "it is a link that leads out of the folder"
@@ -60,7 +60,7 @@ def safe_path(root: Path, name: str, named_by: str) -> Path:
 
 
 def unsafe(name: str, problem: str, named_by: str) -> RecipeError:
-    """Returns the refusal C005 of a name that stands in the file `named_by`."""
+    """Returns the error C005 for a name that the file `named_by` holds."""
     return RecipeError(
         "C005",
         f"the file name {name!r:.300} is refused: {problem}",

@@ -1,7 +1,7 @@
-"""Floor 1, headers. The header of one safetensors file: names, dtypes, shapes, offsets. Reads header bytes only.
+"""Floor 1, headers. Reads the header of one safetensors file: names, dtypes, shapes, offsets. Reads header bytes only.
 
-Stricter than safetensors and mlx, which load files with gaps, duplicate keys or strange names: what passes here,
-safetensors accepts too (docs/reference/checkpoint.md). Also the only place that renders a header.
+It is stricter than safetensors and mlx, which load files with gaps, duplicate keys or strange names. What passes here,
+safetensors accepts too (docs/reference/checkpoint.md). It is also the only place that writes a header.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from dsv4recipe.headers.safetensors_json import METADATA, Entry, EntryError, hea
 from dsv4recipe.headers.strict_json import reason, regular_size
 
 MAX_HEADER = 20_000_000
-"""Bytes of a header. All 69,187 tensors of V4-Flash in one file would need 8 MB."""
+"""The largest header in bytes. All 69,187 tensors of V4-Flash in one file would need 8 MB."""
 MAX_TENSORS = 50_000
-"""Tensors in one file: all of V4-Flash would fit, and reading so many takes a second at most."""
+"""The most tensors in one file. All of V4-Flash would fit, and reading them takes at most a second."""
 MAX_NAME = 512
 _MAX_ELEMENTS = 1 << 56
 
@@ -46,7 +46,7 @@ class TensorEntry:
 @dataclass(frozen=True, slots=True)
 class Header:
     """A file's header. `file` is its name in the folder (posix), `size` the bytes of the file, `digest` the sha256
-    (hex) of the 8 length bytes and the header, `tensors` in offset order."""
+    (hex) of the 8 length bytes and the header. `tensors` are in offset order."""
 
     file: str
     size: int
@@ -60,7 +60,7 @@ _BROKEN = "the header is damaged or not that of a safetensors file: download the
 
 
 def read_header(path: Path, file: str | None = None) -> Header:
-    """Returns the header of the file at `path`, called `file` in messages. Reads nothing behind the header.
+    """Returns the header of the file at `path`, called `file` in messages. Reads nothing after the header.
 
     Raises RecipeError C040-C048 (docs/errors/C.md).
     """
@@ -77,8 +77,7 @@ def read_header(path: Path, file: str | None = None) -> Header:
 
 
 def parse_header(raw: bytes, size: int, file: str) -> Header:
-    """Returns the header in `raw` (8 length bytes, header bytes, anything after them ignored) of a file of `size`
-    bytes."""
+    """Returns the header in `raw` (8 length bytes and header bytes; the rest is ignored) of a file of `size` bytes."""
     data_start = 8 + header_length(raw, size, file)
     if len(raw) < data_start:
         raise _refusal("C040", file, "the file ends inside its header", hint="download it again")
@@ -103,18 +102,18 @@ def parse_header(raw: bytes, size: int, file: str) -> Header:
 
 
 def header_length(raw: bytes, size: int, file: str) -> int:
-    """Returns bytes of the header behind the first 8, which promise them; `size` is that of the file.
+    """Returns the length of the header as its first 8 bytes state it; `size` is that of the file.
 
-    Checked against bound and file before a byte more is read. Raises RecipeError C040 or C041.
+    It is checked against limit and file before another byte is read. Raises RecipeError C040 or C041.
     """
     if len(raw) < 8 or size < 8:
         raise _refusal("C040", file, f"{size:,} bytes are too few for a safetensors file", hint="download it again")
     length = int.from_bytes(raw[:8], "little")
     if length > MAX_HEADER:
         message = f"the header would be {length:,} bytes long; more than {MAX_HEADER:,} are refused"
-        raise _refusal("C041", file, message, hint="is this a safetensors file?")
+        raise _refusal("C041", file, message, hint="check that this is a safetensors file")
     if 8 + length > size:
-        message = f"the file ends inside its header: {8 + length:,} bytes are needed, it has {size:,}"
+        message = f"the file ends inside its header: {8 + length:,} bytes are needed, but it has {size:,}"
         raise _refusal("C040", file, message, hint="download it again")
     return length
 
@@ -122,10 +121,10 @@ def header_length(raw: bytes, size: int, file: str) -> int:
 def header_bytes(
     entries: Iterable[tuple[str, str, tuple[int, ...]]], metadata: Mapping[str, str] | Iterable[tuple[str, str]] = ()
 ) -> bytes:
-    """Returns the 8 length bytes and the header of a file that holds `entries` (name, dtype, shape) back to back, in
-    order.
+    """Returns the 8 length bytes and the header of a file that holds `entries` (name, dtype, shape) in order without
+    gaps.
 
-    Compact JSON, padded with spaces to a multiple of 8 bytes, so that the data start aligned.
+    It is compact JSON, padded with spaces to a multiple of 8 bytes, so that the data are aligned.
     """
     header: dict[str, Any] = {}
     named = dict(metadata)
@@ -142,7 +141,7 @@ def header_bytes(
 
 
 def name_problem(name: str) -> str:
-    """Why no tensor may have this name, "" if it may."""
+    """Returns why no tensor may have this name, or "" if it may."""
     if not name:
         return "the name is empty"
     if len(name) > MAX_NAME:
@@ -160,7 +159,7 @@ def _refusal(code: str, file: str, message: str, tensor: str = "", hint: str = _
 
 
 def _tensor(entry: Entry, data_start: int, file: str, sizes: dict[tuple[str, tuple[int, ...]], int]) -> TensorEntry:
-    """Returns one entry with its meaning checked and its offsets made absolute. `sizes` remembers bytes of (dtype,
+    """Returns one entry after checking its meaning, with absolute offsets. `sizes` caches the bytes of (dtype,
     shape)."""
     name, dtype, shape, begin, end = entry
     problem = name_problem(name)
@@ -170,23 +169,25 @@ def _tensor(entry: Entry, data_start: int, file: str, sizes: dict[tuple[str, tup
     if needed is None:
         needed = sizes[dtype, shape] = _nbytes(dtype, shape, name, file)
     if end - begin != needed:
-        message = f"{dtype} {list(shape)} needs {needed:,} bytes, data_offsets [{begin}, {end}] hold {end - begin:,}"
+        message = (
+            f"{dtype} {list(shape)} needs {needed:,} bytes, but data_offsets [{begin}, {end}] hold {end - begin:,}"
+        )
         raise _refusal("C045", file, message, name)
     return TensorEntry(name, dtype, shape, data_start + begin, data_start + end)
 
 
 def _nbytes(dtype: str, shape: tuple[int, ...], name: str, file: str) -> int:
-    """Returns bytes of a tensor. The bound holds for the sizes beside a 0 too: safetensors multiplies from left to
-    right."""
+    """Returns the bytes of a tensor. The limit also holds for the sizes next to a 0, because safetensors multiplies
+    from left to right."""
     if dtype not in ITEM_SIZE:
         raise _refusal("C044", file, f"the dtype {dtype!r:.80} is unknown", name, "known: " + ", ".join(ITEM_SIZE))
     if prod(number for number in shape if number) > _MAX_ELEMENTS:
-        raise _refusal("C045", file, "the shape is absurdly large", name)
+        raise _refusal("C045", file, "the shape is impossibly large", name)
     return prod(shape) * ITEM_SIZE[dtype]
 
 
 def _check_cover(tensors: list[TensorEntry], data_start: int, size: int, file: str) -> None:
-    """The tensors, in offset order, cover the data of the file: no gap, no overlap, nothing missing or left."""
+    """Checks that the tensors, in offset order, cover the data of the file without gap, overlap or rest."""
     reached = data_start
     for entry in tensors:
         if entry.start != reached:
@@ -194,8 +195,10 @@ def _check_cover(tensors: list[TensorEntry], data_start: int, size: int, file: s
             raise _refusal("C046", file, f"the tensor {what} at byte {min(entry.start, reached):,}", entry.name)
         reached = entry.end
     if reached > size:
-        message = f"the file is truncated: its header promises {reached:,} bytes, it has {size:,}"
+        message = f"the file is truncated: its header promises {reached:,} bytes, but it has {size:,}"
         raise _refusal("C047", file, message, hint="download it again")
     if reached < size:
-        message = f"the file goes on for {size - reached:,} B after the last tensor"
-        raise _refusal("C047", file, message, hint="the file was appended to or its header replaced: download it again")
+        message = f"the file continues for {size - reached:,} B after the last tensor"
+        raise _refusal(
+            "C047", file, message, hint="download it again, because data was appended or its header was replaced"
+        )

@@ -1,7 +1,7 @@
-"""Floor 1, headers. The JSON of a safetensors header, read entry by entry: syntax and types. This module is pure.
+"""Floor 1, headers. Reads the JSON of a safetensors header entry by entry: syntax and types. This module is pure.
 
-Entry by entry because memory must stay bounded whatever the text holds: no entry is parsed before its length is
-known to be small, and the first bad one ends the reading. Strictness: docs/reference/checkpoint.md.
+It reads entry by entry so that memory stays limited for any text: no entry is parsed before its length is known to be
+small, and the first bad one stops the reading. docs/reference/checkpoint.md says how strict it is.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from dsv4recipe.headers.strict_json import StrictJSONError, no_constant, unique
 
 METADATA = "__metadata__"
 MAX_ENTRY = 4096
-"""Characters of one tensor's description; real ones have about 80."""
+"""The most characters of one tensor's description; real ones have about 80."""
 MAX_METADATA = 1 << 20
-"""Characters of `__metadata__`."""
+"""The most characters of `__metadata__`."""
 
 Entry = tuple[str, str, tuple[int, ...], int, int]
-"""name, dtype, shape, data_offsets begin and end: of the right types, meaning not yet checked."""
+"""Name, dtype, shape, begin and end of data_offsets, with the right types but not yet checked for meaning."""
 
 
 class EntryError(ValueError):
-    """What is wrong with the header text, its code, and at which tensor ("" if it is not at one)."""
+    """What is wrong with the header text, with its code and the tensor ("" if it is not at one)."""
 
     def __init__(self, message: str, tensor: str = "", code: str = "C042") -> None:
         super().__init__(message)
@@ -77,18 +77,19 @@ def header_entries(text: str, metadata: dict[str, str]) -> Iterator[Entry]:
         else:
             name, entry, position, after = _any_entry(text, position, metadata)
         if name in seen:
-            raise EntryError("the name stands twice in the header", name)
+            raise EntryError("the name appears twice in the header", name)
         seen.add(name)
         if entry is not None:
             yield entry
         more = after == ","
     position = _skip_space(text, position)
     if position != len(text):
-        raise EntryError(f"the header goes on after its closing }} at character {position:,}")
+        raise EntryError(f"the header continues after its closing }} at character {position:,}")
 
 
 def _any_entry(text: str, position: int, metadata: dict[str, str]) -> tuple[str, Entry | None, int, str]:
-    """Returns an entry in any JSON writing: (name, entry or None for metadata, position behind it, "," or "}")."""
+    """Returns an entry in any valid JSON spelling: (name, entry or None for metadata, position after it, "," or
+    "}")."""
     position = _skip_space(text, position)
     if not text.startswith('"', position):
         raise EntryError(f"the header is not JSON: a name is expected at character {position:,}")
@@ -122,22 +123,22 @@ def _any_entry(text: str, position: int, metadata: dict[str, str]) -> tuple[str,
 
 
 def _piece(text: str, position: int, name: str) -> str:
-    """Returns the text of one value, its length bounded before anything parses it."""
+    """Returns the text of one value; its length is limited before anything parses it."""
     if name == METADATA:
         return text[position : position + MAX_METADATA]
     close = text.find("}", position, position + MAX_ENTRY)
     if close < 0:
         raise EntryError(f"the description is not closed within {MAX_ENTRY:,} characters", name)
     piece = text[position : close + 1]
-    if "-" in piece:  # nothing in a description needs one, and json reads "-0" as a whole number
+    if "-" in piece:  # no description needs one, and json reads "-0" as a whole number
         raise EntryError("the description holds a negative number", name)
     return piece
 
 
 def _description(value: Any, name: str) -> tuple[str, tuple[int, ...], int, int]:
-    """dtype, shape, begin, end of a parsed description, each of the right type (a boolean is no number)."""
+    """Returns dtype, shape, begin and end of a parsed description, with the right types (a boolean is not a number)."""
     if type(value) is not dict or value.keys() != _KEYS:
-        raise EntryError("the description must hold dtype, shape and data_offsets, nothing else", name, "C045")
+        raise EntryError("the description must hold only dtype, shape and data_offsets", name, "C045")
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     if type(dtype) is not str:
         raise EntryError("the dtype must be text", name, "C045")
@@ -149,7 +150,7 @@ def _description(value: Any, name: str) -> tuple[str, tuple[int, ...], int, int]
 
 
 def _metadata(value: Any) -> dict[str, str]:
-    """Returns `__metadata__`: text to text, nothing else."""
+    """Returns `__metadata__`, which must map text to text."""
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
         raise EntryError("__metadata__ must map text to text", METADATA, "C048")
     try:

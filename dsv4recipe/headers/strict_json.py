@@ -1,7 +1,7 @@
-"""Floor 1, headers. JSON from strangers: size first, then UTF-8, no duplicate keys, no NaN, bounded. Reads files.
+"""Floor 1, headers. Reads JSON from unknown sources: limited size, UTF-8, no duplicate keys, no NaN. Reads files.
 
-Python's `json` keeps the last of two equal keys and takes NaN and 1e999; safetensors and mlx do the former too
-(docs/reference/checkpoint.md). Here each of these is refused.
+Python's `json` keeps the last of two equal keys and accepts NaN and 1e999. safetensors and mlx also keep the last of
+two equal keys (docs/reference/checkpoint.md). Here all of these are refused.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 from dsv4recipe.errors import RecipeError, Where
 
 MAX_VALUES = 1_500_000
-"""Upper bound of values in one document, counted before parsing: it bounds memory, which size alone does not."""
+"""The most values in one document, counted before parsing. It limits memory, which size alone does not."""
 
 
 class StrictJSONError(ValueError):
-    """Text that `json` would take, and we do not. The message is a sentence without a place."""
+    """Text that `json` would accept but we do not. The message is a sentence without a place."""
 
 
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) < len(pairs):
         seen: set[str] = set()
         again = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise StrictJSONError(f"the key {again!r:.200} stands twice in one object")
+        raise StrictJSONError(f"the key {again!r:.200} appears twice in one object")
     return result
 
 
@@ -63,19 +63,20 @@ def parse_json(raw: bytes) -> Any:
         raise StrictJSONError(f"line {error.lineno}, column {error.colno}: {error.msg}") from None
     except RecursionError:
         raise StrictJSONError("it is nested too deeply") from None
-    except ValueError:  # an integer of thousands of digits
-        raise StrictJSONError("it holds a number of absurd length") from None
+    except ValueError:  # the number has thousands of digits
+        raise StrictJSONError("it holds a number that is too long") from None
 
 
 class TooLargeError(OSError):
-    """A file that is larger than a file of its kind may be."""
+    """A file that is larger than the limit for its kind."""
 
     def __init__(self, limit: int):
         super().__init__(f"larger than {limit:,} bytes")
 
 
 def regular_size(path: Path) -> int:
-    """Size in bytes of a regular file (links followed); OSError otherwise. A pipe or device is never opened."""
+    """Returns the size in bytes of a regular file (links are followed). Raises OSError for others; pipes are not
+    opened."""
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
         raise OSError("it is not a regular file")
@@ -87,7 +88,7 @@ AGAIN = "copy or download this file again"
 
 
 def reason(error: OSError) -> str:
-    """Returns the operating system's words without errno and path."""
+    """Returns the operating system's message without errno and path."""
     return (error.strerror or str(error)).lower()
 
 

@@ -1,1 +1,2 @@
-"""Floor 1, hub. Repositories of the hub through huggingface_hub: files of a commit, their bytes, a bounded scratch."""
+"""Floor 1, hub. Reads repositories on the hub with huggingface_hub: files of a commit, their bytes, a limited
+scratch."""

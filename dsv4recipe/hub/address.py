@@ -1,4 +1,5 @@
-"""Floor 1, hub. The address of a repository: hf://org/repo@revision, or a plain org/repo. This module is pure."""
+"""Floor 1, hub. Parses the address of a repository: hf://org/repo@revision, or a plain org/repo. This module is
+pure."""
 
 from __future__ import annotations
 
@@ -24,12 +25,12 @@ class Address:
 
 
 def parse_address(text: str) -> Address | None:
-    """Returns the repository that `text` names; None where it may only be a path. Raises RecipeError H001 for a broken
-    hf://."""
+    """Returns the repository that `text` names, or None if it may only be a path. Raises RecipeError H001 for an
+    invalid hf:// address."""
     found = _PLAIN.fullmatch(text.removeprefix(SCHEME))
     if found is not None:
         return Address(found["repo"], found["revision"] or "")
     if text.startswith(SCHEME):
         hint = "write hf://org/repo, or hf://org/repo@ and a branch, tag or commit"
-        raise RecipeError("H001", f"{text!r:.300} is no address of a repository on the hub", Where(), hint)
+        raise RecipeError("H001", f"{text!r:.300} is not the address of a repository on the hub", Where(), hint)
     return None

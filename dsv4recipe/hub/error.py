@@ -1,4 +1,4 @@
-"""Floor 1, hub. The one error of the room. This module is pure."""
+"""Floor 1, hub. Defines the one error of the room. This module is pure."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from dsv4recipe.errors import RecipeError
 
 
 class HubError(RecipeError):
-    """The hub fails or refuses (H0xx). Unlike a broken file it ends a reading at once: the next file would say the
-    same."""
+    """The hub fails or refuses (H0xx). Unlike a broken file, this stops reading at once, because the next file would
+    fail too."""

@@ -1,6 +1,6 @@
-"""Floor 1, hub. The licences that the hub knows: a card that names another one is refused. Reads its own data file.
+"""Floor 1, hub. Lists the licences that the hub knows; a card with another one is refused. Reads its own data file.
 
-Source: the hub's documentation, "Licenses", as of August 2026. `other` wants the name of the licence and a link to it.
+Source: the hub's documentation, "Licenses", as of August 2026. `other` needs the name of the licence and a link to it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def known_licenses() -> frozenset[str]:
 
 
 def license_fields(name: str, link: str) -> dict[str, str]:
-    """Returns what a card says of a licence: the hub's identifier where it has one, else `other` with name and link."""
+    """Returns the licence fields of a card: the hub's identifier if there is one, else `other` with name and link."""
     identifier = name.lower()
     if identifier in known_licenses() - {OTHER}:
         return {"license": identifier}

@@ -1,7 +1,7 @@
-"""Floor 1, hub. One commit of a repository: its files with size and digest, and ranges of their bytes. Reads the hub.
+"""Floor 1, hub. Reads one commit of a repository: its files with size and digest, and ranges of their bytes.
 
-The client is huggingface_hub's: its session, token, endpoint, offline mode and errors. What it does not have is here:
-a range that is resumed where the connection broke, and every answer held against what the commit listed.
+The client is huggingface_hub's: its session, token, endpoint, offline mode and errors. This module adds what it lacks:
+it resumes a range after a broken connection, and it compares every answer with what the commit listed.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from dsv4recipe.hub.failures import CHANGED, ExpiredError, Patience, WrongBytesE
 from dsv4recipe.version import VERSION
 
 FEW_TRIES, MANY_TRIES = 5, 10
-"""At the first contact, where somebody looks on; and later: builds of hours outlast three minutes without a network."""
-_STRANGER = "an answer without commit or digest, which no hub gives"
+"""Tries at the first contact, which a person waits for, and later, when builds of hours must survive a lost network."""
+_STRANGER = "the answer has no commit or digest, unlike any hub's"
 _EXPIRED = (401, 403, 404, 410)
 Wait = Callable[[float], object]
-"""Called with seconds. Whoever wants to be interruptible gives one that raises."""
+"""Called with seconds. A caller that wants to be interruptible passes a function that raises."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file of a commit: its size, its git id, and its sha256 if it lies in large storage, else ""."""
+    """A file of a commit: its size, its git id, and its sha256 if it is in large storage, else ""."""
 
     name: str
     size: int
@@ -51,17 +51,17 @@ class RemoteFile:
 
     @property
     def etag(self) -> str:
-        """Returns what the hub calls this content."""
+        """Returns the hub's identifier of this content."""
         return self.sha256 or self.blob
 
     def digest(self) -> hashlib._Hash:
-        """What `etag` is the digest of, ready for the content: sha256, or git's sha1 behind a line of its own."""
+        """Returns the hash that `etag` is a digest of, ready for the content: sha256, or git's sha1 with its header."""
         return hashlib.sha256() if self.sha256 else hashlib.sha1(b"blob %d\0" % self.size, usedforsecurity=False)
 
 
 @dataclass
 class Repository:
-    """The files of one commit. Safe to share between threads. `tries` counts attempts without a byte of progress."""
+    """The files of one commit. Threads may share it. `tries` is the number of tries without a byte of progress."""
 
     address: Address
     commit: str
@@ -72,7 +72,7 @@ class Repository:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Returns bytes of each file."""
+        """Returns the bytes of each file."""
         return {name: file.size for name, file in self.files.items()}
 
     def read(self, name: str, start: int, end: int) -> bytes:
@@ -80,7 +80,7 @@ class Repository:
         return b"".join(self.stream(name, start, end))
 
     def whole(self, name: str) -> bytes:
-        """Returns the content of a small file, its digest checked. Raises HubError H002-H009, H008 for other
+        """Returns the content of a small file after checking its digest. Raises HubError H002-H009, H008 for other
         content."""
         file = self.files[name]
         data = self.read(name, 0, file.size)
@@ -91,12 +91,12 @@ class Repository:
         return data
 
     def damaged(self, name: str, found: str) -> HubError:
-        """Returns the refusal of a file whose content has another digest than the commit lists."""
-        message = f"{name} is not what the commit lists: digest {found[:16]}…, listed {self.files[name].etag[:16]}…"
+        """Returns the error for a file whose content has another digest than the commit lists."""
+        message = f"{name} has the digest {found[:16]}…, but the commit lists {self.files[name].etag[:16]}…"
         return HubError("H008", message, Where(str(self.address), subject=name), "run the same command again")
 
     def stream(self, name: str, start: int, end: int) -> Iterator[bytes]:
-        """Yields bytes [start, end) of a file in order, in pieces; broken connections are resumed at the next byte.
+        """Yields bytes [start, end) of a file in order, in pieces. A broken connection is resumed at the next byte.
 
         Raises HubError: H007 if the file is not the one that the commit listed, H002-H009.
         """
@@ -114,7 +114,7 @@ class Repository:
                 patience.after(error)
 
     def _body(self, name: str, at: int, end: int) -> Iterator[bytes]:
-        """Yields what one request gives of bytes [at, end)."""
+        """Yields the bytes of [at, end) that one request gives."""
         file = self.files[name]
         place = self._place(file)
         headers = {"Accept-Encoding": "identity", "Range": f"bytes={at}-{end - 1}"}
@@ -130,27 +130,30 @@ class Repository:
                 raise self._changed(name, f"it is shorter than {end:,} bytes")
             hf_raise_for_status(response)
             self._check_range(file, response, at, end)
-            for piece in response.iter_bytes():  # as they come: what a chunk would hold back is lost with a connection
+            for (
+                piece
+            ) in response.iter_bytes():  # unchunked, because bytes held back in a chunk would be lost with a connection
                 at += len(piece)
                 if at > end:
                     raise WrongBytesError(f"{at - end:,} bytes more than asked for")
                 yield piece
 
     def _check_range(self, file: RemoteFile, response: Response, at: int, end: int) -> None:
-        """The answer must be exactly the range, of a file of the listed size."""
+        """Checks that the answer is exactly the range, of a file of the listed size."""
         if response.status_code == 200 and (at, end) == (0, file.size):
             return
         range_ = response.headers.get("Content-Range", "")
         if response.status_code != 206 or not range_:
-            raise WrongBytesError(f"status {response.status_code} where a range was asked for")
+            raise WrongBytesError(f"the status was {response.status_code}, but a range was requested")
         got, _, size = range_.removeprefix("bytes ").partition("/")
         if size not in ("*", str(file.size)):
-            raise self._changed(file.name, f"it has {size} bytes, the commit lists {file.size:,}")
+            raise self._changed(file.name, f"it has {size} bytes, but the commit lists {file.size:,}")
         if got != f"{at}-{end - 1}":
-            raise WrongBytesError(f"bytes {got} where {at}-{end - 1} were asked for")
+            raise WrongBytesError(f"the bytes were {got}, but {at}-{end - 1} were requested")
 
     def _place(self, file: RemoteFile) -> str:
-        """Where the bytes of a file lie, as the hub says, which must speak of the content that the commit lists."""
+        """Returns where the bytes of a file are, as the hub says. The hub must name the content that the commit
+        lists."""
         known = self._places.get(file.name)
         if known is None:
             url = hf_hub_url(self.address.repo, file.name, revision=self.commit, endpoint=constants.ENDPOINT)
@@ -165,18 +168,18 @@ class Repository:
         if found.commit_hash != self.commit:
             raise self._changed(file.name, f"it is of commit {found.commit_hash}")
         if found.size not in (None, file.size):
-            raise self._changed(file.name, f"it has {found.size:,} bytes, the commit lists {file.size:,}")
+            raise self._changed(file.name, f"it has {found.size:,} bytes, but the commit lists {file.size:,}")
         if found.etag != file.etag:
-            raise self._changed(file.name, f"it is {str(found.etag)[:16]}…, the commit lists {file.etag[:16]}…")
+            raise self._changed(file.name, f"it is {str(found.etag)[:16]}…, but the commit lists {file.etag[:16]}…")
 
     def _changed(self, name: str, how: str) -> HubError:
-        return HubError("H007", f"{name} changed under its name: {how}", Where(str(self.address)), CHANGED)
+        return HubError("H007", f"{name} changed on the hub: {how}", Where(str(self.address)), CHANGED)
 
 
 def cached_file(address: Address, name: str) -> Path:
-    """Returns a small file of a commit in the hub's own cache, fetched if it is not there. Raises HubError H002-H009.
+    """Returns a small file of a commit in the hub's own cache, downloading it if necessary. Raises HubError H002-H009.
 
-    The hub is asked here first, as the client's own downloads hide why they fail behind retries of half a minute.
+    The hub is asked here first, because the client's own downloads hide the cause of a failure behind long retries.
     """
     cached = try_to_load_from_cache(address.repo, name, revision=address.revision)
     if isinstance(cached, str):
@@ -209,20 +212,22 @@ def open_repository(address: Address) -> Repository:
         except (HTTPError, OSError) as error:
             patience.after(error)
         except _NO_ANSWER:
-            patience.after(WrongBytesError("an answer that is not the hub's description of a repository"))
+            patience.after(WrongBytesError("the answer is not the hub's description of a repository"))
     try:
         files = _files_of(info)
     except _NO_ANSWER:
-        raise refusal(WrongBytesError("no commit, or files without size and id"), address, patience.doing) from None
+        raise refusal(
+            WrongBytesError("the answer has no commit, or files without size and id"), address, patience.doing
+        ) from None
     return Repository(Address(address.repo, str(info.sha)), str(info.sha), files)
 
 
 _NO_ANSWER = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
-"""What the client raises where the answer is a page, nothing, or JSON of another shape."""
+"""Errors that the client raises if the answer is a page, empty, or JSON of another form."""
 
 
 def _files_of(info: ModelInfo) -> dict[str, RemoteFile]:
-    """Returns the files that the hub lists, each of them checked. Raises one of `_NO_ANSWER` for anything else."""
+    """Returns the files that the hub lists, after checking each. Raises one of `_NO_ANSWER` for anything else."""
     files = {}
     for each in info.siblings or ():
         file = RemoteFile(each.rfilename, each.size, each.blob_id, each.lfs.sha256 if each.lfs else "")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Floor 1, hub. Nameless files in a folder: gone with their last handle, or with the process. Writes them."""
+"""Floor 1, hub. Writes nameless files in a folder, which disappear with their last handle or with the process."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Scratch:
 
 
 def scratch_for(bundle: Path, limit: int | None = None, folder: str | Path | None = None) -> Scratch:
-    """Returns the scratch for a bundle: 20 GiB beside it, unless something else is asked for."""
+    """Returns the scratch for a bundle: by default 20 GiB beside it."""
     return Scratch(as_path(folder) if folder else bundle.absolute().parent, DEFAULT_LIMIT if limit is None else limit)
 
 
 @dataclass(frozen=True, slots=True)
 class ScratchFile:
-    """A file without a name. Every method raises RecipeError H011 where the disk refuses."""
+    """A file without a name. Every method raises RecipeError H011 if the disk fails."""
 
     folder: Path
     file: IO[bytes]
@@ -54,7 +54,7 @@ class ScratchFile:
             while view:
                 count = os.preadv(self.file.fileno(), [view], at)
                 if not count:
-                    raise OSError(0, "it ends too early")
+                    raise OSError(0, "the file ends too early")
                 view, at = view[count:], at + count
 
     def close(self) -> None:
@@ -67,5 +67,5 @@ def _named(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         message = f"the scratch cannot be used: {error.strerror or error}"
-        hint = "make room there, or name another folder: --scratch-dir DIR"
+        hint = "make room there, or pass another folder with --scratch-dir DIR"
         raise RecipeError("H011", message, Where(str(folder)), hint) from None

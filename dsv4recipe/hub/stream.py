@@ -1,7 +1,7 @@
-"""Floor 1, hub. Reads ranges of a repository in a known order through a scratch that never holds more than its limit.
+"""Floor 1, hub. Reads ranges of a repository in a known order through a scratch of limited size.
 
-Downloads run ahead of the reads on threads of their own. A unit's room is counted before its first byte is asked for,
-and given back after its last read. Scratch files have no name: whatever ends the process, they are gone with it.
+Downloads run ahead of the reads on threads of their own. A unit's space is counted before its first byte is requested
+and freed after its last read. Scratch files have no name, so they are gone when the process ends for any reason.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from dsv4recipe.hub.units import Read, Unit, cut
 
 CONNECTIONS = 8
 _PART = 64 << 20
-"""Bytes of one request: several connections share a file."""
+"""The bytes of one request, so that several connections share a file."""
 _CHUNK = 1 << 20
 
 
 class StoppedError(Exception):
-    """The build that read here ended: nobody waits for the bytes."""
+    """The build that read here has ended, so nobody needs the bytes."""
 
 
 @dataclass(slots=True)
@@ -40,10 +40,11 @@ class _Held:
 
 @dataclass
 class Stream:
-    """`read` gives the bytes of any range; those of `steps`, the reads in their order, through the scratch. Safe to
-    share between threads; a context manager. `downloaded` gets the file and bytes just written, one call at a time.
+    """`read` returns the bytes of any range. The reads of `steps`, in their order, go through the scratch. Threads may
+    share it; it is a context manager. `downloaded` is called with the file and the bytes just written, one call at a
+    time.
 
-    Raises RecipeError H010 where the scratch is too small for one step.
+    Raises RecipeError H010 if the scratch is too small for one step.
     """
 
     repository: Repository
@@ -71,7 +72,7 @@ class Stream:
 
     @property
     def room(self) -> int:
-        """Returns bytes of disk that the scratch will take at most."""
+        """Returns the largest number of bytes that the scratch will take on disk."""
         return min(self.scratch.limit, sum(unit.room for unit in self.units))
 
     def __enter__(self) -> Stream:
@@ -88,13 +89,13 @@ class Stream:
         self._held.clear()
 
     def stop(self) -> None:
-        """Ends all downloads; whoever waits for bytes gets StoppedError."""
+        """Ends all downloads; calls that wait for bytes raise StoppedError."""
         self._stop.set()
         with self._change:
             self._change.notify_all()
 
     def read(self, file: str, start: int, into: memoryview) -> None:
-        """Fills `into` with the bytes of a file from `start`. Raises RecipeError H002-H011 if any cannot be had."""
+        """Fills `into` with the bytes of a file from `start`. Raises RecipeError H002-H011 if this fails."""
         key = (file, self._starts[file][bisect_right(self._starts[file], start) - 1])
         with self._change:
             self._change.wait_for(lambda: self._is_settled(key))
@@ -105,7 +106,7 @@ class Stream:
             held = self._held.get(key)
             if held is not None:
                 held.reads, held.using = held.reads - 1, held.using + 1
-        if held is None:  # read again after its unit was given back: a shard is written for the second time
+        if held is None:  # the unit was already freed, because a shard is written for the second time
             into[:] = self._repository.read(file, start, start + len(into))
             return
         try:
@@ -128,20 +129,19 @@ class Stream:
                 self._change.notify_all()
 
     def _download(self) -> None:
-        """One thread: the next part of the next unit, until there is none."""
+        """Runs in a thread: downloads the next part of the next unit until there is none."""
         try:
             while (part := self._next()) is not None:
                 self._fetch(*part)
         except StoppedError:
             pass
-        except BaseException as error:  # it is raised where somebody waits for the bytes
+        except BaseException as error:  # the error is raised in the call that waits for the bytes
             with self._change:
                 self._failure = self._failure or error
                 self._change.notify_all()
 
     def _next(self) -> tuple[_Held, int, int] | None:
-        """Returns the next part to download; waits while the next unit has no room. None when everything is
-        dispatched."""
+        """Returns the next part to download, after waiting for space for the next unit, or None if all are taken."""
         with self._change:
             while not self._parts and self._waiting and not self._stop.is_set() and self._failure is None:
                 unit = self._waiting[0]
@@ -184,7 +184,7 @@ class Stream:
             self._change.notify_all()
 
     def _check(self, held: _Held) -> None:
-        """A whole file is held against its digest. Raises RecipeError H008."""
+        """Compares a whole file with its digest. Raises RecipeError H008."""
         file = self.repository.files[held.unit.file]
         if held.unit.end - held.unit.start != file.size:
             return

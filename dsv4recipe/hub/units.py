@@ -1,9 +1,9 @@
-"""Floor 1, hub. Which ranges to download at a time: reads in a known order, cut so that a scratch of bounded size is
-enough. This module is pure.
+"""Floor 1, hub. Decides which ranges to download together, so that a scratch of limited size is enough for reads in a
+known order. This module is pure.
 
-Every read lies in one unit. A unit is needed from the first step that reads from it to the last one; units are admitted
-in the order of their first steps, and nothing is downloaded twice. So a scratch is enough if, and only if, it holds the
-units that are needed at any one step.
+Every read lies in one unit. A unit is needed from the first step that reads from it to the last one. Units are admitted
+in the order of their first steps, and nothing is downloaded twice. So a scratch is large enough if and only if it holds
+the units that are needed at any one step.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from dsv4recipe.errors import RecipeError
 from dsv4recipe.units import human_size
 
 Read = tuple[str, int, int]
-"""File, and the first and the last byte (exclusive)."""
+"""A file, its first byte and its last byte (exclusive)."""
 BLOCK = 4096
-"""Bytes that a file system gives at a time: what a unit takes of the scratch is a multiple of it."""
+"""The block size of file systems; the space of a unit in the scratch is a multiple of it."""
 _LENGTHS = (256 << 20, 64 << 20, 16 << 20, 4 << 20, 0)
 _GAP = 64 << 10
-"""Bytes that nobody reads, but that cost less than a request of their own."""
+"""The largest gap of unread bytes that costs less than a separate request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Bytes [start, end) of a file, needed by the steps `first` to `last` with so many `reads`."""
+    """Bytes [start, end) of a file, needed by the steps `first` to `last`, with this many `reads`."""
 
     file: str
     start: int
@@ -37,15 +37,15 @@ class Unit:
 
     @property
     def room(self) -> int:
-        """Returns bytes of scratch that it takes."""
+        """Returns the bytes that it takes in the scratch."""
         return -(-(self.end - self.start) // BLOCK) * BLOCK
 
 
 def cut(steps: Iterable[Sequence[Read]], sizes: Mapping[str, int], limit: int) -> list[Unit]:
-    """Units in the order of their first steps: whole files where `room_for_files` fits, else ranges, the longest that
-    `limit` bytes of scratch are enough for. `sizes` are bytes of files.
+    """Returns units in the order of their first steps. They are whole files if `room_for_files` fits, else the longest
+    ranges for which `limit` bytes of scratch are enough. `sizes` are the bytes of files.
 
-    Raises RecipeError H010 where not even the reads of one step fit.
+    Raises RecipeError H010 if not even the reads of one step fit.
     """
     reads = _gather(steps)
     files = _files(reads, sizes)
@@ -54,15 +54,15 @@ def cut(steps: Iterable[Sequence[Read]], sizes: Mapping[str, int], limit: int) -
     while reads and (not units or (needed := peak(units)) > limit):
         length = next(lengths, None)
         if length is None:
-            message = f"a scratch of {human_size(limit)} is too small for one expert, or block of rows"
-            raise RecipeError("H010", message, hint=f"the smallest that works here: --scratch {needed}B")
+            message = f"a scratch of {human_size(limit)} is too small for one expert or one block of rows"
+            raise RecipeError("H010", message, hint=f"pass at least --scratch {needed}B")
         units = [unit for file, found in reads.items() for unit in _ranges(file, found, length)]
     return sorted(units, key=lambda unit: (unit.first, unit.file, unit.start))
 
 
 def room_for_files(steps: Iterable[Sequence[Read]], sizes: Mapping[str, int]) -> int:
-    """Returns bytes of scratch from which on whole files are downloaded, so that their digests can be checked; 0 where
-    most of their bytes are not read."""
+    """Returns the bytes of scratch that allow downloading whole files, so that their digests can be checked; 0 if most
+    of their bytes are not read."""
     return peak(_files(_gather(steps), sizes))
 
 
@@ -78,7 +78,7 @@ def _gather(steps: Iterable[Sequence[Read]]) -> dict[str, list[tuple[int, int, i
 
 
 def _files(reads: Mapping[str, list[tuple[int, int, int]]], sizes: Mapping[str, int]) -> list[Unit]:
-    """Returns each file as one unit; none where most of their bytes are not read."""
+    """Returns each file as one unit, or none if most of their bytes are not read."""
     wanted = sum(end - start for found in reads.values() for start, end, _ in found)
     if 2 * wanted < sum(sizes[file] for file in reads):
         return []
@@ -99,7 +99,7 @@ def peak(units: Iterable[Unit]) -> int:
 
 
 def _ranges(file: str, reads: list[tuple[int, int, int]], length: int) -> list[Unit]:
-    """Neighbours together up to `length` bytes; what is longer by itself, by itself."""
+    """Returns units of neighbouring reads of up to `length` bytes; a longer read is its own unit."""
     runs: list[list[tuple[int, int, int]]] = []
     for read in reads:
         near = runs and read[0] - runs[-1][-1][1] <= min(_GAP, length)

@@ -1,1 +1,1 @@
-"""Floor 1, importance. What each input column of a matrix is worth: imatrix files of llama.cpp and ds4."""
+"""Floor 1, importance. Says what each input column of a matrix is worth: imatrix files of llama.cpp and ds4."""

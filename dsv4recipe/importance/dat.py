@@ -1,6 +1,6 @@
-"""Floor 1, importance. llama.cpp's first imatrix format (`.dat`, also ds4's): bytes → entries. This module is pure.
+"""Floor 1, importance. Parses llama.cpp's first imatrix format (`.dat`, also ds4's) into entries. This module is pure.
 
-Little-endian: i32 entries; per entry i32 length, name, i32 calls, i32 numbers, f32 numbers; then, in newer files,
+It is little-endian: i32 entries; per entry i32 length, name, i32 calls, i32 numbers, f32 numbers; then, in newer files,
 i32 chunks, i32 length, data set. The numbers are divided by the calls.
 """
 
@@ -30,7 +30,7 @@ class _Bytes:
     def number(self, what: str, most: int) -> int:
         value = int(struct.unpack("<i", self.take(4, what))[0])
         if not 0 <= value <= most:
-            raise ValueError(f"{what} is {value:,}, of at most {most:,} (byte {self.at - 4:,})")
+            raise ValueError(f"{what} is {value:,}, but at most {most:,} is possible (byte {self.at - 4:,})")
         return value
 
     def text(self, what: str) -> str:
@@ -38,7 +38,7 @@ class _Bytes:
 
 
 def read_dat(data: bytes) -> tuple[dict[str, Floats], tuple[str, ...], int]:
-    """Returns (entries, data sets, chunks). Raises ValueError saying what is wrong and where."""
+    """Returns (entries, data sets, chunks). Raises ValueError, which says what is wrong and where."""
     read = _Bytes(data)
     entries: dict[str, Floats] = {}
     for position in range(read.number("the number of entries", MAX_ENTRIES)):
@@ -47,7 +47,7 @@ def read_dat(data: bytes) -> tuple[dict[str, Floats], tuple[str, ...], int]:
         count = read.number(f"the size of {name}", len(data) // 4)
         values = np.frombuffer(read.take(4 * count, name), "<f4")
         if name in entries:
-            raise ValueError(f"it has two entries {name}")
+            raise ValueError(f"it has two entries called {name}")
         entries[name] = np.divide(values, max(calls, 1), dtype=np.float32)
     if not entries:
         raise ValueError("it has no entries")

@@ -1,6 +1,6 @@
-"""Floor 1, importance. llama.cpp's GGUF imatrix → entries. Reads the file through the `gguf` package, when called.
+"""Floor 1, importance. Reads entries from llama.cpp's GGUF imatrix, through the `gguf` package when called.
 
-Per matrix `NAME.in_sum2` [matrices, columns], sums of squares, and `NAME.counts` [matrices, 1], rows that were summed.
+Each matrix has `NAME.in_sum2` [matrices, columns], sums of squares, and `NAME.counts` [matrices, 1], the summed rows.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ SUMS, COUNTS = ".in_sum2", ".counts"
 
 def read_gguf(path: Path) -> tuple[dict[str, Floats], tuple[str, ...], int, int]:
     """Returns (entries, data sets, chunks, unseen matrices). Raises ImportError without the `gguf` package, ValueError
-    where the file is no imatrix, and whatever `gguf` raises for a broken file.
+    if the file is not an imatrix, and whatever `gguf` raises for a broken file.
 
-    A matrix with a count of 0 was never reached: as in llama.cpp its columns count alike.
+    A matrix with a count of 0 was never reached; as in llama.cpp, its columns count alike.
     """
     from gguf import GGMLQuantizationType, GGUFReader
 
@@ -35,16 +35,16 @@ def read_gguf(path: Path) -> tuple[dict[str, Floats], tuple[str, ...], int, int]
         base = name.removesuffix(SUMS)
         if base == name:
             if name.removesuffix(COUNTS) + SUMS not in tensors:
-                raise ValueError(f"{name} has no {SUMS} beside it")
+                raise ValueError(f"{name} has no matching {SUMS}")
             continue
         if base + COUNTS not in tensors:
-            raise ValueError(f"{name} has no {COUNTS} beside it")
+            raise ValueError(f"{name} has no matching {COUNTS}")
         sums = np.atleast_2d(np.array(tensor.data, np.float32))
         counts = np.array(tensors[base + COUNTS].data, np.float32).reshape(-1)
         if sums.ndim != 2 or len(counts) != len(sums):
             raise ValueError(f"{base} has {len(counts):,} counts for sums of shape {list(sums.shape)}")
         if not (np.isfinite(counts).all() and (counts >= 0).all()):
-            raise ValueError(f"{base}{COUNTS} holds a number that is no count")
+            raise ValueError(f"{base}{COUNTS} holds a number that is not a count")
         seen = counts > 0
         unseen, matrices = unseen + int((~seen).sum()), matrices + len(seen)
         values = np.ones_like(sums)
@@ -53,7 +53,7 @@ def read_gguf(path: Path) -> tuple[dict[str, Floats], tuple[str, ...], int, int]
     if not entries:
         raise ValueError("it has no entries")
     if unseen == matrices:
-        raise ValueError("its calibration reached nothing: every count is 0")
+        raise ValueError("its calibration reached nothing, because every count is 0")
     datasets = reader.get_field("imatrix.datasets")
     chunks = reader.get_field("imatrix.chunk_count")
     names = () if datasets is None else tuple(map(str, datasets.contents()))

@@ -1,8 +1,7 @@
-"""Floor 1, importance. An importance file as data: one non-negative number per input column of a matrix. This module is
-pure.
+"""Floor 1, importance. Holds an importance file as data: one non-negative number per input column of a matrix. Pure.
 
-The number is the mean square of what went into that column during calibration, so Σ_j w_j·(x_j − x̂_j)² is what a
-matrix's output errs by. Only the ratios of one matrix's numbers mean anything.
+The number is the mean square of that column's inputs during calibration, so Σ_j w_j·(x_j − x̂_j)² is the error of a
+matrix's output. Only the ratios of one matrix's numbers have a meaning.
 """
 
 from __future__ import annotations
@@ -34,22 +33,23 @@ class Guide(Protocol):
 
     @property
     def source(self) -> tuple[str, str] | None:
-        """Config and header digest of the checkpoint that it was made from; None where that is not known."""
+        """Returns config and header digest of the checkpoint that it was made from, or None if they are not known."""
 
     def columns(self, tensor: str, width: int) -> Floats:
-        """Returns float32 [width]: what each column of a source tensor counts. Only where `problem` found none."""
+        """Returns float32 [width]: the weight of each column of a source tensor. Valid only if `problem` returned
+        ""."""
         ...
 
     def problem(self, tensors: Iterable[str], width: int, experts: int) -> str:
-        """Why it does not serve the `tensors` of a module; "" if it does."""
+        """Returns why it does not fit the `tensors` of a module, or "" if it does."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Importance:
-    """A file that was read. `entries` are float32 per entry name, flat, the matrices of a stack one after another.
+    """A file that was read. `entries` are flat float32 arrays by entry name, the matrices of a stack one after another.
 
-    `format` is "imatrix-dat" or "imatrix-gguf"; `datasets` and `chunks` are what the file says of its calibration.
+    `format` is "imatrix-dat" or "imatrix-gguf". `datasets` and `chunks` are what the file says of its calibration.
     """
 
     file: str
@@ -69,24 +69,24 @@ class Importance:
         return None
 
     def columns(self, tensor: str, width: int) -> Floats:
-        """Returns float32 [width] for a source tensor such as "layers.3.ffn.experts.17.w1.weight", as the file has it.
-        Only where `problem` found none."""
+        """Returns float32 [width] for a source tensor such as "layers.3.ffn.experts.17.w1.weight", as in the file.
+        Valid only if `problem` returned ""."""
         found = self._find(tensor)
         assert found is not None
         return _own(*found, width)
 
     def problem(self, tensors: Iterable[str], width: int, experts: int) -> str:
-        """Why the file does not serve the `tensors` of a module, all `width` columns wide; "" if it does. `experts` is
-        the size of their stack, 0 for a tensor of its own."""
+        """Returns why the file does not fit the `tensors` of a module, which have `width` columns, or "" if it does.
+        `experts` is the size of their stack, 0 for a single tensor."""
         for tensor in tensors:
             found = self._find(tensor)
             if found is None:
                 tried = [name for name, _ in entry_names(tensor)]
-                return f"{tensor}: no entry {' or '.join(dict.fromkeys(tried))}"
+                return f"{tensor} has no entry {' or '.join(dict.fromkeys(tried))}"
             values, expert = found
             wanted = width if expert is None else width * experts
             if len(values) != wanted:
-                return f"{tensor}: its entry has {len(values):,} numbers, {wanted:,} columns are wanted"
+                return f"{tensor}: its entry has {len(values):,} numbers, but {wanted:,} are needed"
             own = _own(values, expert, width)
             finite = np.isfinite(own)
             if not finite.all():
@@ -105,5 +105,5 @@ class Importance:
 
 
 def _own(values: Floats, expert: int | None, width: int) -> Floats:
-    """Of an entry, what belongs to one matrix."""
+    """Returns the part of an entry that belongs to one matrix."""
     return values if expert is None else values[expert * width : (expert + 1) * width]

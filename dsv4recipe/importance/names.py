@@ -1,7 +1,7 @@
-"""Floor 1, importance. Source tensor names ↔ GGUF tensor names of the matrices of a DeepSeek-V4. This module is pure.
+"""Floor 1, importance. Maps source tensor names to GGUF tensor names of DeepSeek-V4's matrices, and back. Pure.
 
-See docs/how-to/gguf.md. Of a stack of experts the GGUF holds one tensor; w1 is gate, w3 up,
-w2 down. `indexer.` has a dot where `indexer_compressor_` has none.
+See docs/how-to/gguf.md. The GGUF holds one tensor for a stack of experts: w1 is gate, w3 up, w2 down. `indexer.` has a
+dot, `indexer_compressor_` has none.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ MATRICES = {
     "e_proj": "e_proj",
     "h_proj": "h_proj",
 }
-"""Matrices of a layer or prediction stage, below `layers.{N}.` or `mtp.{N}.` → below `blk.{N}.` or `mtp.{N}.`."""
+"""Matrices of a layer or prediction stage: names below `layers.{N}.` or `mtp.{N}.` → below `blk.{N}.` or `mtp.{N}.`."""
 
 
 def gguf_name(tensor: str) -> tuple[str, int | None]:
-    """Returns ("blk.3.ffn_gate_exps.weight", 17) of "layers.3.ffn.experts.17.w1.weight"; no expert: None. ("", None)
-    for what is no matrix of the family."""
+    """Returns ("blk.3.ffn_gate_exps.weight", 17) for "layers.3.ffn.experts.17.w1.weight". Without an expert the number
+    is None. Returns ("", None) for a tensor that is not a matrix of the family."""
     head, *rest = tensor.removesuffix(".weight").split(".")
     if not rest:
         found = GLOBALS.get(head, "")
@@ -52,9 +52,9 @@ def gguf_name(tensor: str) -> tuple[str, int | None]:
 
 
 def entry_names(tensor: str) -> Iterator[tuple[str, int | None]]:
-    """Where the columns of a source tensor may stand in a file, in the order they are looked up: (entry, expert), the
-    expert where the entry holds those of a whole stack one after another. llama.cpp writes whole stacks; ds4 reads
-    `.expert.N` and `.expert_N` too; a tensor's own name is the most exact."""
+    """Yields where a file may hold the columns of a source tensor, in lookup order: (entry, expert). `expert` is set if
+    the entry holds those of a whole stack one after another. llama.cpp writes whole stacks; ds4 also reads `.expert.N`
+    and `.expert_N`; a tensor's own name is the most exact."""
     yield tensor, None
     name, expert = gguf_name(tensor)
     if name and expert is not None:

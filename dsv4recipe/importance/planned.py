@@ -1,4 +1,4 @@
-"""Floor 1, importance. What a plan keeps of an importance file. This module is pure."""
+"""Floor 1, importance. Holds what a plan keeps of an importance file. This module is pure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class PlannedImportance:
-    """`sha256` of the file's bytes, its `format`, and how many matrices calibration never reached: their columns count
-    alike. Where a plan is made again, it stands for the file that served when the plan was first made."""
+    """`sha256` of the file's bytes, its `format`, and how many matrices calibration never reached, whose columns count
+    alike. When a plan is made again, it takes the place of the original file."""
 
     sha256: str
     format: str

@@ -1,4 +1,4 @@
-"""Floor 1, importance. `load_importance`: an imatrix file, in either of its formats, by its first bytes. Reads it."""
+"""Floor 1, importance. `load_importance` reads an imatrix file in either format, which its first bytes show."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MAKE = "llama-imatrix and ds4 write such files"
 
 
 def load_importance(path: str | Path) -> Importance:
-    """Returns the importance file at `path`. A whole V4-Flash has 0.45 GB of it, and it stays in memory.
+    """Returns the importance file at `path`. That of a whole V4-Flash has 0.45 GB, and it stays in memory.
 
     Raises RecipeError I001 (cannot be read), I002 (not an imatrix, or broken), I003 (GGUF without the gguf package).
     """
@@ -38,8 +38,8 @@ def load_importance(path: str | Path) -> Importance:
         entries, datasets, chunks = read_dat(data)
         return Importance(str(path), digest, "imatrix-dat", entries, 0, datasets, chunks)
     except ImportError:
-        hint = "pip install 'dsv4recipe[gguf]'"
-        raise RecipeError("I003", "a GGUF imatrix is read with the gguf package", where, hint) from None
-    except Exception as error:  # gguf raises whatever numpy meets in a broken file
+        hint = "run pip install 'dsv4recipe[gguf]'"
+        raise RecipeError("I003", "reading a GGUF imatrix needs the gguf package", where, hint) from None
+    except Exception as error:  # gguf passes on any error of numpy for a broken file
         reason = str(error) or type(error).__name__
-        raise RecipeError("I002", f"not an importance file: {reason}", where, _MAKE) from None
+        raise RecipeError("I002", f"this is not an importance file: {reason}", where, _MAKE) from None

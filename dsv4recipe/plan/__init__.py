@@ -1,1 +1,2 @@
-"""Floor 3, plan. Recipe + checkpoint + target → a per-tensor plan, to the byte. This module is pure."""
+"""Floor 3, plan. Makes a per-tensor plan, exact to the byte, from recipe, checkpoint and target. This module is
+pure."""

@@ -1,8 +1,8 @@
-"""Floor 3, plan. Which groups a rule can match at all, from indexes that are built once per checkpoint. This module is
+"""Floor 3, plan. Finds the groups that a rule can match at all, using indexes built once per checkpoint. This module is
 pure.
 
-With thousands of rules on thousands of groups, testing every rule on every group takes most of a plan's time. A set of
-groups is an integer with one bit per group. What comes out may hold groups too many, never too few.
+With thousands of rules and thousands of groups, testing every pair would take most of a plan's time. A set of groups is
+an integer with one bit per group. The result may hold too many groups, never too few.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LAST = "\U0010ffff"
 
 
 class Candidates:
-    """The groups of a checkpoint by what rules ask for. `path_of` gives the target's module path of a slot."""
+    """Indexes the groups of a checkpoint by what rules ask for. `path_of` gives the target's module path of a slot."""
 
     def __init__(self, groups: Sequence[Group], path_of: Callable[[Slot], str | None]):
         self._all = (1 << len(groups)) - 1
@@ -44,7 +44,7 @@ class Candidates:
         self._names, self._paths = _Sorted(names), _Sorted(paths)
 
     def of(self, match: Match, layer_sets: Mapping[str, frozenset[int]]) -> Iterator[int]:
-        """Numbers of the groups, rising, that can match. `layer_sets` are the family's, resolved."""
+        """Yields the numbers of the groups that can match, rising. `layer_sets` are the family's, resolved."""
         found = self._all
         for field, values in (
             ("role", match.role),
@@ -73,7 +73,7 @@ class Candidates:
 
 
 class _Sorted:
-    """Names in order, each with the number of its group: those that begin as a glob does lie together."""
+    """Sorted names, each with the number of its group, so that names with the same beginning lie together."""
 
     def __init__(self, names: list[tuple[str, int]]):
         names.sort()

@@ -1,5 +1,5 @@
-"""Floor 3, plan. The plan as canonical JSON and back: sorted, UTF-8, no time, host, user or path. This module is
-pure."""
+"""Floor 3, plan. Writes and reads the plan as canonical JSON: sorted, UTF-8, no time, host, user or path. This module
+is pure."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from dsv4recipe.plan.model import Plan, PlannedModule, PlannedShard, PlannedSour
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:
-    """Returns the plan as plain data, digest included: what `plan --json` prints and `plan -o` writes."""
+    """Returns the plan as plain data with its digest, as `plan --json` prints it and `plan -o` writes it."""
     return content_of(plan) | {"digest": plan.digest}
 
 
 def dump_plan(plan: Plan) -> str:
-    """Returns the plan file: canonical content, indented for reading."""
+    """Returns the text of the plan file: canonical content, indented for reading."""
     return json.dumps(plan_data(plan), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def load_plan(text: str, file: str) -> Plan:
-    """Returns a plan from its file. Raises RecipeError P020 if it is no plan, P021 if its digest does not match its
+    """Returns a plan from its file. Raises RecipeError P020 if it is not a plan, P021 if its digest does not match its
     content."""
     try:
         data = parse_json(text.encode())
         version = data["format_version"]
         if version != FORMAT_VERSION:
-            message = f"plan format {version}, this version reads {FORMAT_VERSION}"
+            message = f"the plan has format {version}, but this version reads format {FORMAT_VERSION}"
             raise RecipeError("P020", message, Where(file), "make the plan again")
         source, recipe, target = PlannedSource(**data["source"]), data["recipe"], data["target"]
         modules = tuple(_module(row) for row in data["modules"])

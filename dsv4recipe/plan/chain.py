@@ -1,6 +1,6 @@
-"""Floor 3, plan. The whole graph: file → group → module → shard. This module is pure.
+"""Floor 3, plan. Builds the whole graph: file → group → module → shard. This module is pure.
 
-`Checkpoint.graph` ends at groups; a plan says what they become. An edge reads "is made from", against its direction.
+`Checkpoint.graph` ends at groups, and a plan says what they become. An edge points from a source to its result.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Node = tuple[str, str]
 
 
 def plan_graph(plan: Plan, checkpoint: Checkpoint) -> Any:
-    """networkx.DiGraph: ("file", name) → ("group", stem) → ("module", disk stem) → ("shard", file)."""
+    """Returns a networkx.DiGraph: ("file", name) → ("group", stem) → ("module", disk stem) → ("shard", file)."""
     graph = checkpoint.graph.copy()
     group_of = {group.names: group.stem for group in checkpoint.groups}
     for shard in plan.shards:
@@ -26,7 +26,7 @@ def plan_graph(plan: Plan, checkpoint: Checkpoint) -> Any:
 
 
 def chain_of(graph: Any, stem: str) -> tuple[Node, ...]:
-    """What the group `stem` is made from, itself, and what is made of it, in that order."""
+    """Returns what the group `stem` is made from, the group itself, and what is made from it, in that order."""
     node = ("group", stem)
     before = sorted(graph.predecessors(node))
     after: list[Node] = []

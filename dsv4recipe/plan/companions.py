@@ -1,7 +1,7 @@
-"""Floor 3, plan. The files beside the shards as a target sees them, tried before any work. Reads small source files.
+"""Floor 3, plan. Checks the files beside the shards before any work begins. Reads small source files.
 
-What the source lacks would stop a build after hours: `make_plan` asks the target for its side files, and throws them
-away.
+A file that the source lacks would stop a build only after hours. Therefore `make_plan` asks the target to make its side
+files, and discards them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TOKENIZER = "tokenizer.json"
 
 
 def side_input(plan: Plan, checkpoint: Checkpoint) -> SideInput:
-    """What the plan's target may look at to make its side files."""
+    """Returns what the plan's target may read to make its side files."""
     files = tuple(
         name for name in checkpoint.folder.source.tree() if not name.endswith((".safetensors", ".index.json"))
     )
@@ -40,8 +40,11 @@ def side_input(plan: Plan, checkpoint: Checkpoint) -> SideInput:
 
 
 def check_companions(plan: Plan, checkpoint: Checkpoint) -> None:
-    """Raises RecipeError T020 to T025 where the source lacks a file, a key or a token that the bundle needs, and T024
-    for tokens that are no row of its embedding. A layout without files has nothing to look at."""
+    """Checks a plan's side files. A layout has no files and is not checked.
+
+    Raises RecipeError T020 to T025 if the source lacks a file, a key or a token that the bundle needs, and T024 for
+    token ids beyond the rows of the embedding.
+    """
     target = get(plan.target["runtime"], plan.source.family)
     folder = checkpoint.folder
     if not folder.files or not folder.source.real:
@@ -51,7 +54,7 @@ def check_companions(plan: Plan, checkpoint: Checkpoint) -> None:
     rows = text_section(checkpoint.config)["vocab_size"]
     odd = beyond(load(side, TOKENIZER), rows)
     if odd:
-        message = f"{len(odd):,} tokens have ids beyond the {rows:,} rows of the embedding, first {odd[0][1]:,}"
-        hint = "take the tokenizer.json that belongs to these weights, or remove the tokens that were added to it"
+        message = f"{len(odd):,} tokens have ids beyond the {rows:,} rows of the embedding; the first is {odd[0][1]:,}"
+        hint = "use the tokenizer.json that belongs to these weights, or remove the tokens that were added to it"
         notes = [f"{token!r:.80} has the id {number:,}" for token, number in odd[:_SHOWN]]
         raise RecipeError("T024", message, Where(TOKENIZER), hint, notes)

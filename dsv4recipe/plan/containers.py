@@ -1,8 +1,8 @@
-"""Floor 3, plan. How modules lie in files, as one strategy per container: the rest of the house asks only this. This
-module is pure.
+"""Floor 3, plan. Lays modules out in files, with one strategy per container. Every other module asks only this one. It
+is pure.
 
-"safetensors": shards in a folder, each header following from the modules alone. "gguf": one file, whose header also
-says what config.json and tokenizer.json say elsewhere.
+"safetensors" means shards in a folder, where each header follows from the modules alone. "gguf" means one file, whose
+header also holds what config.json and tokenizer.json hold elsewhere.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dsv4recipe.units import parse_size
 
 Modules = Sequence[PlannedModule]
 Known = tuple[str, str]
-"""Repository and commit that the source is known to be; ("", "") where it is not."""
+"""The repository and commit that the source is known to come from; ("", "") if unknown."""
 
 
 _SIZES = ("5GiB", "5GB", "1GB", "1GiB", "2GB", "2GiB", "4GB", "4GiB", "8GB", "8GiB", "10GB", "10GiB", "20GB", "50GB")
@@ -33,10 +33,14 @@ _SIZES = ("5GiB", "5GB", "1GB", "1GiB", "2GB", "2GiB", "4GB", "4GiB", "8GB", "8G
 
 @dataclass(frozen=True)
 class Container:
-    """`pack` cuts all modules of a recipe (as data) into files; `header` gives the bytes at the front of a file,
-    `place` its tensors with their absolute offsets. `facts` is what the plan's target says beside the recipe's own
-    words, `cautions` what to know of a plan that nothing refuses. `shard_size` and `backends` are what a recipe must
-    say to be cut and judged as a given plan is. `companions` refuses a source that lacks what the side files need."""
+    """Describes one container by its functions.
+
+    `pack` divides all modules of a recipe (as data) into files. `header` returns the bytes at the front of a file,
+    `place` its tensors with their absolute offsets. `facts` returns what the plan's target section says beside the
+    recipe's own words. `cautions` yields warnings about valid plans. `shard_size` and `backends` return what a recipe
+    must say to be divided and judged as a given plan is. `companions` refuses a source that lacks what the side files
+    need.
+    """
 
     name: str
     pack: Callable[[Mapping[str, Any], Known, Modules, int, Checkpoint, Target], tuple[PlannedShard, ...]]
@@ -50,8 +54,8 @@ class Container:
 
 
 def _shard_size(plan: Plan) -> int:
-    """Returns what the plan says; of a stranger's bundle the first usual size that cuts the modules as it is cut, or
-    else into as many shards; 5GiB otherwise."""
+    """Returns the shard size that the plan states. For another tool's bundle it returns the first usual size that gives
+    the same shards, or else the same number of shards; otherwise 5GiB."""
     if plan.target.get("shard_size"):
         return int(plan.target["shard_size"])
     wanted = [shard.tensor_bytes for shard in plan.shards]

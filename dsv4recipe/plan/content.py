@@ -1,6 +1,6 @@
-"""Floor 3, plan. What a plan says as plain data, and the digest of that. This module is pure.
+"""Floor 3, plan. Returns what a plan says as plain data, and the digest of that data. This module is pure.
 
-A plan knows its digest, so it imports this module, and is `Any` here.
+`Plan.digest` imports this module, so plans are typed as `Any` here.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ FORMAT_VERSION = 1
 
 
 def canonical_json(data: Any) -> str:
-    """Sorted keys, no spaces, UTF-8 characters as they are, no NaN or Infinity."""
+    """Returns JSON with sorted keys, no spaces, UTF-8 characters unescaped, and no NaN or Infinity."""
     return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def digest_of(plan: Any) -> str:
-    """Returns sha256 (hex) of the canonical JSON of a plan, without the digest itself."""
+    """Returns the sha256 (hex) of the canonical JSON of a plan, without the digest itself."""
     return hashlib.sha256(canonical_json(content_of(plan)).encode()).hexdigest()
 
 
 def content_of(plan: Any) -> dict[str, Any]:
-    """Returns everything that a plan file says, but for the digest of this."""
+    """Returns everything that a plan file says except the digest."""
     weighed = {} if plan.importance is None else {"importance": plan.importance.data()}
     return weighed | {
         "format_version": FORMAT_VERSION,

@@ -1,5 +1,4 @@
-"""Floor 3, plan. The way back: a plan, or what a bundle shows, → a readable recipe that plans to the same. This module
-is pure."""
+"""Floor 3, plan. Turns a plan, or what a bundle shows, back into a readable recipe with the same plan. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ _SHOWN = 8
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What no tensor tells: the recipe's name, summary and license, and the model where the plan does not know it."""
+    """What no tensor shows: the recipe's name, summary and license, and the model if the plan does not know it."""
 
     name: str
     summary: str
@@ -32,23 +31,23 @@ class About:
 
 @dataclass(frozen=True)
 class Decompiled:
-    """`recipe` plans to the same modules, formats and bytes; `notes` says what of the bundle it does not repeat."""
+    """The result. `recipe` plans to the same modules, formats and bytes; `notes` says what of the bundle is lost."""
 
     recipe: Recipe
     notes: tuple[str, ...]
 
 
 def decompile(plan: Plan, checkpoint: Checkpoint, about: About, file: str) -> Decompiled:
-    """Returns the recipe of a plan. `checkpoint` is what its config calls for (`expected_checkpoint`); `file` names the
-    bundle in messages. The recipe is planned again and compared before it is returned.
+    """Returns the recipe of a plan. `checkpoint` is the one its config requires (`expected_checkpoint`). `file` names
+    the bundle in messages. The recipe is planned again and compared before it is returned.
 
     Raises RecipeError P030 (tensors that no format describes), P031 (no model named), P032 (no rule of the language, or
-    no target, makes this bundle; the reasons follow).
+    no target, makes this bundle; the reasons are in the notes).
     """
     _check_described(plan, file)
     model = plan.source.model or about.model
     if not model:
-        hint = "name the checkpoint it was made from: --model ORG/NAME"
+        hint = "pass the checkpoint that it was made from: --model ORG/NAME"
         raise RecipeError("P031", "the bundle does not say which model it was made from", Where(file), hint)
     recipe = Recipe(
         name=about.name,
@@ -62,8 +61,8 @@ def decompile(plan: Plan, checkpoint: Checkpoint, about: About, file: str) -> De
         again = make_plan(recipe, checkpoint, plan.importance)
     except RecipeError as error:
         reasons = [d.message for d in error.diagnostics]
-        hint = "the bundle mixes what no target of this version takes; choose another with --runtime"
-        raise RecipeError("P032", "no recipe makes this bundle", Where(file), hint, reasons[:_SHOWN]) from None
+        hint = "no target of this version accepts this combination; choose another runtime with --runtime"
+        raise RecipeError("P032", "no recipe can make this bundle", Where(file), hint, reasons[:_SHOWN]) from None
     return Decompiled(recipe, tuple(_compare(plan, again, file)))
 
 
@@ -95,7 +94,7 @@ def _target(plan: Plan) -> Target:
 
 
 def _rules(plan: Plan, checkpoint: Checkpoint) -> list[Rule]:
-    """Exceptions of each role first, then one rule per action for the roles as a whole."""
+    """Returns the exceptions of each role first, then one rule per action for the roles as a whole."""
     formats = {module.sources: module.format.assumed() for module in plan.modules}
     by_role: dict[str, list[tuple[Group, object]]] = defaultdict(list)
     target = get(plan.target["runtime"], plan.source.family)
@@ -109,7 +108,7 @@ def _rules(plan: Plan, checkpoint: Checkpoint) -> list[Rule]:
 
 
 def _compare(plan: Plan, again: Plan, file: str) -> list[str]:
-    """Refuses unless modules, formats and bytes are the same; tells what else is not."""
+    """Raises RecipeError unless modules, formats and bytes are the same. Returns notes on all other differences."""
     old, new = ({module.sources: module for module in each.modules} for each in (plan, again))
     wrong = [key for key in {**old, **new} if key not in old or key not in new or _what(old[key]) != _what(new[key])]
     if wrong:
@@ -121,17 +120,19 @@ def _compare(plan: Plan, again: Plan, file: str) -> list[str]:
     if names:
         first = names[0]
         notes.append(
-            f"{len(names):,} modules get other names on disk: {old[first].disk} becomes {new[first].disk}, and so on"
+            f"{len(names):,} modules get other names on disk: for example, {old[first].disk} becomes {new[first].disk}"
         )
     shapes = [key for key in old if old[key].disk == new[key].disk and old[key].parts != new[key].parts]
     if shapes:
-        notes.append(f"{len(shapes):,} modules get the same bytes under another shape, first {old[shapes[0]].disk}")
+        notes.append(
+            f"{len(shapes):,} modules get the same bytes in another shape, beginning with {old[shapes[0]].disk}"
+        )
     if [s.tensor_bytes for s in plan.shards] != [s.tensor_bytes for s in again.shards]:
         notes.append(f"{len(plan.shards)} shards become {len(again.shards)} of other sizes")
     if any(m.format.assumed() != m.format for m in plan.modules):
-        notes.append("no file tells by what importance its types were found: energy for IQ2_XXS, none elsewhere")
+        notes.append("a file does not record its importance: the recipe uses energy for IQ2_XXS, none elsewhere")
     if dict(plan.overrides) != dict(again.overrides):
-        notes.append("the entries of config.json are written as the target needs them, not as they are")
+        notes.append("the entries of config.json are written as the target needs them, which differs from the bundle")
     return notes
 
 

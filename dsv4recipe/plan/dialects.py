@@ -1,5 +1,5 @@
-"""Floor 3, plan. What a tensor is called in every dialect: source, module paths and disk names of all targets. This
-module is pure."""
+"""Floor 3, plan. Lists the names of a tensor in every dialect: source, module paths and disk names of all targets.
+This module is pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ _PARTS = (".weight", ".bias", ".scales", ".biases", ".scale", ".tq_packed", ".tq
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """One target's names of a slot: module path (None where the runtime drops it) and disk stem per expert layout."""
+    """One target's names of a slot: its module path (None if the runtime drops it) and a disk stem per expert
+    layout."""
 
     path: str | None
     disk: tuple[tuple[str, str], ...]
@@ -32,8 +33,7 @@ def names_everywhere(slot: Slot, family: str) -> dict[str, Names]:
 
 
 def aliases(slot: Slot, family: str) -> tuple[str, ...]:
-    """Returns every stem under which a bundle or a config of any dialect may name the slot; `{E}` stands for an
-    expert."""
+    """Returns every stem that a bundle or config of any dialect may use for the slot; `{E}` stands for an expert."""
     found = [slot.stem]
     for target in running(family).values():
         found += [target.disk_stem(slot, layout) for layout in target.expert_layouts]
@@ -43,7 +43,7 @@ def aliases(slot: Slot, family: str) -> tuple[str, ...]:
 
 
 class Index:
-    """A checkpoint's groups by any of their names."""
+    """Indexes a checkpoint's groups by all of their names."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.groups: dict[str, Group] = {}
@@ -52,8 +52,8 @@ class Index:
                 self.groups.setdefault(alias, group)
 
     def stem(self, stem: str) -> tuple[Group, int | None] | None:
-        """Returns the group of a stem without part suffix, and the expert where it names one; None if no dialect has
-        it."""
+        """Returns the group of a stem without part suffix, and the expert if the stem names one. Returns None if no
+        dialect knows the stem."""
         if stem in self.groups:
             return self.groups[stem], None
         found = _EXPERT.search(stem)

@@ -1,8 +1,9 @@
-"""Floor 3, plan. What differs between two plans, grouped by module pattern, with byte deltas. This module is pure.
+"""Floor 3, plan. Compares two plans and groups the differences by module pattern, with byte deltas. This module is
+pure.
 
-Identity holds no time, host, path or name of a recipe: same inputs, empty diff. What one side does not know (a bundle
-shows no source digest) is no difference. Between two runtimes every name differs, which is one fact and not a thousand
-changed modules. `diff(b, a)` is the mirror of `diff(a, b)`.
+Times, hosts, paths and recipe names are not compared, so the same inputs give an empty diff. What one side does not
+know (a bundle shows no source digest) is not a difference. Between two runtimes every name differs; that is reported as
+one fact and not as a thousand changed modules. `diff(b, a)` is the mirror of `diff(a, b)`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Pair = tuple[PlannedModule | None, PlannedModule | None]
 @dataclass(frozen=True, slots=True)
 class Change:
     """Modules of one pattern that are added ("+"), removed ("-") or changed ("~") in the same way. The layers in
-    `pattern` are compact: "{0-2,7}"."""
+    `pattern` are in compact form: "{0-2,7}"."""
 
     kind: str
     pattern: str
@@ -41,7 +42,8 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class PlanDiff:
-    """`same` counts equal modules; `facts` are differences outside modules as (what, before, after)."""
+    """All differences. `same` counts equal modules; `facts` are differences outside modules as (what, before,
+    after)."""
 
     same: int
     added: tuple[Change, ...]
@@ -60,7 +62,7 @@ class PlanDiff:
         return self.bytes_after - self.bytes_before
 
     def data(self) -> dict[str, Any]:
-        """Returns the document `diff --json` prints."""
+        """Returns the document that `diff --json` prints."""
 
         def rows(changes: Iterable[Change]) -> list[dict[str, Any]]:
             return [{n: getattr(c, n) for n in Change.__slots__} | {"bytes_delta": c.bytes_delta} for c in changes]
@@ -79,7 +81,7 @@ class PlanDiff:
 
 
 def diff(before: Plan, after: Plan) -> PlanDiff:
-    """Returns what `after` changes against `before`, module by module and grouped."""
+    """Returns what `after` changes compared with `before`, module by module and grouped."""
     names = before.target.get("runtime") == after.target.get("runtime")
     loose = not (before.source.header_digest and after.source.header_digest)
     old, new = _by_key(before), _by_key(after)
@@ -98,7 +100,7 @@ def diff(before: Plan, after: Plan) -> PlanDiff:
 
 
 def _by_key(plan: Plan) -> dict[str, PlannedModule]:
-    """Returns modules by what they are made of: the one name that no runtime or layout changes."""
+    """Returns the modules by their sources, the one name that no runtime or layout changes."""
     return {module.sources: module for module in plan.modules}
 
 
@@ -108,13 +110,13 @@ def _seen(module: PlannedModule, names: bool, loose: bool) -> tuple[Any, ...]:
 
 
 def _visible(fmt: Format, loose: bool) -> Format:
-    """Returns the format as far as headers show it: not how scales were fitted, nor by what importance."""
+    """Returns the format as far as headers show it, without how scales were fitted or which importance was used."""
     return fmt.as_seen() if loose else fmt
 
 
 def _words(module: PlannedModule | None, other: PlannedModule | None, names: bool) -> str:
-    """Returns what one side says, as far as the other says something else; everything that matters where there is no
-    other."""
+    """Returns those properties of one side that differ from the other side, or everything that matters if there is no
+    other side."""
     if module is None:
         return ""
     if other is None:
@@ -130,7 +132,7 @@ def _words(module: PlannedModule | None, other: PlannedModule | None, names: boo
 
 
 def _stored(module: PlannedModule, other: PlannedModule) -> str:
-    """dtypes of the tensors where these differ, else shapes, else every parameter of the format."""
+    """Returns the dtypes of the tensors if these differ, else the shapes, else every parameter of the format."""
     dtypes, theirs = ([part.dtype for part in each.parts] for each in (module, other))
     if dtypes != theirs:
         return " ".join(dtypes)
@@ -170,7 +172,7 @@ _LAYER = re.compile(rf"\b({_HEADS})\.\d+\.")
 
 
 def _name(old: PlannedModule | None, new: PlannedModule | None) -> str:
-    """Returns what both sides call the module: its path where they agree, else what it is made of."""
+    """Returns what both sides call the module: its path if they agree, otherwise its sources."""
     if old is None or new is None:
         one = old or new
         return "" if one is None else one.path or one.sources.removesuffix(".weight")

@@ -1,5 +1,4 @@
-"""Floor 3, plan. What differs between two plans outside their modules: target, source, shards, overrides. This module
-is pure."""
+"""Floor 3, plan. Compares two plans outside their modules: target, source, shards, overrides. This module is pure."""
 
 from __future__ import annotations
 
@@ -11,8 +10,8 @@ Fact = tuple[str, str, str]
 
 
 def facts(before: Plan, after: Plan, renamed: int, loose: bool) -> Iterator[Fact]:
-    """Yields (what, before, after) of everything that differs and is no module. `renamed` counts modules that two
-    runtimes call differently; `loose` says that one side is a bundle, whose headers show no order of modules."""
+    """Yields (what, before, after) for everything that differs and is not a module. `renamed` counts modules that the
+    two runtimes name differently. `loose` says that one side is a bundle, whose headers show no order of modules."""
     for name in sorted({*before.target, *after.target}):
         old, new = before.target.get(name), after.target.get(name)
         if old != new and old is not None and new is not None:
@@ -37,7 +36,7 @@ def facts(before: Plan, after: Plan, renamed: int, loose: bool) -> Iterator[Fact
 
 
 def _layout_fact(before: Plan, after: Plan, loose: bool) -> Fact | None:
-    """Returns how shards differ, where that does not follow from the modules alone."""
+    """Returns how the shards differ, if this does not follow from the modules alone."""
     old, new = _places(before), _places(after)
     elsewhere = sum(old[key] != new[key] for key in old if key in new)
     if len(before.shards) == len(after.shards) and not elsewhere:

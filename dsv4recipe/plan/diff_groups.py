@@ -1,5 +1,5 @@
-"""Floor 3, plan. The changes of a diff in few lines: like groups are merged, long lists of layers cut. This module is
-pure."""
+"""Floor 3, plan. Shows the changes of a diff in few lines: similar groups are merged, long layer lists are cut. This
+module is pure."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import replace
 from dsv4recipe.plan.diff import Change
 
 ROWS = 16
-"""How many groups and facts a person is shown, largest byte delta first; `--json` has all of them."""
+"""How many groups and facts the text form shows, largest byte delta first; `--json` has all of them."""
 
 _LISTS = re.compile(r"\{([\w,-]+)\}")
 
 
 def merged(changes: Iterable[Change]) -> list[Change]:
-    """Groups that differ in the last part of their name alone as one: `attn.{wo_a,wo_b} ×86`."""
+    """Merges groups whose names differ only in the last part: `attn.{wo_a,wo_b} ×86`."""
     found: dict[tuple[str, str, str], list[Change]] = {}
     for change in changes:
         found.setdefault((change.pattern.rpartition(".")[0], change.before, change.after), []).append(change)
@@ -43,7 +43,7 @@ def _short(match: re.Match[str]) -> str:
 
 
 def named(change: Change) -> str:
-    """Returns the pattern with its count: `model.layers.{0-42}.mlp.switch_mlp.gate_proj ×43`; long lists are cut."""
+    """Returns the pattern with its count: `model.layers.{0-42}.mlp.switch_mlp.gate_proj ×43`. Long lists are cut."""
     return short_lists(change.pattern) + (f" ×{change.count}" if change.count > 1 else "")
 
 

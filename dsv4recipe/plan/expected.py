@@ -1,7 +1,7 @@
-"""Floor 3, plan. The checkpoint that a config.json calls for: what a bundle was made of, when only the bundle is there.
+"""Floor 3, plan. Derives the checkpoint that a config.json requires, for when only the bundle is there.
 
-This module is pure. Storage is the family's table's (how releases store each tensor today); there are no files and no
-headers.
+This module is pure. Storage is taken from the family's table (how releases store each tensor today). There are no files
+and no headers.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _NOWHERE = TensorEntry("", "", (), 0, 0)
 def expected_checkpoint(
     config: Mapping[str, Any], file: str, documents: Mapping[str, dict[str, Any]] | None = None
 ) -> Checkpoint:
-    """Returns the groups of a config.json, which `file` names in messages; digests and files are empty. `documents` are
-    JSON files that stand for those beside the shards.
+    """Returns the checkpoint of a config.json, which `file` names in messages. Its digests and files are empty.
+    `documents` are JSON files that stand for those beside the shards.
 
-    Raises RecipeError C011 (unknown family) or C010 (keys missing or absurd).
+    Raises RecipeError C011 (unknown family) or C010 (missing or invalid keys).
     """
     family = detect_family(dict(config), file)
     dims = family.dims_of(dict(config), file)

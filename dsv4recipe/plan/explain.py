@@ -1,5 +1,5 @@
-"""Floor 3, plan. Why a tensor becomes what it becomes: the winning rule, the losing ones, names everywhere. This module
-is pure."""
+"""Floor 3, plan. Explains what a tensor becomes: the winning rule, the losing rules, its name in every dialect.
+Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ENTRY = ("bits", "group_size", "mode")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A rule and what became of it: `why` it lost, "" for the winner."""
+    """A rule and its outcome: `why` says why it lost, and is "" for the winner."""
 
     rule: str
     where: Where
@@ -39,9 +39,9 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Explanation:
-    """`expert` is the one that was asked for, None for all of the group. `winner` is None where `target.mtp` dropped
-    the group. `module` is None for what is dropped, `shard` then "". `overrides` are its entries in config.json by key;
-    empty where the global entry, `globals_`, describes it."""
+    """The explanation of one name. `expert` is the one that was asked for, or None for the whole group. `winner` is
+    None if `target.mtp` dropped the group. `module` is None and `shard` is "" for a group that is dropped. `overrides`
+    are its entries in config.json by key, empty if the global entry, `globals_`, describes it."""
 
     name: str
     group: Group
@@ -56,7 +56,7 @@ class Explanation:
     chain: tuple[Node, ...]
 
     def data(self) -> dict[str, Any]:
-        """Returns the document `explain --json` prints."""
+        """Returns the document that `explain --json` prints."""
         slot, row, module = self.group.slot, self.group.slot.row, self.module
         return {
             "format_version": 1,
@@ -80,9 +80,9 @@ class Explanation:
 
 
 def explain(recipe: Recipe, checkpoint: Checkpoint, name: str, importance: Guide | None = None) -> Explanation:
-    """Returns everything about the tensor, module or disk name `name`, in any dialect. `importance` as for `make_plan`.
+    """Explains the tensor, module or disk name `name`, in any dialect. `importance` is the same as for `make_plan`.
 
-    Raises RecipeError P040 (no dialect has the name; the nearest are named), and what `make_plan` raises.
+    Raises RecipeError P040 (no dialect has the name; the nearest ones are listed), and what `make_plan` raises.
     """
     found = Index(checkpoint).find(name)
     if found is None:
@@ -110,7 +110,7 @@ def explain(recipe: Recipe, checkpoint: Checkpoint, name: str, importance: Guide
 
 
 def _stems(module: PlannedModule, expert: int | None) -> tuple[str, ...]:
-    """Disk stems to look up: of all experts, the first stands for the rest."""
+    """Returns the disk stems to look up; for all experts of a group, the first one stands for the others."""
     return module.stems[expert or 0 : (expert or 0) + 1] if module.per_expert else module.stems
 
 
@@ -132,7 +132,7 @@ def _verdicts(recipe: Recipe, checkpoint: Checkpoint, group: Group) -> tuple[Ver
             if winner is None:
                 winner = Verdict(rule.id, rule.where, "")
                 continue
-            why = f"it matches too, but '{winner.rule}' comes first"
+            why = f"it also matches, but '{winner.rule}' comes first"
         else:
             failed = [test for test in tests if not tests[test](group)]
             why = "; ".join(_reason(rule, test, group, path_of(group.slot), sets) for test in failed)
@@ -150,10 +150,10 @@ def _reason(rule: Rule, test: str, group: Group, path: str | None, sets: Mapping
         "stored": group.source.stored,
         "layers": "none" if slot.layer is None else str(slot.layer),
         "tensor": group.names,
-        "module": path or "none: the runtime does not load it",
+        "module": path or "none, because the runtime does not load it",
     }[test]
     noun = "layer" if test == "layers" else test
-    return f"{noun} is {is_}, the rule asks for {_asked(rule.match, test, sets)}"
+    return f"{noun} is {is_}, but the rule asks for {_asked(rule.match, test, sets)}"
 
 
 def _asked(match: Match, test: str, sets: Mapping[str, frozenset[int]]) -> str:
@@ -174,7 +174,7 @@ def _unknown(name: str, checkpoint: Checkpoint) -> RecipeError:
     one = Index(checkpoint).find(_EXPERT.sub(".experts.0.", name)) if place else None
     if one is not None and place is not None:
         message = f"{one[0].stem} has experts 0 to {one[0].experts - 1}, not {place[1]}"
-        return RecipeError("P040", message, hint="name one of them, or {E} for all")
+        return RecipeError("P040", message, hint="name one of them, or write {E} for all")
     segments = set(name.split("."))
     likely = [each for each in known if len(segments & set(each.split("."))) * 2 >= len(segments)] or list(known)
     near = difflib.get_close_matches(name, likely[:2000], n=_NEAR, cutoff=0.5)

@@ -1,8 +1,7 @@
-"""Floor 3, plan. One GGUF file: its key/values, and where in the file each tensor lies, to the byte. This module is
-pure.
+"""Floor 3, plan. Plans one GGUF file: its key/values, and where in the file each tensor lies, to the byte. Pure.
 
-Tensors stand in the order of the modules, each at a multiple of 32 bytes. The header's length follows from the plan and
-from the source's config.json and tokenizer.json; its sha256 is part of the plan, so that a moved word is noticed.
+Tensors are in the order of the modules, each at a multiple of 32 bytes. The header's length follows from the plan and
+from the source's config.json and tokenizer.json. Its sha256 is part of the plan, so a changed word is noticed.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ SUFFIX = ".gguf"
 def gguf_pairs(
     recipe: Mapping[str, Any], origin: tuple[str, str], modules: Sequence[PlannedModule], checkpoint: Checkpoint
 ) -> tuple[Pair, ...]:
-    """Returns the key/values of the file. One of prediction stages has no tokenizer: it stands beside a main file.
-    `origin` is the repository and commit that the source is known to be.
+    """Returns the key/values of the file. A file of prediction stages has no tokenizer, because it belongs to a main
+    file. `origin` is the repository and commit that the source is known to come from.
 
-    Raises RecipeError T030 and T031 for a config.json or tokenizer.json that lacks what a GGUF must say, T020 and T026
-    for a file beside the shards that says how chats are written and is broken.
+    Raises RecipeError T030 and T031 for a config.json or tokenizer.json that lacks what a GGUF needs, T020 and T026
+    for a broken file that describes the format of chats.
     """
     stages = _only_stages(modules)
     weights: Counter[str] = Counter()

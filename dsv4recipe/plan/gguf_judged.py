@@ -1,5 +1,4 @@
-"""Floor 3, plan. What a plan for a GGUF file says of the engine that it was judged by, and its warnings. This module is
-pure."""
+"""Floor 3, plan. Records which engine a plan for a GGUF file was checked against, and yields its warnings. Pure."""
 
 from __future__ import annotations
 
@@ -14,14 +13,14 @@ from dsv4recipe.runtimes.common.gguf_engine import verdicts
 
 
 def engine_facts(target: Target, recipe: Recipe) -> dict[str, Any]:
-    """Returns the engine's version and the backends asked for; nothing where legality depends on no engine."""
+    """Returns the engine's version and the requested backends, or nothing if legality depends on no engine."""
     if target.engine is None:
         return {}
     return {"engine": target.engine.version, "backends": list(recipe.target.backends)}
 
 
 def slower_backends(plan: Plan) -> Iterator[Diagnostic]:
-    """T038: types of routed experts that a backend of the engine runs without its fused kernels."""
+    """Yields T038 for types of routed experts that a backend of the engine runs without its fused kernels."""
     target = get(plan.target["runtime"], plan.source.family)
     if target.engine is None:
         return
@@ -31,7 +30,7 @@ def slower_backends(plan: Plan) -> Iterator[Diagnostic]:
 
 
 def backends(plan: Plan) -> tuple[str, ...]:
-    """Returns the backends that the plan names; of a stranger's file, those that run all of its types."""
+    """Returns the backends that the plan names; for another tool's file, those that run all of its types."""
     engine = get(plan.target["runtime"], plan.source.family).engine
     if engine is None or "backends" in plan.target:
         return tuple(plan.target.get("backends", ()))

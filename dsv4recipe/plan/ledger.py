@@ -1,4 +1,4 @@
-"""Floor 3, plan. The size ledger: bytes by role × format. This module is pure."""
+"""Floor 3, plan. Sums up sizes: bytes by role × format. This module is pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dsv4recipe.formats import Format
 
 
 class Counted(Protocol):
-    """What the ledger needs of a planned module."""
+    """The properties of a planned module that the ledger needs."""
 
     @property
     def role(self) -> str: ...
@@ -65,7 +65,7 @@ def ledger(modules: Iterable[Counted]) -> tuple[LedgerRow, ...]:
 
 
 def ledger_html(rows: Iterable[LedgerRow]) -> str:
-    """Returns the ledger as an HTML table, for notebooks. Everything that comes from a recipe is escaped."""
+    """Returns the ledger as an HTML table, for notebooks. All text that comes from a recipe is escaped."""
     heads = ("role", "format", "modules", "weights", "bytes", "bits per weight")
     body = (
         (row.role, row.format, f"{row.modules:,}", f"{row.weights:,}", f"{row.bytes:,}", f"{row.bits_per_weight:.3f}")

@@ -1,7 +1,7 @@
-"""Floor 3, plan. The lock: everything a build depends on, as canonical JSON; and what moved since. This module is pure.
+"""Floor 3, plan. Writes the lock, which holds everything a build depends on, and finds what changed since. Pure.
 
-It holds no time, host, user or path: the same recipe and source give the same bytes on any machine. A lock is stale if,
-and only if, locking again would write other bytes.
+It holds no time, host, user or path: the same recipe and source give the same bytes on any machine. A lock is stale if
+and only if locking again would write different bytes.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _GONE = "none"
 
 
 def lock_text(plan: Plan, checkpoint: Checkpoint, parents: Sequence[tuple[str, str]], encoders: str) -> str:
-    """recipe.lock. `parents` are (reference as written, digest of its content), nearest first; `encoders` is the
-    version of the encoders, which decides bytes."""
+    """Returns the text of recipe.lock. `parents` are (reference as written, digest of its content), nearest first.
+    `encoders` is the version of the encoders, which affects the bytes."""
     source = plan.source
     model, revision = claimed(plan.source)
     data: dict[str, Any] = {
@@ -51,41 +51,41 @@ def lock_text(plan: Plan, checkpoint: Checkpoint, parents: Sequence[tuple[str, s
 
 
 def content_digest(data: Any) -> str:
-    """Returns sha256 of plain data: what a recipe says, without comments and layout."""
+    """Returns the sha256 of plain data: what a recipe says, without comments and layout."""
     return hashlib.sha256(canonical_json(data).encode()).hexdigest()
 
 
 def read_lock(text: str, file: str) -> dict[str, Any]:
-    """Returns the lock in `text`. Raises RecipeError P051 if it is none, or of another version."""
+    """Returns the lock in `text`. Raises RecipeError P051 if it is not a lock, or has another version."""
     try:
         data = parse_json(text.encode())
         version = data["lock"]
         if not isinstance(data["recipe"]["rules"], list) or not isinstance(data["source"]["files"], dict):
             raise TypeError
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise RecipeError("P051", "not a lock", Where(file), "`dsv4recipe lock` writes one") from None
+        raise RecipeError("P051", "this is not a lock", Where(file), "`dsv4recipe lock` writes one") from None
     if version != LOCK_VERSION:
-        message = f"lock version {version!r}, this version reads {LOCK_VERSION}"
-        raise RecipeError("P051", message, Where(file), "lock again")
+        message = f"the lock has version {version!r}, but this version reads {LOCK_VERSION}"
+        raise RecipeError("P051", message, Where(file), "run `dsv4recipe lock` again")
     return dict(data)
 
 
 def moved(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Moved, ...]:
-    """Returns (what, before, after) of every value that differs between two locks, causes before the plan that
-    follows."""
+    """Returns (what, before, after) of every value that differs between two locks. Causes come before the plan, which
+    follows from them."""
     found = list(_walk("", old, new))
     return tuple(sorted(found, key=lambda each: (each[0] == "plan", each[0])))
 
 
 def check_lock(locked: str, now: str, file: str, consequences: Iterable[str] = ()) -> None:
-    """Raises RecipeError P050 unless `now`, the lock that locking again would write, is what is locked. `consequences`
-    are lines that tell what it means for the bundle."""
+    """Raises RecipeError P050 unless `now`, the lock that locking again would write, equals `locked`. `consequences`
+    are lines that say what the changes mean for the bundle."""
     if locked == now:
         return
     lines = [_line(*each) for each in moved(read_lock(locked, file), json.loads(now))]
-    lines = lines or ["its text was edited; what it says is the same"]
+    lines = lines or ["only its text was edited; its content is the same"]
     shown = [*lines[:_SHOWN], *([f"and {len(lines) - _SHOWN:,} more"] if len(lines) > _SHOWN else [])]
-    hint = "`dsv4recipe lock` pins what is there now; or bring back what was locked"
+    hint = "run `dsv4recipe lock` to pin the present state, or restore the locked one"
     raise RecipeError("P050", "the lock is stale", Where(file), hint, [*shown, *consequences])
 
 
@@ -114,11 +114,11 @@ def _walk(path: str, old: Any, new: Any) -> Iterator[Moved]:
 
 
 class _Absent:
-    """Stands where one side has no value."""
+    """Marks a value that one side does not have."""
 
 
 def _table(value: Any) -> Mapping[str, Any] | None:
-    """Returns a mapping as it is; a list of rules or parents by what names each."""
+    """Returns a mapping unchanged, and a list of rules or parents as a mapping by name."""
     if isinstance(value, Mapping):
         return value
     if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):

@@ -1,4 +1,4 @@
-"""Floor 3, plan. `make_plan`: recipe + checkpoint → plan. Reads the small files beside the shards, no weight."""
+"""Floor 3, plan. Makes a plan from recipe and checkpoint. Reads the small files beside the shards, but no weights."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from dsv4recipe.runtimes import Claim, Target, get
 from dsv4recipe.runtimes.common.gguf_legality import check_engine
 from dsv4recipe.runtimes.common.legality import check_claims, check_dropped, check_family, check_layout, check_source
 
-if TYPE_CHECKING:  # numpy, which no plan without a file needs
+if TYPE_CHECKING:  # only plans with an importance file need numpy
     from dsv4recipe.importance.model import Guide
 
 
 def make_plan(recipe: Recipe, checkpoint: Checkpoint, importance: Guide | PlannedImportance | None = None) -> Plan:
-    """Returns what the recipe means for every tensor of the checkpoint, to the byte; no weight is read. `importance` is
-    the file for formats that ask for one, or what an earlier plan kept of it.
+    """Returns what the recipe means for every tensor of the checkpoint, to the byte. No weights are read. `importance`
+    is the file for formats that ask for one, or what an earlier plan kept of it.
 
-    Raises RecipeError with every problem at once: unknown runtime (T001), a target that cannot take the recipe (T0xx),
-    side files that the bundle needs and the source lacks (T02x), tensors claimed by no rule, rules that match nothing,
-    another commit than is pinned (P0xx), an importance file that does not serve (I01x).
+    Raises RecipeError with every problem at once: an unknown runtime (T001), a target that cannot accept the recipe
+    (T0xx), side files that the bundle needs and the source lacks (T02x), tensors claimed by no rule, rules that match
+    nothing, a commit other than the pinned one (P0xx), an importance file that does not fit (I01x).
     """
     family = checkpoint.family.name
     problems = Problems()
@@ -85,8 +85,9 @@ def make_plan(recipe: Recipe, checkpoint: Checkpoint, importance: Guide | Planne
 
 
 def _model(recipe: Recipe, checkpoint: Checkpoint) -> tuple[str, str]:
-    """Repository and revision that a plan is for: the checkpoint's where they are known; else what the recipe says,
-    unless it names one release and the checkpoint has the dimensions of another. Of that one no revision is known."""
+    """Returns the repository and revision that a plan is for. If they are known for the checkpoint, these are returned,
+    otherwise those of the recipe. If the recipe names one release but the checkpoint has the dimensions of another, the
+    other release is returned without a revision."""
     if checkpoint.folder.origin is not None:
         return checkpoint.folder.origin.repo, checkpoint.folder.origin.commit
     said = recipe.source.model
@@ -97,14 +98,14 @@ def _model(recipe: Recipe, checkpoint: Checkpoint) -> tuple[str, str]:
 
 
 def order_of(slot: Slot, globals_first: bool = False) -> tuple[int, int]:
-    """Main layers, then MTP stages, then (or first) globals; routed experts first in a layer. So source files are read
-    in turn and the first shard holds a routed expert."""
+    """Returns a sort key: main layers, then MTP stages, and globals last or first; within a layer routed experts come
+    first. So source files are read one after another, and the first shard holds a routed expert."""
     layer = (-1 if globals_first else 1 << 30) if slot.layer is None else slot.layer
     return (layer, 0 if slot.row.role == "routed-expert" else 1)
 
 
 def led(modules: tuple[PlannedModule, ...], target: Target) -> tuple[PlannedModule, ...]:
-    """Returns the modules with the first stack of `target.first` in front, whatever the layers before it became."""
+    """Returns the modules with the first stack of `target.first` moved to the front."""
     for module in modules:
         if module.experts and not module.per_expert and module.format.kind == target.first:
             return (module, *(other for other in modules if other is not module))
@@ -112,7 +113,7 @@ def led(modules: tuple[PlannedModule, ...], target: Target) -> tuple[PlannedModu
 
 
 def module_of(claim: Claim, recipe: Recipe, target: Target, dims: Dims) -> PlannedModule:
-    """What a claim becomes on disk, to the byte."""
+    """Returns what a claim becomes on disk, to the byte."""
     group, fmt = claim.group, claim.format
     slot, row = group.slot, group.slot.row
     disk = target.disk_stem(slot, recipe.target.experts)
@@ -140,8 +141,8 @@ def module_of(claim: Claim, recipe: Recipe, target: Target, dims: Dims) -> Plann
 
 
 def _parts(parts: Sequence[Part], named: str, group: Group, stacked: bool, row_groups: int) -> Sequence[Part]:
-    """Parts per disk stem: with the expert axis for a stack, the rows in `row_groups` where the runtime wants them so
-    (the same bytes under another shape), and `named` where the format has no word of its own."""
+    """Returns the parts per disk stem: with an expert axis for a stack, with rows in `row_groups` if the runtime needs
+    that (the same bytes in another shape), and called `named` if the format gives them no name."""
     lead = (group.experts,) if stacked else ()
     found = []
     for part in parts:

@@ -1,4 +1,5 @@
-"""Floor 3, plan. Which groups a rule matches, and what came nearest where it matches none. This module is pure."""
+"""Floor 3, plan. Tests which groups a rule matches, and finds the nearest ones if it matches none. This module is
+pure."""
 
 from __future__ import annotations
 
@@ -11,12 +12,12 @@ from dsv4recipe.recipe.globs import compile_glob
 from dsv4recipe.recipe.model import Match
 
 Test = Callable[[Group], int]
-"""How many members of a group one condition accepts: 0, all of them, or (for globs on source names) some."""
+"""How many members of a group one condition accepts: none, all, or (for globs over source names) some."""
 
 
 @dataclass(frozen=True)
 class Matcher:
-    """A rule's conditions as tests on groups. `layer_sets` are the family's, resolved."""
+    """Holds a rule's conditions as tests on groups. `layer_sets` are the family's, resolved."""
 
     match: Match
     layer_sets: Mapping[str, frozenset[int]]
@@ -50,7 +51,7 @@ def _all_or_none(test: Callable[[Group], bool]) -> Test:
 
 
 def matched_members(tests: Mapping[str, Test], group: Group) -> int:
-    """Returns how many members of the group all conditions accept (cheap conditions first)."""
+    """Returns how many members of the group all conditions accept; cheap conditions are tested first."""
     accepted = len(group.members)
     for test in tests.values():
         accepted = min(accepted, test(group))

@@ -1,4 +1,4 @@
-"""Floor 3, plan. The plan as frozen data. This module is pure."""
+"""Floor 3, plan. Holds the plan as frozen data. This module is pure."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from dsv4recipe.units import counted
 
 @dataclass(frozen=True, slots=True)
 class PlannedModule:
-    """What one module of the runtime (or one bare parameter) is made of.
+    """Describes one module of the runtime (or one bare parameter) and what it is made of.
 
-    `path` is the post-sanitize path, None where the runtime drops the module (MTP). `disk` is the stem on disk; with
-    `{E}` in it, every expert is stored under its own stem. `shape` is logical, [experts, out, in] for routed experts.
-    `parts` are the tensors per disk stem, `sources` the compact source names, `names` the source pattern with `{E}`.
+    `path` is the module path after the runtime's renaming, or None if the runtime drops the module (MTP). `disk` is the
+    stem on disk; if it holds `{E}`, every expert is stored under its own stem. `shape` is logical, [experts, out, in]
+    for routed experts. `parts` are the tensors per disk stem, `sources` the compact source names, `names` the source
+    pattern with `{E}`.
     """
 
     path: str | None
@@ -54,19 +55,19 @@ class PlannedModule:
 
     @property
     def bytes(self) -> int:
-        """Payload bytes on disk."""
+        """Returns the bytes of all its tensors on disk."""
         return sum(part.nbytes for part in self.parts) * (self.experts if self.per_expert else 1)
 
     @property
     def weights(self) -> int:
-        """Returns logical elements."""
+        """Returns the number of logical elements."""
         return prod(self.shape)
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedShard:
-    """A file: its modules by disk stem, payload bytes and exact file size (header and padding included). `header` is
-    the sha256 of its header where that does not follow from the modules alone (GGUF), else ""."""
+    """Describes a file: its modules by disk stem, the bytes of its tensors and its exact size (with header and
+    padding). `header` is the sha256 of its header if that does not follow from the modules alone (GGUF), else ""."""
 
     file: str
     modules: tuple[str, ...]
@@ -77,8 +78,8 @@ class PlannedShard:
 
 @dataclass(frozen=True, slots=True)
 class PlannedSource:
-    """The checkpoint a plan was made for; `config_digest` and `header_digest` are sha256. `model` and `revision` are
-    those of the recipe where nothing is known of the source; `origin` is what is known (`provenance`)."""
+    """Describes the checkpoint that a plan was made for. `config_digest` and `header_digest` are sha256. `model` and
+    `revision` are the recipe's if nothing is known of the source. `origin` is what is known (see `provenance`)."""
 
     model: str
     revision: str
@@ -92,8 +93,8 @@ class PlannedSource:
 
 @dataclass(frozen=True)
 class Plan:
-    """The contract between a recipe and a build. `importance` is the file that weighs errors, where a format asks for
-    one: a build with another file would write other bytes."""
+    """The contract between a recipe and a build. `importance` is the file that weighs errors, if a format asks for one,
+    because a build with another file would write other bytes."""
 
     recipe: Mapping[str, Any]
     source: PlannedSource
@@ -114,17 +115,17 @@ class Plan:
 
     @property
     def bits_per_weight(self) -> float:
-        """8 × tensor bytes / elements of every stored logical tensor, to four decimals."""
+        """Returns 8 × tensor bytes / elements of all stored logical tensors, to four decimals."""
         return round(self.tensor_bytes * 8 / self.weights, 4) if self.weights else 0.0
 
     def __repr__(self) -> str:
-        """Returns one line: what it is for, how large it is, and the start of its digest."""
+        """Returns one line: the recipe, the runtime, the size, and the start of the digest."""
         size = f"{self.tensor_bytes:,} bytes, {self.bits_per_weight} bits per weight"
         parts = f"{len(self.modules):,} modules in {counted(len(self.shards), 'shard')}"
         return f"<Plan {self.recipe['name']} for {self.target['runtime']}: {parts}, {size}, {self.digest[:12]}>"
 
     def _repr_html_(self) -> str:
-        """Returns the ledger, as notebooks show it."""
+        """Returns the ledger as HTML, for notebooks."""
         return f"<p>{escape(repr(self)[1:-1])}</p>{ledger_html(ledger(self.modules))}"
 
     def rows(self) -> list[dict[str, Any]]:
@@ -160,5 +161,5 @@ class Plan:
 
     @cached_property
     def digest(self) -> str:
-        """Returns sha256 of the canonical JSON without the digest itself."""
+        """Returns the sha256 of the canonical JSON without the digest itself."""
         return digest_of(self)

@@ -1,7 +1,7 @@
-"""Floor 3, plan. The `quantization` section of config.json: globals, and one entry per module that needs it. This
+"""Floor 3, plan. Makes the `quantization` section of config.json: globals, and one entry per module that needs it. This
 module is pure.
 
-How loaders read the entries: docs/reference/runtimes.md.
+docs/reference/runtimes.md says how loaders read the entries.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dsv4recipe.runtimes import Target
 
 
 def quantization(target: Target, modules: Sequence[PlannedModule], keys: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """{"bits", "group_size", "mode", "<module path>": {bits, group_size, mode}, …}. `keys` maps a module's disk stem to
-    the paths that describe it, one per dialect of the target.
+    """Returns {"bits", "group_size", "mode", "<module path>": {bits, group_size, mode}, …}. `keys` maps a module's disk
+    stem to the paths that describe it, one per dialect of the target.
 
     The global entry is the commonest format among those with the smallest group size: `quantize_model` drops an
     override whose group size is below the global one (docs/reference/runtimes.md). Routed experts never decide it while

@@ -1,8 +1,7 @@
-"""Floor 3, plan. A shard as pieces of work: read these rows, encode them, write them at these offsets. This module is
-pure.
+"""Floor 3, plan. Divides a shard into pieces of work: which rows to read, and at which offsets to write them. Pure.
 
-A piece is at most one expert, or as many rows of a large matrix as one V4-Flash expert has weights, so memory does not
-grow with layers, experts or the vocabulary.
+A piece is at most one expert, or as many rows of a large matrix as hold the weights of one V4-Flash expert. So memory
+does not grow with layers, experts or the vocabulary.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _FILL = {"U8": "<u1", "I32": "<i4"}
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Bytes [start, end) of a source file."""
+    """The bytes [start, end) of a source file."""
 
     file: str
     start: int
@@ -36,7 +35,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """A whole source tensor that decides what goes into another one: gate and up, where down is calibrated."""
+    """A whole source tensor that affects the encoding of another: gate and up for a calibrated down projection."""
 
     source: SourceTensor
     weight: Span
@@ -45,9 +44,9 @@ class Beside:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Rows `first_row`… of one source tensor. `source.shape` is the shape of just these rows; `offsets` holds, per
-    part of `format`, where its bytes begin in the shard. Integers that index something must be in [0, `below`).
-    `beside` is what the inputs of a calibrated matrix are computed with."""
+    """The rows from `first_row` on of one source tensor. `source.shape` is the shape of just these rows. `offsets`
+    holds, per part of `format`, where its bytes begin in the shard. Integers that index something must be in [0,
+    `below`). `beside` holds the tensors from which the inputs of a calibrated matrix are computed."""
 
     tensor: str
     first_row: int
@@ -61,7 +60,7 @@ class Piece:
 
     @property
     def place(self) -> tuple[str, int]:
-        """Sorts pieces into the order of their source."""
+        """Returns the sort key that puts pieces into the order of their source."""
         return self.weight.file, self.weight.start
 
     @property
@@ -74,8 +73,8 @@ class Piece:
 def shard_pieces(
     tensors: Iterable[PlacedTensor], groups: Mapping[str, Group]
 ) -> tuple[list[Piece], list[tuple[int, bytes]]]:
-    """Returns the pieces of the modules whose tensors are placed, in the order of the file, so that its start is whole
-    early; and their constants as (offset, bytes). `groups` maps `PlannedModule.sources` to groups."""
+    """Returns the pieces of the modules whose tensors are placed, in file order so that the start of the file is
+    complete early, and their constants as (offset, bytes). `groups` maps `PlannedModule.sources` to groups."""
     pieces: list[Piece] = []
     constants: list[tuple[int, bytes]] = []
     placed: dict[tuple[str, int | None], list[PlacedTensor]] = {}
@@ -97,7 +96,7 @@ def shard_pieces(
 
 
 def piece_rows(source: SourceTensor, fmt: Format) -> int:
-    """Returns rows of a piece: whole FP8 tiles; all rows where the format must see a matrix whole."""
+    """Returns the number of rows of a piece: whole FP8 tiles, or all rows if the format needs the whole matrix."""
     rows, width = source.shape[0] if source.shape else 1, max(1, prod(source.shape[1:]))
     if fmt.whole:
         return rows
@@ -132,7 +131,7 @@ def member_pieces(
 
 
 def beside(module: PlannedModule, number: int, groups: Mapping[str, Group]) -> tuple[Beside, ...]:
-    """Gate and up of expert `number`, where the inputs of its down projection must be computed; () elsewhere."""
+    """Returns gate and up of expert `number` if the inputs of its down projection must be computed, otherwise ()."""
     if not (wants_moments(module.format) and module.role == "routed-expert" and module.projection == "down"):
         return ()
     found = []
@@ -143,8 +142,8 @@ def beside(module: PlannedModule, number: int, groups: Mapping[str, Group]) -> t
 
 
 def row_spans(member: Tensor, first: int, last: int) -> tuple[SourceTensor, Span, Span | None]:
-    """Returns rows [first, last) of a tensor: what they are as a tensor of their own, and where weight and scale lie.
-    FP8 rows begin at a tile."""
+    """Returns rows [first, last) of a tensor as a tensor of their own, and where weight and scale lie. FP8 rows begin
+    at a tile."""
     source, entry = member.source, member.weight
     row_bytes = (entry.end - entry.start) // (source.shape[0] if source.shape else 1)
     weight = Span(member.file, entry.start + first * row_bytes, entry.start + last * row_bytes)
@@ -153,7 +152,7 @@ def row_spans(member: Tensor, first: int, last: int) -> tuple[SourceTensor, Span
 
 
 def _scale_span(member: Tensor, first: int, last: int) -> Span | None:
-    """Returns scale rows of weight rows [first, last): one per row (FP4), one per tile (FP8)."""
+    """Returns the scale rows of weight rows [first, last): one per row (FP4), one per tile (FP8)."""
     scale = member.scale
     if scale is None:
         return None
@@ -165,7 +164,7 @@ def _scale_span(member: Tensor, first: int, last: int) -> Span | None:
 
 
 def columns_of(piece: Piece, importance: Guide | None) -> NDArray[np.float32] | None:
-    """Returns what the piece's encoder weighs errors with: float32 [columns], None where it does not."""
+    """Returns the weights of the errors for the piece's encoder: float32 [columns], or None if it uses none."""
     if importance is None or not wants_importance(piece.format):
         return None
     return importance.columns(piece.tensor, piece.source.shape[-1])

@@ -1,7 +1,7 @@
-"""Floor 3, plan. Which model a source is: what is known of it, and how. Reads the source's card.
+"""Floor 3, plan. Finds out which model a source is, and how this is known. Reads the source's card.
 
-A recipe says what it was written for, which is no statement about the folder that somebody gives it. What the hub, its
-cache or the user says of a source is known; what the source's own card says is told as its word.
+A recipe says which model it was written for; this says nothing about the folder that it is applied to. What the hub,
+its cache or the user says of a source counts as known. What the source's own card says is reported as the card's claim.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _LIMIT = 1 << 16
 
 
 def origin_of(recipe: Recipe, checkpoint: Checkpoint) -> dict[str, str] | None:
-    """{"model", "revision"} of a source, or {"model", "by": "card"}: the model that it was made from by the word of its
-    own card; with "license" where that card has another than the recipe. None where nothing is known. However a
-    repository is known, its plan is the same."""
+    """Returns {"model", "revision"} of a source, or {"model", "by": "card"} with the model that its own card says it
+    was made from. "license" is added if that card states another license than the recipe. Returns None if nothing is
+    known. A repository gives the same plan no matter how it is known."""
     known = checkpoint.folder.origin
     said = {} if known is not None and known.by != "user" else own_card(checkpoint)
     found: dict[str, str] = {}
@@ -38,17 +38,17 @@ def origin_of(recipe: Recipe, checkpoint: Checkpoint) -> dict[str, str] | None:
 
 
 def check_pin(recipe: Recipe, checkpoint: Checkpoint, problems: Problems) -> None:
-    """P006: the recipe pins another commit of the very repository that the source is known to be."""
+    """Reports P006 if the recipe pins another commit of the repository that the source is known to come from."""
     known, pin = checkpoint.folder.origin, recipe.source.revision
     if known is None or known.repo != recipe.source.model or not pin or known.commit in ("", pin):
         return
-    message = f"the recipe pins {recipe.source.model} at {pin}, the source is its commit {known.commit}"
-    hint = f"give the pinned commit, hf://{known.repo}@{pin}, or change source.revision of the recipe"
+    message = f"the recipe pins {recipe.source.model} at {pin}, but the source is its commit {known.commit}"
+    hint = f"pass the pinned commit, hf://{known.repo}@{pin}, or change source.revision in the recipe"
     problems.error("P006", message, recipe.place("source.revision"), hint)
 
 
 def claimed(source: PlannedSource) -> tuple[str, str]:
-    """Repository and commit that a bundle may say it was made from; ("", "") where that is not known."""
+    """Returns the repository and commit that a bundle may name as its source; ("", "") if they are not known."""
     origin = source.origin or {}
     return ("", "") if origin.get("by") == "card" else (origin.get("model", ""), origin.get("revision", ""))
 
@@ -67,7 +67,7 @@ def in_words(plan: Plan) -> str:
 
 
 def own_card(checkpoint: Checkpoint) -> Mapping[str, Any]:
-    """Returns the front matter of the source's own card; {} where there is none that can be read."""
+    """Returns the front matter of the source's own card, or {} if there is none that can be read."""
     source = checkpoint.folder.source
     try:
         if not source.real or not checkpoint.folder.files or CARD not in source.names():

@@ -1,6 +1,7 @@
-"""Floor 3, plan. The exactly-once proof: every logical tensor is claimed by exactly one rule. This module is pure.
+"""Floor 3, plan. Proves that every logical tensor is claimed by exactly one rule. This module is pure.
 
-First match wins. Left over, shadowed and empty-handed are errors that name the rule, its line and the nearest miss.
+The first match wins. Unclaimed tensors, shadowed rules and rules without a match are errors; each names the rule, its
+line and the nearest miss.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ def resolve(
     """Returns the claims in the checkpoint's order, and the number of tensors dropped by each rule (or by
     `target.mtp`).
 
-    Findings go to `problems`: P001 unclaimed, P002 shadowed, P003 matches nothing, P004 splits a stack, P005 layers
-    beyond the model's.
+    Adds findings to `problems`: P001 unclaimed, P002 shadowed, P003 matches nothing, P004 splits a stack, P005 layers
+    that the model does not have.
     """
     _check_layers(recipe, checkpoint.dims, problems)
     sets = checkpoint.family.layer_sets(checkpoint.dims)
@@ -76,7 +77,7 @@ def resolve(
 
 
 def _format(rule: Rule, group: Group, target: Target, half: str) -> Format:
-    """Returns the format a rule's action means for a group."""
+    """Returns the format that a rule's action means for a group."""
     action = rule.action
     if not isinstance(action, str):
         return action
@@ -90,11 +91,11 @@ def _check_layers(recipe: Recipe, dims: Dims, problems: Problems) -> None:
     for rule in recipe.rules:
         beyond = [layer for layer in rule.match.layers if layer > last]
         if not beyond or rule.optional or len(beyond) == len(rule.match.layers):
-            continue  # a rule for such layers alone matches nothing, which is P003
+            continue  # a rule for only such layers matches nothing, which is P003
         shown = ", ".join(map(str, compact(beyond)))
         message = f"rule '{rule.id}' names layers that the model does not have: {shown}"
         stages = f", and its MTP stages are {dims.layers} to {last}" if dims.stages else ""
-        hint = f"the model has layers 0 to {dims.layers - 1}{stages}; `optional: true` lets a rule name more"
+        hint = f"the model has layers 0 to {dims.layers - 1}{stages}; a rule with `optional: true` may name more"
         problems.error("P005", message, rule.place("match.layers"), hint)
 
 
@@ -103,7 +104,7 @@ def _splits(rule: Rule, group: Group, hits: int, problems: Problems) -> None:
         "P004",
         f"rule '{rule.id}' matches {hits} of the {len(group.members)} experts of {group.names}",
         rule.place("match.tensor"),
-        "the experts of one projection share one format: write * for the expert number",
+        "all experts of a projection share one format; write * for the expert number",
     )
 
 
@@ -134,10 +135,14 @@ def _report_idle(
         winners = ", ".join(f"'{name}' ({count} modules)" for name, count in beaten.most_common())
         message = f"rule '{rule.id}' is shadowed: every tensor it matches is claimed by an earlier rule"
         problems.error(
-            "P002", message, rule.where, "move it up, narrow the earlier rule, or remove it", (f"claimed by {winners}",)
+            "P002",
+            message,
+            rule.where,
+            "move it up, narrow the earlier rule, or remove it",
+            (f"they are claimed by {winners}",),
         )
         return
-    notes, hint = [], "mark it `optional: true` if that is meant"
+    notes, hint = [], "add `optional: true` to the rule if this is intended"
     dropped = 0 if there == everything else sum(matched_members(tests, group) for group in everything)
     if dropped:
         notes.append(f"it matches {dropped:,} tensors of MTP stages, which `mtp: drop` leaves out")

@@ -1,5 +1,5 @@
-"""Floor 3, plan. What to do with every group → few readable rules: exceptions of each role, then the roles. This module
-is pure."""
+"""Floor 3, plan. Turns the action of every group into few readable rules: exceptions of each role, then whole roles.
+This module is pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dsv4recipe.recipe.model import CONTROL_ROLES, ROLES, Match, Rule
 
 
 def rules_for(by_role: Mapping[str, Sequence[tuple[Group, Any]]], sets: Mapping[str, frozenset[int]]) -> list[Rule]:
-    """Returns rules that do with every group what is asked for it. `sets` are the family's layer sets, resolved.
+    """Returns rules that give every group its action. `sets` are the family's layer sets, resolved.
 
     Exceptions of each role come first, then one rule per action for the roles as a whole.
     """
@@ -28,7 +28,7 @@ def rules_for(by_role: Mapping[str, Sequence[tuple[Group, Any]]], sets: Mapping[
 
 
 def _joined(selections: Sequence[Selection]) -> list[tuple[Match, Any]]:
-    """Returns selections that differ in their role alone as one rule; general ones last, as they came."""
+    """Returns selections that differ only in their role as one rule; general rules come last, in their given order."""
     found: dict[tuple[Match, object], list[str]] = {}
     for each in selections:
         found.setdefault((each.match, each.action), []).append(each.role)

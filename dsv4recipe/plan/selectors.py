@@ -1,4 +1,4 @@
-"""Floor 3, plan. The shortest words of the recipe language for a set of modules of one role. This module is pure."""
+"""Floor 3, plan. Finds the shortest conditions that select a set of modules of one role. This module is pure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from dsv4recipe.recipe.layers import compact
 from dsv4recipe.recipe.model import Match
 
 Action = object
-"""What a rule does with a group; compared by equality alone."""
+"""What a rule does with a group; only equality is used."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Groups of one role that one rule takes: `match` without the role, and what the rule does."""
+    """The groups of one role that one rule takes: `match` without the role, and what the rule does."""
 
     role: str
     match: Match
@@ -30,7 +30,7 @@ def exceptions(
 ) -> Iterator[Selection]:
     """Yields selections of the groups whose action is not `default`, in the checkpoint's order of their first groups.
 
-    Projections (where a role has none: source patterns) that are taken on the same layers are taken together.
+    Projections (or source patterns, if a role has none) that are taken on the same layers are taken together.
     """
     groups = [group for group, _ in actions]
     taken: dict[Action, list[Group]] = {}
@@ -50,7 +50,8 @@ def exceptions(
 def _simple(
     picked: Sequence[Group], groups: Sequence[Group], sets: Mapping[str, frozenset[int]]
 ) -> tuple[tuple[str, object], ...] | None:
-    """Returns a condition on block or layers alone that picks just these of a role's groups; None if there is none."""
+    """Returns a condition on only block or layers that selects exactly these groups of a role, or None if there is
+    none."""
     layers = {group.slot.layer for group in picked}
     if not picked or {g.stem for g in groups if g.slot.layer in layers} != {g.stem for g in picked}:
         return None
@@ -60,7 +61,8 @@ def _simple(
 def _by_unit(
     picked: Sequence[Group], groups: Sequence[Group], sets: Mapping[str, frozenset[int]]
 ) -> Iterator[dict[str, Any]]:
-    """Conditions on projection (or source name) and layers; what is taken on the same layers is taken together."""
+    """Yields conditions on projection (or source name) and layers. Those taken on the same layers are taken
+    together."""
     whole: dict[str, list[Group]] = defaultdict(list)
     units: dict[str, list[Group]] = defaultdict(list)
     for group in groups:
@@ -81,8 +83,8 @@ def _by_unit(
 
 
 def _numbered(picked: Sequence[Group], groups: Sequence[Group]) -> tuple[str, ...]:
-    """Globs on source names for parts that have a number and no layer, such as some blocks of the vision tower:
-    "vision.blocks.3.*" where that takes just what is picked, else the names themselves."""
+    """Returns globs over source names for parts with a number but no layer, such as some blocks of the vision tower.
+    It uses "vision.blocks.3.*" if that selects only the wanted groups, otherwise the names themselves."""
     by_block: dict[str, list[Group]] = defaultdict(list)
     for group in picked:
         by_block[f"{group.slot.row.pattern.partition('.{N}.')[0]}.{group.slot.number}.*"].append(group)
@@ -96,7 +98,7 @@ def _numbered(picked: Sequence[Group], groups: Sequence[Group]) -> tuple[str, ..
 
 
 def commonest(actions: Sequence[tuple[Group, Action]]) -> Action:
-    """Returns the action of most groups; the earlier one where two are alike."""
+    """Returns the action of most groups; if two are equally common, the earlier one."""
     return Counter(action for _, action in actions).most_common(1)[0][0]
 
 
@@ -108,7 +110,7 @@ def _unit(group: Group) -> str:
 def _where(
     groups: Sequence[Group], whole: Sequence[Group], sets: Mapping[str, frozenset[int]]
 ) -> tuple[tuple[str, object], ...]:
-    """Returns the layer and block conditions that pick `groups` out of `whole`; () for all of them."""
+    """Returns the layer and block conditions that select `groups` out of `whole`; () for all of them."""
     if len(groups) == len(whole):
         return ()
     picked = {group.stem for group in groups}
@@ -126,8 +128,8 @@ def _where(
 def _named(
     names: Sequence[str], units: Mapping[str, Sequence[Group]], all_: Sequence[Group]
 ) -> dict[str, tuple[str, ...]]:
-    """Returns the condition on projections, or globs on source names where the role has no projections. A glob that
-    would take a tensor of another pattern gives way to the names themselves."""
+    """Returns the condition on projections, or globs over source names if the role has no projections. If a glob would
+    also match a tensor of another pattern, the names themselves are used."""
     first = units[names[0]][0].slot.row
     if first.projection:
         return {"projection": tuple(names)}

@@ -1,7 +1,6 @@
-"""Floor 3, plan. Which shard holds which module, and where in the file each tensor lies, to the byte. This module is
-pure.
+"""Floor 3, plan. Decides which shard holds which module, and where in the file each tensor lies, to the byte. Pure.
 
-A module is never torn: a stack, or the experts of one projection, lies in one shard. Inside a shard tensors are
+A module is never divided: a stack, or the experts of one projection, lies in one shard. Inside a shard, tensors are
 sorted by falling item size, so every tensor is aligned to its item size.
 """
 
@@ -20,7 +19,7 @@ METADATA = {"format": "mlx"}
 
 @dataclass(frozen=True, slots=True)
 class PlacedTensor:
-    """A stored tensor at its place: absolute byte offset in its shard. `expert` is None for whole stacks."""
+    """A stored tensor with its absolute byte offset in its shard. `expert` is None for whole stacks."""
 
     name: str
     module: PlannedModule
@@ -30,8 +29,8 @@ class PlacedTensor:
 
 
 def pack_shards(modules: Sequence[PlannedModule], shard_size: int) -> tuple[PlannedShard, ...]:
-    """Greedy in module order: a shard is closed before the module that would make it larger than `shard_size`; 0 means
-    one shard."""
+    """Packs modules greedily, in order. A shard is closed before the module that would make it larger than
+    `shard_size`; 0 means one shard."""
     packs: list[list[PlannedModule]] = []
     filled = 0
     for module in modules:

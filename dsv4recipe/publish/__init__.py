@@ -1,1 +1,1 @@
-"""Floor 4, publish. A proven bundle to the hub in one commit, and the hub's own tree against it afterwards."""
+"""Floor 4, publish. Uploads a proven bundle to the hub in one commit, and compares the hub's files afterwards."""

@@ -1,4 +1,4 @@
-"""Floor 4, publish. What is uploaded of a bundle: its files by name, with size and sha256. Reads small files."""
+"""Floor 4, publish. Lists what is uploaded of a bundle: its files by name, with size and sha256. Reads small files."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from dsv4recipe.hub.repository import RemoteFile
 
 CARD = "README.md"
 _FRONT = {"license": "error", "library_name": "error", "base_model": "warning", "pipeline_tag": "warning"}
-"""What the hub filters by. A build that was not told the base model does not guess it."""
+"""The fields that the hub filters by. A build never guesses a base model that it was not told."""
 
-_HINT = "the hub filters and shows models by it: add it to README.md"
+_HINT = "add it to README.md, because the hub filters and shows models by it"
 
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A file to upload: its name in the repository, where it lies, size in bytes, sha256 in hex."""
+    """A file to upload: its name in the repository, its path, its size in bytes, its sha256 in hex."""
 
     name: str
     path: Path
@@ -31,21 +31,21 @@ class LocalFile:
     sha256: str
 
     def same(self, remote: RemoteFile) -> bool:
-        """Whether the hub's file has this content, by size and by the digest that the hub keeps of it."""
+        """Returns whether the hub's file has this content, by size and by the digest that the hub keeps."""
         if remote.size != self.size:
             return False
         if remote.sha256:
             return remote.sha256 == self.sha256
         digest = remote.digest()
-        digest.update(self.path.read_bytes())  # a small one: large ones lie in storage, under their sha256
+        digest.update(self.path.read_bytes())  # only small files; large ones are stored by their sha256
         return digest.hexdigest() == remote.blob
 
 
 def files_of(bundle: Path, manifest: Mapping[str, Any]) -> tuple[LocalFile, ...]:
-    """Returns every file that the manifest lists and that is there, weights first, and the manifest itself last.
+    """Returns every file that the manifest lists and that exists, weights first, and the manifest itself last.
 
-    What people may edit is taken as it is now; the others have the digest of the manifest, which a proof has held them
-    against.
+    Files that people may edit are taken as they are now. The others have the digest of the manifest, with which a proof
+    has compared them.
     """
     found = []
     for name, entry in manifest["files"].items():
@@ -59,7 +59,7 @@ def files_of(bundle: Path, manifest: Mapping[str, Any]) -> tuple[LocalFile, ...]
 
 
 def card_findings(bundle: Path) -> list[Diagnostic]:
-    """Returns what the hub would miss in the card's front matter: W003. A bundle that is one file has no card."""
+    """Returns W003 for fields that the hub would miss in the card. A bundle that is one file has no card."""
     if bundle.is_file():
         return []
     path = bundle / CARD
@@ -67,12 +67,16 @@ def card_findings(bundle: Path) -> list[Diagnostic]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError):
-        return [Diagnostic("W003", "the bundle has no card that can be read", where, "build it again, or write one")]
+        return [
+            Diagnostic(
+                "W003", "the bundle has no card that can be read", where, "build the bundle again, or write a card"
+            )
+        ]
     parts = text.split("---\n", 2)
     try:
         front = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0].strip() else None
     except yaml.YAMLError as error:
-        return [Diagnostic("W003", f"the card's front matter is no YAML: {str(error).splitlines()[0]}", where)]
+        return [Diagnostic("W003", f"the card's front matter is not YAML: {str(error).splitlines()[0]}", where)]
     if not isinstance(front, dict):
         hint = "begin the card with a line ---, the fields, and another line ---"
         return [Diagnostic("W003", "the card has no front matter", where, hint)]

@@ -1,7 +1,7 @@
-"""Floor 4, publish. A bundle on the hub as a folder of the same names and sizes, with holes for its weights.
+"""Floor 4, publish. Mirrors a bundle on the hub as a folder of the same names and sizes, with holes for its weights.
 
-Headers come by ranges and small files whole; everything that reads headers works on such a folder as on a bundle. It
-lies in a temporary folder until this process ends. Reads the hub.
+Headers are read by ranges and small files whole. Everything that reads headers works on such a folder as on a bundle.
+It lies in a temporary folder until this process ends. Reads the hub.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Mirror:
 
     @property
     def digests(self) -> dict[str, tuple[int, str]]:
-        """Size and sha256 of the files in the hub's storage, as its own list of the commit has them."""
+        """Returns size and sha256 of the files in the hub's storage, from its own list of the commit."""
         return {name: (file.size, file.sha256) for name, file in self.repository.files.items() if file.sha256}
 
     def read(self, path: Path, offset: int, size: int) -> NDArray[np.uint8]:
@@ -55,9 +55,9 @@ class Mirror:
 
 
 def address_of(name: object) -> Address | None:
-    """Returns the address that `name` is, also as a Path, which makes hf:/ of hf://; None where it is none.
+    """Returns the address that `name` is, also for a Path, which turns hf:// into hf:/, or None if it is not one.
 
-    Raises RecipeError H001 for a broken one.
+    Raises RecipeError H001 for an invalid address.
     """
     text = str(name)
     if text.startswith("hf:/") and not text.startswith(SCHEME):
@@ -66,13 +66,13 @@ def address_of(name: object) -> Address | None:
 
 
 def mirror(address: Address) -> Mirror:
-    """Returns the bundle at `address`, at the commit that it means now; each is opened once. Raises HubError H002 to
-    H009, RecipeError V020 where it holds no bundle, and C0xx for an unsafe name or a shard without a header."""
+    """Returns the bundle at `address`, at its present commit; each is opened once. Raises HubError H002 to H009,
+    RecipeError V020 if it holds no bundle, and C0xx for an unsafe name or a shard without a header."""
     if str(address) not in _open:
         repository = open_repository(address)
         if not _holds_bundle(repository):
-            message = "the repository holds a checkpoint or something else, no bundle"
-            raise RecipeError("V020", message, Where(str(address)), "a checkpoint is named with --source")
+            message = "the repository holds a checkpoint or something else, but no bundle"
+            raise RecipeError("V020", message, Where(str(address)), "pass a checkpoint with --source")
         kept = tempfile.mkdtemp(prefix="dsv4recipe-hub-")
         atexit.register(shutil.rmtree, kept, ignore_errors=True)
         root = Path(kept, repository.address.repo)
@@ -100,7 +100,7 @@ def _file(repository: Repository, name: str, path: Path) -> None:
 
 
 def _holds_bundle(repository: Repository) -> bool:
-    """Anyone's bundle, by the files and the entry of config.json that only bundles have."""
+    """Returns whether it is a bundle of any tool, by its files and the entry of config.json that only bundles have."""
     files = repository.files
     if NAME in files or "jang_config.json" in files:
         return True
@@ -109,5 +109,5 @@ def _holds_bundle(repository: Repository) -> bool:
 
 
 def holds_bundle(address: Address) -> bool:
-    """Returns whether the repository holds a bundle and no source checkpoint. Raises HubError H002 to H009."""
+    """Returns whether the repository holds a bundle and not a source checkpoint. Raises HubError H002 to H009."""
     return str(address) in _open or _holds_bundle(open_repository(address))

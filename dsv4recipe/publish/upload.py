@@ -1,8 +1,8 @@
-"""Floor 4, publish. A bundle's files to a repository of the hub, through huggingface_hub, in one commit. Writes there.
+"""Floor 4, publish. Uploads a bundle's files to a repository on the hub in one commit, through huggingface_hub.
 
-Weights go into the hub's storage one by one, by their sha256, before the commit: what an interrupted upload has stored
-is not sent again. Nothing is visible in the repository until the one commit names all files; then the hub's own list of
-that commit is held against the bundle.
+Weights go into the hub's storage one by one, by their sha256, before the commit, so what an interrupted upload has
+stored is not sent again. Nothing is visible in the repository until the one commit names all files. Then the hub's own
+list of that commit is compared with the bundle.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from dsv4recipe.version import VERSION
 Event = dict[str, Any]
 Tell = Callable[[Event], None]
 KEPT = {".gitattributes"}
-"""What the hub writes into a repository by itself."""
+"""Files that the hub itself writes into a repository."""
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """Where the bundle is: its address with the commit. `sent` and `there` count the bytes of files that were uploaded
-    and of those that the repository had already."""
+    """Says where the bundle is: its address with the commit. `sent` counts the bytes of uploaded files, `there` those
+    of files that the repository already had."""
 
     address: Address
     url: str
@@ -43,11 +43,11 @@ class Pushed:
 
 
 def upload(files: Sequence[LocalFile], address: Address, private: bool, replace: bool, tell: Tell) -> Pushed:
-    """Returns the repository holds exactly `files` afterwards, by one commit; none is made where it holds them already.
+    """Makes the repository hold exactly `files`, by one commit; there is no commit if it holds them already.
 
-    The address's revision is a branch, made where it is missing. Files of the repository that the bundle does not have
-    are removed in the same commit where `replace`. Raises RecipeError W004 where there are such files and `replace` was
-    not said, W005 where a file is on the hub with other bytes afterwards, and HubError H002 to H009, H013, H014.
+    The address's revision is a branch, created if it is missing. With `replace`, other files of the repository are
+    removed in the same commit. Raises RecipeError W004 if there are such files and `replace` is not set, W005 if a file
+    is on the hub with other bytes afterwards, and HubError H002 to H009, H013, H014.
     """
     disable_progress_bars()
     client = HfApi(library_name="dsv4recipe", library_version=VERSION)
@@ -64,7 +64,7 @@ def upload(files: Sequence[LocalFile], address: Address, private: bool, replace:
     stray = sorted(set(before.files) - {file.name for file in files} - KEPT)
     if stray and not replace:
         message = f"{address.repo} holds {len(stray)} files that the bundle does not have"
-        hint = "--replace removes them in the same commit; loaders read every shard that they find"
+        hint = "pass --replace to remove them in the same commit; loaders read every shard that they find"
         raise RecipeError("W004", message, Where(str(address)), hint, stray)
     there = sum(file.size for file in files) - sum(file.size for file in missing)
     commit = before.commit
@@ -102,7 +102,7 @@ def upload(files: Sequence[LocalFile], address: Address, private: bool, replace:
 
 
 def compare(files: Sequence[LocalFile], repository: Repository) -> list[Diagnostic]:
-    """W005 for every file that the hub lacks, has more, or has with another size or digest."""
+    """Returns W005 for every file that the hub lacks, has in addition, or has with another size or digest."""
     found = []
     where = Where(str(repository.address))
     for file in files:
@@ -110,13 +110,13 @@ def compare(files: Sequence[LocalFile], repository: Repository) -> list[Diagnost
         if remote is None:
             found.append(Diagnostic("W005", f"{file.name} is not on the hub", where, _AGAIN))
         elif not file.same(remote):
-            message = f"{file.name} is on the hub with other bytes ({remote.size:,}, here {file.size:,})"
+            message = f"{file.name} is on the hub with other content ({remote.size:,} bytes, here {file.size:,})"
             found.append(Diagnostic("W005", message, where, _AGAIN))
     more = sorted(set(repository.files) - {file.name for file in files} - KEPT)
-    return found + [Diagnostic("W005", f"{name} is on the hub and not in the bundle", where, _AGAIN) for name in more]
+    return found + [Diagnostic("W005", f"{name} is on the hub but not in the bundle", where, _AGAIN) for name in more]
 
 
-_AGAIN = "somebody changed it meanwhile: look at the repository's history, then run the same command again"
+_AGAIN = "somebody changed it; check the repository's history, then run the same command again"
 
 
 def _there(repository: Repository, file: LocalFile) -> bool:
@@ -126,19 +126,19 @@ def _there(repository: Repository, file: LocalFile) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Hub:
-    """Asks again what may pass by itself; every other failure becomes a HubError."""
+    """Repeats requests after failures that may pass; every other failure becomes a HubError."""
 
     client: HfApi
     address: Address
 
     def ask(self, doing: str, call: Callable[[], T], otherwise: Callable[[], T | None] = lambda: None) -> T:
-        """Returns what `call` gives; or, where it fails, what `otherwise` gives, which knows better."""
+        """Returns what `call` returns or, if it fails, what `otherwise` returns."""
         patience = Patience(self.address, doing, FEW_TRIES, time.sleep)
         while True:
             try:
                 return call()
             except (HTTPError, OSError, RuntimeError, ValueError, KeyError) as error:
-                # RuntimeError: the client's own, around what happened; the last two: an answer that is not the hub's
+                # RuntimeError is the client's own wrapper; the last two mean an answer that is not the hub's
                 known = otherwise()
                 if known is not None:
                     return known
@@ -146,7 +146,7 @@ class _Hub:
                 patience.after(inner if isinstance(inner, (HTTPError, OSError)) else error)
 
     def landed(self, branch: str, before: str, files: Sequence[LocalFile]) -> str | None:
-        """Returns the commit that the branch is at, where it is ours after all: only the answer to it was lost."""
+        """Returns the commit of the branch if it is ours after all, because only the answer to it was lost."""
         try:
             now = open_repository(Address(self.address.repo, branch))
         except HubError:

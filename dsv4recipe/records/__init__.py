@@ -1,1 +1,1 @@
-"""Floor 1, records. Activation records: what went into the matrices of a model while it read a text."""
+"""Floor 1, records. Holds activation records: the inputs of a model's matrices while it read a text."""

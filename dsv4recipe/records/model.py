@@ -1,4 +1,4 @@
-"""Floor 1, records. An activation record that was opened: inputs by matrix, and what its manifest says. Maps files."""
+"""Floor 1, records. Holds an opened activation record: inputs by matrix, and what its manifest says. Maps files."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from dsv4recipe.records.names import DOWN, EXPERTS, Inputs, inputs_of
 from dsv4recipe.records.rows import Floats, unpacked
 
 FORMAT = "record"
-"""What a plan calls the format of its importance where that is an activation record."""
+"""The name of the format of a plan's importance if it is an activation record."""
 
 
 class Layer:
-    """One file of a record, by tensor: see docs/how-to/calibration.md. Rows are decoded as they are asked for."""
+    """One file of a record, by tensor; see docs/how-to/calibration.md. Rows are decoded on demand."""
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]], path: Path, sha256: str):
         self.arrays = arrays
         self._path, self._sha256 = path, sha256
 
     def proven(self) -> Layer:
-        """Itself, once its bytes were held against the manifest, which the first call does (and another thread's, at
-        the same time, does too). Raises RecipeError K003."""
+        """Returns itself after its bytes were compared with the manifest, which happens at the first call. Raises
+        RecipeError K003."""
         wanted = self._sha256
         if wanted:
             with self._path.open("rb") as stream:
@@ -43,18 +43,19 @@ class Layer:
         return self
 
     def rows(self, entry: str, which: NDArray[np.int64] | slice = slice(None)) -> Floats:
-        """Kept inputs float32 [n, columns] of an entry."""
+        """Returns kept inputs, float32 [n, columns], of an entry."""
         scales = self.arrays.get(f"{entry}.scales")
         values = self.arrays[f"{entry}.rows"][which]
         return unpacked(np.asarray(values), None if scales is None else np.asarray(scales[which]))
 
     def count(self, entry: str) -> int:
-        """How many inputs of an entry are kept."""
+        """Returns how many inputs of an entry are kept."""
         return len(self.arrays[f"{entry}.rows"])
 
     @cached_property
     def reached(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Places in the flat list of choices [tokens · topk], sorted by expert; and where each expert's begin."""
+        """Returns places in the flat list of choices [tokens · topk], sorted by expert, and where each expert's
+        begin."""
         flat = np.asarray(self.arrays[f"{EXPERTS}.ids"], np.int64).ravel()
         experts = len(self.arrays[f"{EXPERTS}.energy"])
         order = np.argsort(flat, kind="stable").astype(np.int64)
@@ -70,7 +71,8 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """`sha256` is that of its manifest, which holds those of all its files. It serves where an importance file does."""
+    """A record. `sha256` is that of its manifest, which holds those of all its files. It can replace an importance
+    file."""
 
     file: str
     sha256: str
@@ -85,7 +87,7 @@ class Record:
 
     @property
     def source(self) -> tuple[str, str]:
-        """Config and header digest of the checkpoint that it was made from."""
+        """Returns config and header digest of the checkpoint that it was made from."""
         made = self.manifest["source"]
         return made["config_digest"], made["header_digest"]
 
@@ -94,12 +96,12 @@ class Record:
         return int(self.manifest["tokens"])
 
     def layer(self, inputs: Inputs) -> Layer | None:
-        """Returns the file that has the inputs, if the record holds them."""
+        """Returns the file that has the inputs, or None if the record does not hold them."""
         found = self.layers.get(inputs.layer)
         return found if found is not None and f"{inputs.entry}.energy" in found.arrays else None
 
     def columns(self, tensor: str, width: int) -> Floats:  # noqa: ARG002 - as an importance file's
-        """Mean square of each input of a matrix, float32 [width]. Only where `problem` found none."""
+        """Returns the mean square of each input of a matrix, float32 [width]. Valid only if `problem` returned ""."""
         inputs = inputs_of(tensor)
         assert inputs is not None
         found = self.layer(inputs)
@@ -107,18 +109,18 @@ class Record:
         return _energy(found.proven(), inputs)
 
     def problem(self, tensors: Iterable[str], width: int, experts: int) -> str:  # noqa: ARG002 - as an importance file's
-        """Why the record does not serve the `tensors` of a module, all `width` columns wide; "" if it does."""
+        """Returns why the record does not fit the `tensors` of a module with `width` columns, or "" if it does."""
         for tensor in tensors:
             inputs = inputs_of(tensor)
             if inputs is None:
-                return f"{tensor}: no record holds its inputs"
+                return f"{tensor}: no record can hold its inputs"
             found = self.layer(inputs)
             if found is None:
                 entry = EXPERTS if inputs.entry == DOWN else inputs.entry
                 return f"{tensor}: its inputs were not recorded (`--modules {entry}` records them)"
             there = found.arrays[f"{inputs.entry}.energy"].shape[-1]
             if there != width:
-                return f"{tensor}: its recorded inputs have {there:,} columns, {width:,} are wanted"
+                return f"{tensor}: its recorded inputs have {there:,} columns, but {width:,} are needed"
         return ""
 
     def coverage(self) -> Iterator[tuple[int, NDArray[np.int64]]]:
@@ -129,7 +131,7 @@ class Record:
 
 
 def _energy(layer: Layer, inputs: Inputs) -> Floats:
-    """Of an expert without a token, the sum over all of them; of what every token reaches, each token once."""
+    """Returns the sum over all experts for an expert without a token. For shared inputs each token counts once."""
     values = np.asarray(layer.arrays[f"{inputs.entry}.energy"], np.float32)
     if inputs.expert is None:
         return values if values.ndim == 1 else _total(values)
@@ -138,7 +140,7 @@ def _energy(layer: Layer, inputs: Inputs) -> Floats:
 
 
 def _total(values: Floats) -> Floats:
-    """Sum over experts, in their order: the same on every machine."""
+    """Returns the sum over experts in their order, so that it is the same on every machine."""
     total = np.zeros(values.shape[1], np.float64)
     for row in values:
         total += row

@@ -1,6 +1,6 @@
-"""Floor 1, records. Which recorded inputs a source tensor multiplies. This module is pure.
+"""Floor 1, records. Says which recorded inputs a source tensor multiplies. This module is pure.
 
-Matrices that share their inputs share one entry of a layer's file: all that reads the attention block's input, say.
+Matrices that share their inputs share one entry of a layer's file, such as all that read the attention block's input.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _SHARED = {
     "attn.indexer.wq_b": "attn.q",
     "attn.wo_b": "attn.out",
 }
-"""Matrices of a layer → their entry. `attn.wo_a` multiplies parts of a token by parts of its own: it has none."""
+"""Matrices of a layer → their entry. `attn.wo_a` has none, because it multiplies parts of a token by its own parts."""
 
 ENTRIES = (EXPERTS, "shared.down", "attn", "attn.q", "attn.out", "head")
-"""Every entry that `--modules` may name; `experts.down` comes with `experts`."""
+"""Every entry that `--modules` may name; `experts.down` is included in `experts`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Where the inputs of a matrix are: its layer (None for what is in none), the entry, and the routed expert."""
+    """Where the inputs of a matrix are: its layer (None outside of layers), the entry, and the routed expert."""
 
     layer: int | None
     entry: str
@@ -41,7 +41,8 @@ class Inputs:
 
 
 def inputs_of(tensor: str) -> Inputs | None:
-    """Of "layers.3.ffn.experts.17.w2.weight": layer 3, "experts.down", expert 17. None for what no record holds."""
+    """Returns, for "layers.3.ffn.experts.17.w2.weight", layer 3, "experts.down", expert 17. None if no record holds
+    it."""
     name = tensor.removesuffix(".weight")
     if name == "head":
         return Inputs(None, "head", None)

@@ -1,4 +1,4 @@
-"""Floor 1, records. `load_record`: opens an activation record and proves it against its manifest. Reads it."""
+"""Floor 1, records. `load_record` opens an activation record and compares it with its manifest. Reads files."""
 
 from __future__ import annotations
 
@@ -23,15 +23,14 @@ _AGAIN = "record it again with `dsv4recipe calibrate`"
 
 
 def load_guide(path: str | Path) -> Guide:
-    """Returns an importance file or, where `path` is a folder, an activation record. Raises RecipeError I0xx or
-    K0xx."""
+    """Returns an importance file or, if `path` is a folder, an activation record. Raises RecipeError I0xx or K0xx."""
     return load_record(path) if Path(path).is_dir() else load_importance(path)
 
 
 def load_record(path: str | Path) -> Record:
-    """Returns the record in the folder `path`; its rows stay on disk and are mapped.
+    """Returns the record in the folder `path`. Its rows stay on disk and are mapped.
 
-    Raises RecipeError K001 (no record, or an unfinished one), K002 (its files are not what the manifest says).
+    Raises RecipeError K001 (no record, or an unfinished one), K002 (its files differ from the manifest).
     """
     root = Path(path)
     try:
@@ -45,7 +44,9 @@ def load_record(path: str | Path) -> Record:
     except OSError as error:
         raise RecipeError("K001", f"the record cannot be read: {error.strerror}", Where(str(root))) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise RecipeError("K002", f"not a manifest of a record: {error}", Where(str(root / NAME)), _AGAIN) from None
+        raise RecipeError(
+            "K002", f"this is not a manifest of a record: {error}", Where(str(root / NAME)), _AGAIN
+        ) from None
     if not known:
         message = f"record version {manifest['record']} is unknown; this version reads {VERSION}"
         raise RecipeError("K002", message, Where(str(root / NAME)), _AGAIN)
@@ -54,7 +55,7 @@ def load_record(path: str | Path) -> Record:
 
 
 def _layer(root: Path, file: str, size: int, sha256: str) -> Layer:
-    """Returns one file, its tensors mapped. Size and header are proven here, its bytes by `Layer.proven`."""
+    """Returns one file with its tensors mapped. Size and header are checked here, its bytes by `Layer.proven`."""
     path = root / file
     try:
         header = None if path_problem(file) else read_header(path)
@@ -62,7 +63,7 @@ def _layer(root: Path, file: str, size: int, sha256: str) -> Layer:
         reason = error.diagnostics[0].message
         raise RecipeError("K002", f"a file of the record is damaged: {reason}", Where(str(path)), _AGAIN) from None
     if header is None or header.size != size:
-        raise RecipeError("K002", "a file of the record is not what its manifest says", Where(str(path)), _AGAIN)
+        raise RecipeError("K002", "a file of the record differs from its manifest", Where(str(path)), _AGAIN)
     found: dict[str, Any] = {}
     for entry in header.tensors:
         kind = np.dtype(_TYPES[entry.dtype])

@@ -1,4 +1,4 @@
-"""Floor 1, records. Rows of inputs as they are kept: bfloat16, or 8 bits with a scale per row. This module is pure."""
+"""Floor 1, records. Packs rows of inputs as bfloat16, or as 8 bits with a scale per row. This module is pure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ KINDS = ("int8", "bf16")
 
 
 def packed(rows: Floats, kind: str) -> tuple[NDArray[Any], Floats | None]:
-    """Returns float32 [n, columns] → int8 of that shape and float32 [n], value = code · scale; or uint16, the bits of
-    bfloat16 to nearest even, and None. Every value is finite."""
+    """Packs finite float32 [n, columns] into int8 of that shape and float32 [n], value = code · scale; or into uint16,
+    the bits of bfloat16 to nearest even, and None."""
     if kind == "bf16":
         bits = np.ascontiguousarray(rows).view(np.uint32)
         return ((bits + np.uint32(0x7FFF) + ((bits >> 16) & 1)) >> 16).astype(np.uint16), None
@@ -23,7 +23,7 @@ def packed(rows: Floats, kind: str) -> tuple[NDArray[Any], Floats | None]:
 
 
 def unpacked(values: NDArray[Any], scales: Floats | None) -> Floats:
-    """Returns what `packed` gave, as float32."""
+    """Returns what `packed` was given, as float32."""
     if scales is None:
         return (values.astype(np.uint32) << 16).view(np.float32)
     return values.astype(np.float32) * scales[:, None]

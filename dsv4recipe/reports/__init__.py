@@ -1,1 +1,1 @@
-"""Floor 4, reports. One self-contained HTML page from a plan or a bundle. Pure but for its own templates."""
+"""Floor 4, reports. Makes one self-contained HTML page from a plan or a bundle. Pure, except for its own templates."""

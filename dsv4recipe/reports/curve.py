@@ -1,5 +1,4 @@
-"""Floor 4, reports. What `allocate --json` printed, as a curve of budget against error beside a plan. This module is
-pure."""
+"""Floor 4, reports. Draws the output of `allocate --json` as a curve of error by budget. This module is pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 2, runtimes. The registry: every runtime that a bundle can be built for. One folder each, and one line here.
+"""Floor 2, runtimes. Holds the registry of runtimes that a bundle can be built for: one folder each, and one line here.
 
 A package outside this project adds a runtime by an entry point of the group `dsv4recipe.runtimes`: its name is the
 name of the runtime, its value names a `Runtime`.
@@ -35,28 +35,30 @@ __all__ = [
 
 @cache
 def runtimes() -> tuple[Runtime, ...]:
-    """Those of this version, then those that installed packages add, by name.
+    """Returns the runtimes of this version, then those that installed packages add, by name.
 
     Raises RecipeError T040 for an entry point that gives no `Runtime` of its name, T041 for a name that is taken.
     """
     added = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
     names = [*(runtime.name for runtime in BUILT_IN), *(entry.name for entry in added)]
     if taken := [name for name in names if names.count(name) > 1]:
-        message = f"two runtimes are called {taken[0]!r}; an installed package adds one under a name that is taken"
+        message = (
+            f"two runtimes are called {taken[0]!r}; an installed package adds one under a name that is already used"
+        )
         raise RecipeError("T041", message, hint="uninstall the package, or rename its entry point and its runtime")
     return (*BUILT_IN, *map(_loaded, added))
 
 
 def _loaded(entry: EntryPoint) -> Runtime:
     where = Where(subject=entry.value)
-    hint = f'an entry point of {GROUP} is written: NAME = "package.module:RUNTIME"'
+    hint = f'write an entry point of {GROUP} as NAME = "package.module:RUNTIME"'
     try:
         found = entry.load()
     except Exception as error:  # code of another package fails in any way it likes
         message = f"the runtime {entry.name!r} cannot be imported: {type(error).__name__}: {error}"
         raise RecipeError("T040", message, where, hint) from error
     if not isinstance(found, Runtime) or {found.name, *(t.name for t in found.targets)} != {entry.name}:
-        message = f"the entry point {entry.name!r} gives no runtime of that name"
+        message = f"the entry point {entry.name!r} does not give a runtime of that name"
         raise RecipeError("T040", message, where, hint)
     return found
 
@@ -75,7 +77,7 @@ def loaders(family: str) -> tuple[Loader, ...]:
 
 @cache
 def probes() -> dict[str, Probe]:
-    """What `verify --runtime` can run, by name."""
+    """Returns what `verify --runtime` can run, by name."""
     return {probe.name: probe for runtime in runtimes() for probe in runtime.probes}
 
 
@@ -90,7 +92,9 @@ def known(name: str, where: Where = NOWHERE) -> tuple[Target, ...]:
     found = tuple(target for target in targets() if target.name == name)
     if not found:
         names = ", ".join(sorted({target.name for target in targets()}))
-        raise RecipeError("T001", f"no target for runtime {name!r} in this version", where, f"runtimes: {names}")
+        raise RecipeError(
+            "T001", f"this version has no target for runtime {name!r}", where, f"the runtimes are {names}"
+        )
     return found
 
 
@@ -103,5 +107,5 @@ def get(name: str, family: str, where: Where = NOWHERE) -> Target:
             return target
     runs = ", ".join(each for target in found for each in target.families)
     others = ", ".join(sorted(running(family))) or "no runtime of this version"
-    hint = f"{name} runs {runs}; {family} is run by {others}"
-    raise RecipeError("T003", f"{name} does not run family {family}", where, hint)
+    hint = f"{name} can run {runs}; {others} can run {family}"
+    raise RecipeError("T003", f"{name} cannot run family {family}", where, hint)

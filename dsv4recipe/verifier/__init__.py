@@ -1,1 +1,1 @@
-"""Floor 4, verifier. The proof: integrity, contract, numbers, real runtime. Reads bundles, writes none."""
+"""Floor 4, verifier. Proves bundles: integrity, contract, numbers, real runtime. Reads bundles, writes none."""

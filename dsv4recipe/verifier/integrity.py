@@ -1,4 +1,4 @@
-"""Floor 4, verifier. Step 1: every byte of a bundle against its manifest. Reads files."""
+"""Floor 4, verifier. Step 1: compares every byte of a bundle with its manifest. Reads files."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ def check_integrity(
     receipt: Receipt | None = None,
     on_bytes: Callable[[int, int], None] = lambda done, of: None,
 ) -> Step:
-    """Size and sha256 of every file, missing files, strays. A bundle without a manifest cannot be checked: V015. Files
-    whose (size, sha256) the hub has made `known` are not read, and of those that are as the `receipt` says only a
-    sample is. `on_bytes` hears how many bytes of how many are done."""
+    """Checks size and sha256 of every file, and finds missing and extra files. A bundle without a manifest gets V015.
+    Files whose (size, sha256) the hub has made `known` are not read. Of files that match the `receipt`, only a sample
+    is read. `on_bytes` is called with the bytes done and all bytes."""
     manifest = read_manifest(bundle)
     if manifest is None:
         warning = Diagnostic(
             "V015",
-            "no manifest: the bytes of this bundle cannot be checked",
+            "there is no manifest, so the bytes of this bundle cannot be checked",
             Where(str(manifest_path(bundle))),
-            "bundles built by dsv4recipe have one; the other steps work without",
+            "bundles built by dsv4recipe have one; the other steps work without it",
             "warning" if not manifest_path(bundle).exists() else "error",
         )
-        return Step("integrity", (warning,), ("skipped: no manifest",))
+        return Step("integrity", (warning,), ("skipped, because there is no manifest",))
     files = manifest.get("files", {})
     size = sum(
         entry["size"] for entry in files.values() if isinstance(entry, dict) and isinstance(entry.get("size"), int)

@@ -1,4 +1,4 @@
-"""Floor 4, verifier. What a proof says: steps with findings. This module is pure."""
+"""Floor 4, verifier. Holds the result of a proof: steps with findings. This module is pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NOT_INSTALLED = frozenset(("V201", "V230", "V231"))
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of the proof. `facts` are short sentences of what was checked; a warning does not fail a step."""
+    """One step of the proof. `facts` are short sentences on what was checked. A warning does not fail a step."""
 
     name: str
     findings: tuple[Diagnostic, ...]
@@ -32,7 +32,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """Step 2: its findings, the targets that the bundle is for, and what each known loader would make of it."""
+    """The result of step 2: its findings, the targets that the bundle is for, and what each known loader would do."""
 
     step: Step
     runtimes: tuple[str, ...] = ()
@@ -42,7 +42,7 @@ class Contract:
 @dataclass(frozen=True, slots=True)
 class Verification:
     """All steps that were run. `runtimes` are the targets that the bundle is for, `outlooks` what every known loader
-    would make of it. Where the source was at hand, `numbers` has a row per module and `roles` one per role × format."""
+    would make of it. If the source was given, `numbers` has a row per module and `roles` one per role × format."""
 
     bundle: str
     steps: tuple[Step, ...]
@@ -61,7 +61,7 @@ class Verification:
         return any(not step.ok and step.ran for step in self.steps)
 
     def data(self) -> dict[str, Any]:
-        """Returns the document `verify --json` prints."""
+        """Returns the document that `verify --json` prints."""
         return {
             "format_version": 1,
             "bundle": self.bundle,

@@ -1,4 +1,4 @@
-"""Floor 4, verifier. The steps of the proof, in order."""
+"""Floor 4, verifier. `verify` runs the steps of the proof in order."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ def prove(
             with contextlib.nullcontext() if checkpoint is None else readable(checkpoint) as dense:
                 steps += runtime_steps(root, dense, chosen, run, on_event)
         else:
-            skipped = Diagnostic("V002", "skipped: the steps before it failed", Where(str(root)), severity="warning")
+            skipped = Diagnostic(
+                "V002", "skipped, because the steps before it failed", Where(str(root)), severity="warning"
+            )
             steps.append(Step(f"runtime {run.runtime}", (skipped,)))
             on_event({"event": "step_done", "step": steps[-1]})
     rows, roles = (numbers.rows, numbers.by_role()) if numbers else ([], [])
@@ -78,7 +80,7 @@ def _numbers(
     root: Path, checkpoint: Checkpoint, sample: int, seed: int, importance: Guide | None, scratch: Scratch,
     told: Callable[[int, int], None],
 ) -> Numbers:  # fmt: skip
-    """Step 3. A bundle that cannot even be opened is a finding of the contract already: the step is skipped then."""
+    """Runs step 3. It is skipped if the bundle cannot be opened, which is already a finding of the contract."""
     from dsv4recipe.verifier.numbers.check import Numbers, check_numbers
 
     try:

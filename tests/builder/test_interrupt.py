@@ -90,7 +90,7 @@ def test_of_two_builders_one_wins_and_the_other_names_it(tiny_source: Path, tmp_
     second = subprocess.run(command, capture_output=True, text=True, check=False)
     assert second.returncode == 1
     assert (
-        f"error[B032]: another builder is at work here: process {first.pid} on {os.uname().nodename}" in second.stderr
+        f"error[B032]: another builder is working here: process {first.pid} on {os.uname().nodename}" in second.stderr
     )
     first.communicate(timeout=120)
     assert first.returncode == 0

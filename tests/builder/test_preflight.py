@@ -99,10 +99,10 @@ def test_a_real_full_disk(tiny_source: Path, tmp_path: Path) -> None:
         ("readme.MD", "on many disks it is the same file as README.md"),
         ("Lease.json", "on many disks it is the same file as lease.json"),
         ("dsv4recipe.manifest.json", "the same file as dsv4recipe.manifest.json"),
-        ("encoding/../../x", 'it climbs with ".."'),
+        ("encoding/../../x", 'it leaves its folder with ".."'),
         ("/etc/x", "it is an absolute path"),
         ("C:x", "it names a drive"),
-        (".x.tmp", "hidden files are the build's own"),
+        (".x.tmp", "names of hidden files are reserved for the build"),
         ("a\nb", "cannot be printed"),
     ],
 )
@@ -165,5 +165,5 @@ def test_a_locked_source_builds_and_one_other_byte_is_refused_at_its_file(
         build(plan, open_checkpoint(source_copy), tmp_path / "out", workers=1, source_sha256=locked)
     (found,) = caught.value.diagnostics
     assert found.code == "B006"
-    assert found.message.startswith("model-00003-of-00007.safetensors is not the file that was locked: sha256 ")
+    assert found.message.startswith("model-00003-of-00007.safetensors is not the file that was locked: it has sha256 ")
     assert not (tmp_path / "out").exists()

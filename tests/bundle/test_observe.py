@@ -108,7 +108,7 @@ def test_names_that_fit_several_runtimes_are_said_to(tiny: Checkpoint, tmp_path:
     root = foreign.write(tmp_path / "plain", foreign.tensors_of(plan), {**tiny.config, "quantization": plan.overrides})
     found = read_bundle(root)
     assert found.runtimes == ("mlx-vlm", "rapid-mlx", "omlx")
-    assert found.notes == ("its names fit mlx-vlm, rapid-mlx, omlx alike; read as mlx-vlm",)
+    assert found.notes == ("its names match mlx-vlm, rapid-mlx, omlx alike, so it is read as mlx-vlm",)
     assert read_bundle(root, "omlx").plan.target["runtime"] == "omlx"
 
 
@@ -169,7 +169,7 @@ def test_a_changed_bundle_of_ours_is_compared_by_what_it_shows(spoiled: Path) ->
     (spoiled / "config.json").write_text(json.dumps(config))
     found = read_bundle(spoiled)
     assert not found.built
-    assert found.notes[0] == "its headers or config.json are not as its plan says: compared by what they show"
+    assert found.notes[0] == "its headers or config.json differ from its plan, so it is compared by what they show"
 
 
 def test_a_checkpoint_is_no_bundle(tiny_source: Path) -> None:

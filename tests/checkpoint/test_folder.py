@@ -103,11 +103,11 @@ def test_not_a_folder(tiny: Path, tmp_path: Path) -> None:
 
 CONFIGS = {
     "[]": "config.json must hold a JSON object",
-    '{"a": 1, "a": 2}': "config.json is not valid: the key 'a' stands twice in one object",
-    '{"a": {"b": 1, "b": 1}}': "config.json is not valid: the key 'b' stands twice in one object",
+    '{"a": 1, "a": 2}': "config.json is not valid: the key 'a' appears twice in one object",
+    '{"a": {"b": 1, "b": 1}}': "config.json is not valid: the key 'b' appears twice in one object",
     '{"a": NaN}': "config.json is not valid: NaN is not JSON",
     '{"a": 1e999}': "config.json is not valid: the number 1e999 is too large",
-    '{"a": ' + "9" * 5000 + "}": "config.json is not valid: it holds a number of absurd length",
+    '{"a": ' + "9" * 5000 + "}": "config.json is not valid: it holds a number that is too long",
     '{"a":': "config.json is not valid: line 1, column 6: Expecting value",
     "[" * 100_000: "config.json is not valid: it is nested too deeply",
     '{"a": "\udcff"}': "config.json is not valid: it is not UTF-8: byte 7",
@@ -132,7 +132,7 @@ INDEXES = {
     "{}": f"{INDEX} must hold weight_map, an object that maps tensors to file names",
     '{"weight_map": {}}': f"{INDEX} must hold weight_map, an object that maps tensors to file names",
     '{"weight_map": {"a": 1}}': f"{INDEX} must hold weight_map, an object that maps tensors to file names",
-    '{"weight_map": {"a": "x", "a": "x"}}': f"{INDEX} is not valid: the key 'a' stands twice in one object",
+    '{"weight_map": {"a": "x", "a": "x"}}': f"{INDEX} is not valid: the key 'a' appears twice in one object",
     "[" + "[]," * 800_000 + "0]": f"{INDEX} is not valid: it holds more than 1,500,000 values",
 }
 

@@ -73,7 +73,7 @@ def test_a_spoiled_bundle_is_exit_code_3(capsys: Captured, spoiled: Path) -> Non
     (spoiled / "config.json").write_text(json.dumps(config))
     code, out, _ = call(capsys, "verify", spoiled)
     assert code == 3
-    assert "override 'layers.1.ffn.experts.3.w1' hits no quantized module" in out
+    assert "override 'layers.1.ffn.experts.3.w1' names no quantized module" in out
 
 
 def remove(name: str) -> Callable[[Path], None]:

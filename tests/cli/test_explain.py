@@ -20,7 +20,7 @@ def test_it_says_rules_bytes_entries_names_and_chain(capsys: Captured, tiny_sour
         "  routed-expert down, layer 2, stored as fp4, shape [8, 256, 128]",
         "  expert 7: all 8 experts of a projection become one module",
         "  won   down-with-more-bits  shipped:q3-mixed.yaml:26",
-        "        it matches too, but 'down-with-more-bits' comes first",
+        "        it also matches, but 'down-with-more-bits' comes first",
         "  affine 6-bit g128",
         "  204,800 B, 6.250 bits per weight, in model-00001-of-00001.safetensors",
         "    model.layers.2.ffn.switch_mlp.down_proj.scales  BF16 [8, 256, 1]",

@@ -80,7 +80,7 @@ CHANGES: list[tuple[str, Change, tuple[str, ...]]] = [
     (
         "a note",
         in_house("group-size: 64}}", "group-size: 64}}\n    note: smaller"),
-        ("+ recipe.rules.shared.note: smaller", "on this source both plan to the same bundle"),
+        ("+ recipe.rules.shared.note: smaller", "with this source, both plan to the same bundle"),
     ),
     (
         "the parent",

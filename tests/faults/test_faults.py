@@ -125,9 +125,9 @@ def test_what_was_written_must_fill_the_file(tmp_path: Path) -> None:
 
     assert read_back(span(b"def", 3), span(b"abc", 0)) == hash_of(path) == (6, hashlib.sha256(b"abcdef").hexdigest())
     for spans, words in (
-        ([span(b"abc", 0)], "the file goes on after byte 3"),
-        ([span(b"abc", 0), span(b"ef", 4)], "never or twice"),
-        ([span(b"abcd", 0), span(b"def", 3)], "never or twice"),
+        ([span(b"abc", 0)], "the file continues after byte 3"),
+        ([span(b"abc", 0), span(b"ef", 4)], "never written, or written twice"),
+        ([span(b"abcd", 0), span(b"def", 3)], "never written, or written twice"),
         ([span(b"abc", 0), span(b"defg", 3)], "bytes 3 to 7 are not those"),
         ([span(b"abc", 0), span(b"dxf", 3)], "bytes 3 to 6 are not those"),
     ):

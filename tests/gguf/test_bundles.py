@@ -129,7 +129,7 @@ SPOILED = [
     (
         instead("deepseek4.expert_count", "u64", 8),
         "V162",
-        "is u64; u32 is what the engines read",
+        "is u64, but engines read u32",
     ),
     (instead("deepseek4.swiglu_clamp_exp", "f32[]", (10.0,) * 5), "V162", "5 values for 4 layers"),
     (without("tokenizer.ggml.merges"), "V164", "merges is missing"),

@@ -120,7 +120,7 @@ def test_a_scratch_too_small_for_one_expert_names_the_smallest_that_works(
     plan = make_plan(load_recipe("q4q8"), checkpoint)
     hub.forget()
     text = refused("H010", plan, checkpoint, tmp_path / "out", scratch=LEAST - 1, scratch_dir=scratch)
-    assert f"the smallest that works here: --scratch {LEAST}B" in text
+    assert f"pass at least --scratch {LEAST}B" in text
     assert not (tmp_path / "out").exists()
     assert hub.bytes_of(".safetensors") == 0
 
@@ -136,7 +136,7 @@ def test_a_file_with_another_digest_is_refused_before_a_byte_of_it_is_used(
     checkpoint = open_checkpoint(ADDRESS)
     plan = make_plan(load_recipe("q4q8"), checkpoint)
     text = refused("H008", plan, checkpoint, tmp_path / "out", scratch=WHOLE, scratch_dir=scratch)
-    assert "model-00003-of-00007.safetensors is not what the commit lists: digest " in text
+    assert "model-00003-of-00007.safetensors has the digest " in text
     assert not (tmp_path / "out").exists()
     assert list(scratch.iterdir()) == []
 
@@ -210,7 +210,7 @@ def test_a_plan_of_one_commit_is_not_built_from_another(
     plan = make_plan(load_recipe("q4q8"), open_checkpoint(ADDRESS))
     hub.add(REPO, source_copy, OTHER)
     text = refused("B002", plan, open_checkpoint(ADDRESS), tmp_path / "out")
-    assert "this is another commit than the plan was made for" in text
+    assert "the plan was made for another commit" in text
     assert f"--source {ADDRESS}@{COMMIT}" in text
 
 
@@ -261,7 +261,7 @@ def test_a_disk_without_room_for_the_scratch(
     plan = make_plan(load_recipe("q4q8"), checkpoint)
     monkeypatch.setattr(disk, "free_bytes", lambda folder: KB if folder == MEMORY else plan.tensor_bytes + 3_000 * KB)
     text = refused("B004", plan, checkpoint, tmp_path / "out", scratch=WHOLE, scratch_dir=scratch)
-    assert "and needs 4,000,000 B (0.004 GB / 0.004 GiB) of scratch meanwhile" in text
+    assert "and needs 4,000,000 B (0.004 GB / 0.004 GiB) of scratch during that time" in text
     text = refused("B004", plan, checkpoint, tmp_path / "out2", scratch=WHOLE, scratch_dir=MEMORY)
     assert "the scratch needs" in text
 
@@ -315,7 +315,7 @@ def test_the_commands_with_nothing_but_the_environment(
     shown = called("build", "q4q8", "--source", ADDRESS, "-o", "out", "--scratch", "4MB")
     assert "downloading 6,456,210 B (0.006 GB / 0.006 GiB) through 4,000,000 B" in shown
     assert digests(tmp_path / "out") == digests(q4q8_bundle)
-    assert "the scratch holds no whole files" in called(
+    assert "the scratch is too small for whole files" in called(
         "build", "q4q8", "--source", ADDRESS, "-o", "ranges", "--scratch", "600KB"
     )
     assert digests(tmp_path / "ranges") == digests(q4q8_bundle)

@@ -76,7 +76,7 @@ def test_a_network_that_is_down_is_told_at_once_and_a_cached_parent_does_not_nee
     (found,) = error.value.diagnostics
     assert found.code == "R040"
     assert "http://127.0.0.1:9 cannot be reached" in found.message
-    assert found.hint.startswith("look at network and proxy")
+    assert found.hint.startswith("check network and proxy")
     assert "unset" not in found.hint
     assert capfd.readouterr().err == ""
 
@@ -85,4 +85,4 @@ def test_a_page_in_place_of_a_parent_is_refused(hub: Hub, tmp_path: Path) -> Non
     hub.faults.page = b"<html>"
     with pytest.raises(RecipeError) as error:
         load_recipe(child(tmp_path, "base.yaml"))
-    assert "which no hub gives" in error.value.diagnostics[0].message
+    assert "unlike any hub's" in error.value.diagnostics[0].message

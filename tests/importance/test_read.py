@@ -99,7 +99,7 @@ def test_experts_that_were_never_reached_are_a_warning_beyond_one_in_a_hundred(p
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        (np.ones(7, np.float32), "its entry has 7 numbers, 8 columns are wanted"),
+        (np.ones(7, np.float32), "its entry has 7 numbers, but 8 are needed"),
         (np.array([1, 2, np.nan, 4, 5, 6, 7, 8], np.float32), "layers.0.ffn.experts.0.w1.weight: column 2 is nan"),
         (np.array([1, 2, 3, 4, 5, np.inf, 7, 8], np.float32), "layers.0.ffn.experts.1.w1.weight: column 1 is inf"),
         (np.array([1, 2, 3, 4, 5, 6, 7, -8], np.float32), "layers.0.ffn.experts.1.w1.weight: column 3 is negative"),
@@ -115,7 +115,7 @@ def test_numbers_that_say_nothing_are_named(tmp_path: Path, values: np.ndarray, 
 def test_a_missing_entry_is_named_with_what_was_looked_for(tmp_path: Path) -> None:
     found = load_importance(write_dat(tmp_path / "i.dat", {"blk.0.attn_q_a.weight": np.ones(4, np.float32)}))
     said = found.problem(["layers.0.attn.wq_b.weight"], 4, 0)
-    assert said == "layers.0.attn.wq_b.weight: no entry layers.0.attn.wq_b.weight or blk.0.attn_q_b.weight"
+    assert said == "layers.0.attn.wq_b.weight has no entry layers.0.attn.wq_b.weight or blk.0.attn_q_b.weight"
 
 
 def test_broken_files_are_refused(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_broken_files_are_refused(tmp_path: Path) -> None:
             load_importance(path)
     with pytest.raises(RecipeError, match=r"general\.type is not imatrix"):
         load_importance(write_gguf(tmp_path / "m.gguf", {"a": np.ones((1, 4))}, {"a": np.ones(1)}, "model"))
-    with pytest.raises(RecipeError, match=r"no \.counts beside it"):
+    with pytest.raises(RecipeError, match=r"no matching \.counts"):
         load_importance(write_gguf(tmp_path / "n.gguf", {"a": np.ones((1, 4))}, {}))
     with pytest.raises(RecipeError) as caught:
         load_importance(tmp_path / "none.dat")

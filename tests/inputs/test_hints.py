@@ -81,7 +81,7 @@ def test_a_typo_under_mtp_drop_is_mended_in_the_layers_that_are_left(planned: Ca
     rule = "  - id: stages\n    match: {tensor: 'mtp.*.enorm.weight'}\n    keep: float16\n"
     found = refused(lambda: planned(with_first_rule(rule, dropped)))
     assert found.notes[0] == "it matches 1 tensors of MTP stages, which `mtp: drop` leaves out"
-    assert found.hint == "mark it `optional: true` if that is meant"
+    assert found.hint == "add `optional: true` to the rule if this is intended"
     planned(with_first_rule(rule.replace("keep:", "optional: true\n    keep:"), dropped))
 
 

@@ -93,7 +93,7 @@ def test_rules_that_drop_what_is_needed_or_name_layers_that_are_not_there(
     assert "5-99" in found.message
     assert "layers 0 to 3, and its MTP stages are 4 to 4" in found.hint
     assert run(["plan", "q4q8", "--source", str(source_copy)]) == 0
-    assert "tensors are kept as F16, and the source has them in BF16" in capsys.readouterr().out
+    assert "tensors are kept as F16, but the source has them in BF16" in capsys.readouterr().out
 
 
 def test_a_gguf_stops_at_two_tokens_and_has_room_for_no_third(tiny_256_source: Path, tmp_path: Path) -> None:

@@ -62,4 +62,4 @@ def test_a_runtime_is_compared_with_such_a_source(tiny_source: Path, tmp_path: P
     bundle = build(plan, checkpoint, tmp_path / "bundle")
     found = verify(bundle, source, runtime=RuntimeRun("jang-strict"))
     assert found.ok, "\n".join(each.render() for step in found.steps for each in step.findings)
-    assert any("against the dense source: cosine" in fact for step in found.steps for fact in step.facts)
+    assert any("compared with the dense source: cosine" in fact for step in found.steps for fact in step.facts)

@@ -116,7 +116,7 @@ def test_a_bundle_of_someone_else_becomes_a_recipe_of_ours(tiny: Checkpoint, tmp
         decompile_bundle(bundle, "again")
     assert refused.value.diagnostics[0].code == "P031"
     text, notes = decompile_bundle(bundle, "again", "deepseek-ai/DeepSeek-V4-Flash")
-    assert notes == ("the entries of config.json are written as the target needs them, not as they are",)
+    assert notes == ("the entries of config.json are written as the target needs them, which differs from the bundle",)
     replanned = make_plan(parse_recipe(text, "again.yaml"), tiny)
     assert [m.format for m in replanned.modules] == [m.format for m in plan.modules]
     assert replanned.tensor_bytes == plan.tensor_bytes

@@ -63,15 +63,15 @@ def test_rules_say_why_they_won_or_lost(tiny: Checkpoint) -> None:
     assert found.winner is not None
     assert (found.winner.rule, found.winner.where.file, found.winner.where.line) == ("named", "house.yaml", 20)
     why = {verdict.rule: verdict.why for verdict in found.losers}
-    assert why["late"] == "projection is down, the rule asks for one of gate, up"
-    assert why["routed-experts"] == "it matches too, but 'named' comes first"
-    assert why["control"].startswith("role is routed-expert, the rule asks for one of norm, router, ")
+    assert why["late"] == "projection is down, but the rule asks for one of gate, up"
+    assert why["routed-experts"] == "it also matches, but 'named' comes first"
+    assert why["control"].startswith("role is routed-expert, but the rule asks for one of norm, router, ")
     found = explain(recipe, tiny, "mtp.0.ffn.experts.1.w1")
-    assert {v.rule: v.why for v in found.losers}["late"] == "layer is 4, the rule asks for 3, hash (0-2)"
+    assert {v.rule: v.why for v in found.losers}["late"] == "layer is 4, but the rule asks for 3, hash (0-2)"
     assert {v.rule: v.why for v in found.losers}["named"] == (
-        "block is mtp, the rule asks for main; "
-        "tensor is mtp.0.ffn.experts.{0-7}.w1.weight, the rule asks for layers.*.w2.weight; "
-        "module is none: the runtime does not load it, the rule asks for *.down_proj"
+        "block is mtp, but the rule asks for main; "
+        "tensor is mtp.0.ffn.experts.{0-7}.w1.weight, but the rule asks for layers.*.w2.weight; "
+        "module is none, because the runtime does not load it, but the rule asks for *.down_proj"
     )
 
 
@@ -136,7 +136,7 @@ def test_a_dropped_tensor_says_who_dropped_it(tiny: Checkpoint) -> None:
         (
             "layers.2.ffn.experts.17.w2.weight",
             "layers.2.ffn.experts.{E}.w2 has experts 0 to 7, not 17",
-            "name one of them, or {E} for all",
+            "name one of them, or write {E} for all",
         ),
         (
             "model.layers.3.mlp.swich_mlp.gate_proj",

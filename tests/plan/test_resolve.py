@@ -93,9 +93,9 @@ def test_a_group_size_that_does_not_divide(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "code", "words"),
     [
-        ("runtime: vmlx", "runtime: mlx-lm", "T003", "mlx-lm does not run family deepseek_v4"),
+        ("runtime: vmlx", "runtime: mlx-lm", "T003", "mlx-lm cannot run family deepseek_v4"),
         ("role: routed-expert}", "role: router}", "T011", "vmlx cannot run affine for router"),
-        ("keep: source", "keep: float16", "T012", "vmlx needs router-bias in float32, the rule makes it F16"),
+        ("keep: source", "keep: float16", "T012", "vmlx needs router-bias in float32, but the rule makes it F16"),
         ("keep: source", "keep: bfloat16", "T013", "BF16 beside half: float16 makes two half types in one bundle"),
         ("group-size: 32}}\n  - id: c", "group-size: 32, scales: bfloat16}}\n  - id: c", "T013", "scales: bfloat16"),
     ],

@@ -253,7 +253,7 @@ def test_a_bundle_of_a_stranger(spoiled: Path, tmp_path: Path, capsys: pytest.Ca
     assert json.loads(capsys.readouterr().out)["findings"] >= 1
     seen = words((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert "The bundle carries no recipe." in seen
-    assert "override 'layers.1.ffn.<b>.w1' hits no quantized module" in seen
+    assert "override 'layers.1.ffn.<b>.w1' names no quantized module" in seen
     assert "6,517,360" in seen
 
 

@@ -78,7 +78,7 @@ def test_a_bundle_of_another_runtime_is_told_apart(bundles: dict[tuple[str, str]
 def test_what_to_do_about_a_foreign_name_shows_a_native_one(bundles: dict[tuple[str, str], Path]) -> None:
     found = check_contract(bundles["universal", "universal"], get("omlx", "deepseek_v4")).findings
     hints = {finding.hint for finding in found if finding.code == "V101"} - {""}
-    assert hints == {"omlx takes the names of this model's config.json, in the style of model.layers.0.attn.wq_a"}
+    assert hints == {"omlx expects names for this model's config.json such as model.layers.0.attn.wq_a"}
 
 
 def test_a_rows_axis_may_be_split_or_not(copy: Callable[[str, str], Path]) -> None:
@@ -153,7 +153,7 @@ def test_a_stray_file_that_loaders_would_merge(copy: Callable[[str, str], Path])
     shutil.copyfile(bundle / SHARD, bundle / "model-old.safetensors")
     ((code, _, message),) = findings(bundle, "omlx")
     assert code == "V135"
-    assert message.startswith("model-old.safetensors is no shard of this bundle")
+    assert message.startswith("model-old.safetensors is not a shard of this bundle")
 
 
 def test_mtp_announced_but_absent(copy: Callable[[str, str], Path]) -> None:
@@ -171,7 +171,7 @@ def test_a_position_bias_may_be_half_but_not_where_vmlx_loads_it(
     bundle = copy("universal", "universal")
     retensor(bundle, lambda t: t.update({name: t[name].astype(mx.bfloat16)}))
     found = [(code, message) for code, _, message in findings(bundle, "universal") if code != "V109"]  # mlx's writer
-    assert found == [("V107", f"{name} is BF16: universal wants control tensors in F32")]
+    assert found == [("V107", f"{name} is BF16, but universal needs control tensors in F32")]
 
 
 def test_universal_brings_what_vmlx_asks_for(copy: Callable[[str, str], Path]) -> None:

@@ -2,7 +2,8 @@
 
     python -m tests.verifier.mutants          writes the table to docs/evidence/mutants.md
 
-`test_mutants.py` makes each of them and looks. Swaps and shifts leave every header as it was: only `--source` sees them.
+`test_mutants.py` makes each of them and looks. Swaps and shifts leave every header as it was: only `--source` sees
+them.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ Spoil = Callable[[Path], object]
 
 @dataclass(frozen=True)
 class Mutant:
-    """`base` is a recipe, or a bundle that `test_mutants` makes by that name. `step` catches it with `code` (for the step
-    "loaders": with that verdict) and says `words` (there: of that loader). `fault`: a peer's fault that it reproduces."""
+    """`base` is a recipe, or a bundle that `test_mutants` makes by that name. `step` catches it with `code` (for the
+    step "loaders": with that verdict) and says `words` (there: of that loader). `fault`: a peer's fault that it
+    reproduces."""
 
     name: str
     base: str
@@ -90,8 +92,8 @@ def retensor(change: Callable[[Tensors], object], file: str = SHARD) -> Spoil:
 
 
 def poke(change: Callable[[Callable[[str], np.ndarray]], object]) -> Spoil:
-    """Changes bytes in place, under the same header: `change` gets a function from a tensor's name to its numbers, in the
-    unsigned type of their size."""
+    """Changes bytes in place, under the same header: `change` gets a function from a tensor's name to its numbers, in
+    the unsigned type of their size."""
 
     def spoil(bundle: Path) -> None:
         from dsv4recipe.bundle.open import open_bundle
@@ -255,9 +257,9 @@ BYTES = _by(_integrity, "q4q8", (
 
 CONFIG = _by(_contract, "q4q8", (
     ("disk-keyed override", section(lambda q: q.update({"layers.1.ffn.experts.3.w1": ENTRY})), "V123",
-     "override 'layers.1.ffn.experts.3.w1' hits no quantized module"),
+     "override 'layers.1.ffn.experts.3.w1' names no quantized module"),
     ("disk-keyed override with a prefix", section(lambda q: q.update({"model.layers.1.ffn.experts.3.w1": ENTRY})), "V123",
-     "override 'model.layers.1.ffn.experts.3.w1' hits no quantized module"),
+     "override 'model.layers.1.ffn.experts.3.w1' names no quantized module"),
     ("path override missing", section(lambda q: q.pop(GATE)), "V124", f"{GATE} would be wrapped by the global entry"),
     ("wrong bits", section(lambda q: q.update({GATE: ENTRY | {"bits": 2}})), "V124", f"{GATE} would be wrapped by its entry"),
     ("wrong group size", section(lambda q: q.update({GATE: ENTRY | {"group_size": 64}})), "V124", GATE),
@@ -306,14 +308,14 @@ TENSORS = _by(_contract, "q4q8", (
     ("transposed experts", retensor(lambda t: t.update({UP + ".weight": t[UP + ".weight"].swapaxes(1, 2)})), "V106", UP),
     ("gate and up differ", retensor(lambda t: t.update({UP + ".weight": t[UP + ".weight"][..., ::2]})), "V125", "layer 1: gate and up"),
     ("MTP dropped but announced", retensor(lambda t: [t.pop(n) for n in list(t) if n.startswith("mtp.")]), "V103",
-     "announces 1 MTP layer(s), the bundle holds none"),
+     "announces 1 MTP layer(s), but the bundle holds none"),
     ("MTP kept but not announced", config(lambda c: c.update(num_nextn_predict_layers=0)), "V103", "announces no MTP layer"),
     ("two half types", through_mlx(other_half), "V108", "two half types", "nobody checks the half types"),
     ("stale shard of another build", lambda b: shutil.copyfile(b / SHARD, b / TWO[0]), "V024", "shards of more than one set",
      "a stale shard beside a new build is loaded in silence"),
     ("old shard under another name", lambda b: shutil.copyfile(b / SHARD, b / "model-old.safetensors"), "V135",
-     "model-old.safetensors is no shard of this bundle", "a stale shard beside a new build is loaded in silence"),
-    ("a shard never written", one_shard_lost, "V024", "1 shards, their names say 2", "no atomic publish: a killed conversion"),
+     "model-old.safetensors is not a shard of this bundle", "a stale shard beside a new build is loaded in silence"),
+    ("a shard never written", one_shard_lost, "V024", "there are 1 shards, but their names say 2", "no atomic publish: a killed conversion"),
     ("wrong index", lambda b: edit(b, INDEX, lambda i: i["weight_map"].pop(f"{WKV}.weight")), "V023", "disagree about 1 tensors"),
     ("index of another sharding", lambda b: edit(b, INDEX, lambda i: i.update(weight_map=dict.fromkeys(i["weight_map"], TWO[0]))),
      "V023", "disagree"),
@@ -344,9 +346,9 @@ MXTQ = _by(_contract, "jangtq2", (
     ("sidecar key missing", retensor(lambda t: t.pop("signs.128.42"), SIDECAR), "V136", "has no signs.128.42"),
     ("sidecar of another seed", retensor(lambda t: rename(t, ".42", ".43"), SIDECAR), "V136", "has no signs.256.42"),
     ("one sign flipped", retensor(lambda t: t["signs.256.42"].__setitem__(7, -t["signs.256.42"][7]), SIDECAR), "V136",
-     "signs.256.42 holds other values"),
+     "signs.256.42 differs from the codec"),
     ("codebook nudged by one bit", retensor(lambda t: t["codebook.128.2"].view(np.int32).__iadd__([1, 0, 0, 0]), SIDECAR),
-     "V136", "codebook.128.2 holds other values"),
+     "V136", "codebook.128.2 differs from the codec"),
     ("sidecar in half precision", retensor(lambda t: recast(t, "codebook.128.2", np.float16), SIDECAR), "V136", "2 is F16"),
     ("sidecar cut short", lambda b: os.truncate(b / SIDECAR, 1000), "V136", "jangtq_runtime.safetensors cannot be read"),
     ("tq_bits wrong", retensor(lambda t: t[f"{STACK}.tq_bits"].fill(4)), "V137",
@@ -370,7 +372,7 @@ MXTQ = _by(_contract, "jangtq2", (
     ("seeds differ", jang(lambda d: d.update(mxtq_seed=43)), "V139", "mxtq_seed 43, config.json 42"),
     ("seed of another bundle", files(lambda d: d.update(mxtq_seed=7)), "V136", "has no signs.256.7"),
     ("seed as text", files(lambda d: d.update(mxtq_seed="42")), "V139", "mxtq_seed is '42'"),
-    ("swiglu without its clamp", config(lambda d: d.update(swiglu_limit=7.0)), "V130", "vMLX refuses MXTQ experts at anything"),
+    ("swiglu without its clamp", config(lambda d: d.update(swiglu_limit=7.0)), "V130", "vMLX refuses MXTQ experts unless"),
     ("jang_config bits", jang(lambda d: d["quantization"].update(bits=4)), "V127", "bits is 4, config.json says 8"),
     ("stop at another token", config(lambda d: d.update(eos_token_id=[1, 4])), "V126", "lacks 3, the tokenizer's <｜User｜>"),
 ))  # fmt: skip
@@ -422,7 +424,7 @@ OTHERS = (
         ("smaller groups than the global ones", section(lambda q: q.update(group_size=64, mode="affine")), "V134", "below the global 64"),
     )),
     *_by(_contract, "q4q8-other", (
-        ("sidecar without MXTQ", lambda b: save_file({"signs.2.42": np.ones(2, np.float32)}, b / SIDECAR), "V129", "without MXTQ"),
+        ("sidecar without MXTQ", lambda b: save_file({"signs.2.42": np.ones(2, np.float32)}, b / SIDECAR), "V129", "but no MXTQ tensors"),
     )),
     *_by(_contract, "native-float16", (
         ("float16 where the runtime refuses it", lambda b: None, "V132", "refuses float16"),

@@ -98,7 +98,7 @@ def test_names_of_no_runtime_are_said_to_be_none(tiny: Checkpoint, tmp_path: Pat
     rows = foreign.renamed(foreign.tensors_of(plan), lambda name: name.replace("switch_mlp.", "experts_stack."))
     found = check_any(foreign.write(tmp_path / "odd", rows, {**tiny.config, "quantization": plan.overrides}))
     assert not found.step.ok
-    assert found.step.facts[-1].startswith("no known runtime has all of its names; the nearest: ")
+    assert found.step.facts[-1].startswith("no known runtime has all of its names; the nearest is ")
     assert {outlook.verdict for outlook in found.outlooks} <= {
         "strict load error", "random weights", "unknown", "not supported", "refused",
     }  # fmt: skip

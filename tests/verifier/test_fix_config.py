@@ -64,7 +64,7 @@ def test_a_corrupted_config_comes_back_right(
         assert run(["verify", str(bundle)]) == 3
         assert "--fix-config OUT.json writes" in capsys.readouterr().out
         assert run(["verify", str(bundle), "--fix-config", str(bundle / "config.json")]) == 0
-        assert "everything else is as it was" in capsys.readouterr().out
+        assert "nothing else was changed" in capsys.readouterr().out
         found = check_any(bundle)
         assert found.step.findings == ()
         after = json.loads((bundle / "config.json").read_text())

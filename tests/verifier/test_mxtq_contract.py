@@ -82,4 +82,4 @@ def test_two_widths_in_a_layer_are_a_warning(tiny: Checkpoint, tmp_path: Path) -
     recipe = parse_recipe(changed("rules:\n", rule, text), "recipe.yaml")
     found = findings(build(make_plan(recipe, tiny), tiny, tmp_path / "bundle"))
     assert [(code, severity) for code, severity, _ in found] == [("V138", "warning")] * 4
-    assert found[0][2] == "layer 0: MXTQ projections of 2 and 4 bits in one layer"
+    assert found[0][2] == "layer 0 has MXTQ projections of 2 and 4 bits"

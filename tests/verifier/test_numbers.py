@@ -144,7 +144,7 @@ def test_what_headers_do_not_show_is_not_compared_and_said(q4q8_bundle: Path, ti
     bundle = Path(shutil.copytree(q4q8_bundle, tmp_path / "bundle"))
     retensor(lambda t: t.update({"layers.2.attn.wkv.scales": t["layers.2.attn.wkv.scales"][:, ::3]}))(bundle)
     found = numbers(bundle, tiny)
-    assert [(f.code, "1 modules are of no known format" in f.message) for f in found.step.findings] == [("V306", True)]
+    assert [(f.code, "1 modules have an unknown format" in f.message) for f in found.step.findings] == [("V306", True)]
     assert len(found.rows) == 147
 
 

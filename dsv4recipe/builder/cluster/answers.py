@@ -1,4 +1,4 @@
-"""Floor 4, builder, cluster. What workers answer, in words for the user. This module is pure."""
+"""Floor 4, builder, cluster. Turns the errors of workers into messages for the user. This module is pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def short(worker: str) -> str:
 
 
 def refusal(diagnostics: list[dict[str, Any]], worker: str) -> RecipeError:
-    """Returns what a worker found, with its name."""
+    """Returns the errors that a worker found, with the worker's name."""
     found = []
     for each in diagnostics:
         notes = (*each["notes"], f"on worker {short(worker)}")
@@ -22,16 +22,16 @@ def refusal(diagnostics: list[dict[str, Any]], worker: str) -> RecipeError:
 
 
 def crash(what: str, shard: str, worker: str, folder: str) -> RecipeError:
-    """Returns an error that nobody foresaw; `what` is its traceback."""
-    message = f"an unexpected error on worker {short(worker)} while it made {shard}"
-    hint = "build again, with either engine; report this if it stays"
+    """Returns an unexpected error of a worker; `what` is its traceback."""
+    message = f"worker {short(worker)} had an unexpected error while it made {shard}"
+    hint = "run the build again, with either engine; if the error remains, report it"
     return RecipeError("B057", message, Where(folder), hint, what.splitlines())
 
 
 def deadly(shard: str, workers: list[str], folder: str) -> RecipeError:
-    """Returns a shard that too many workers died of."""
+    """Returns the error for a shard during which too many workers died."""
     names = ", ".join(short(name) for name in workers)
     return RecipeError(
         "B055", f"{len(workers)} workers died while they made {shard}: {names}", Where(folder),
-        "look into a worker's log: memory is the usual reason; then build again, with either engine",
+        "check a worker's log, where lack of memory is the usual reason; then run the build again, with either engine",
     )  # fmt: skip

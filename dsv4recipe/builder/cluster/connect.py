@@ -1,4 +1,4 @@
-"""Floor 4, builder, cluster. A client of a scheduler: somebody's, or one of our own. Imports distributed."""
+"""Floor 4, builder, cluster. Connects to a given scheduler, or starts one. Imports distributed."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ OWN = {
     "distributed.scheduler.work-stealing": False,
     "distributed.scheduler.active-memory-manager.start": False,
 }
-"""Of a cluster of our own: nothing may kill or pause a worker for its memory, which the build bounds by itself, nothing
-samples its stacks a hundred times a second, and malloc may keep what it has, which Dask's environment for workers
-forbids (new pages cost more than what is put into them)."""
+"""Settings for a cluster that this build starts. Dask must not kill or pause a worker for its memory, because the build
+limits memory itself. It must not sample stacks a hundred times a second. malloc may keep its memory, which Dask's
+default environment forbids, because new pages cost more than filling them."""
 
 
 @contextlib.contextmanager
 def connected(scheduler: str, processes: int) -> Iterator[Client]:
-    """Yields a client. `scheduler` is an address or a scheduler file; "" starts one with `processes` workers here, each
-    of one thread, and ends it again. Raises RecipeError B051."""
+    """Yields a client. `scheduler` is an address or a scheduler file. If it is "", `processes` workers with one thread
+    each are started here, and stopped at the end. Raises RecipeError B051."""
     with _quiet(), contextlib.ExitStack() as stack:
         if not scheduler:
             stack.enter_context(dask.config.set(OWN))
@@ -49,15 +49,15 @@ def connected(scheduler: str, processes: int) -> Iterator[Client]:
         except (OSError, ValueError, TypeError) as error:
             raise RecipeError(
                 "B051", f"no Dask scheduler answers: {str(error) or type(error).__name__}", Where(scheduler),
-                "start it (dask scheduler), or leave --scheduler out for workers on this machine",
+                "start it (dask scheduler), or leave out --scheduler to use workers on this machine",
             ) from None  # fmt: skip
         yield stack.enter_context(client)
 
 
 def _own(processes: int) -> LocalCluster:
-    """Workers here, deaf to the terminal's Ctrl-C: it is for the build, which then ends them. They inherit the mask of
-    the thread that starts them, also those that a nanny starts later. The resource tracker, which would lift the
-    mask when it starts, is started first."""
+    """Starts workers that ignore Ctrl-C, because the build handles it and then stops them. They inherit the signal mask
+    of the thread that starts them, also if a nanny starts them later. The resource tracker would reset the mask when it
+    starts, so it is started first."""
     resource_tracker.ensure_running()
     deaf = {signal.SIGINT, signal.SIGHUP} if hasattr(signal, "pthread_sigmask") else set()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, deaf) if deaf else set()
@@ -78,8 +78,8 @@ def _own(processes: int) -> LocalCluster:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Yields what distributed logs of workers that come and go is told as events of the build. Its loggers have levels
-    of their own, so each is told."""
+    """Silences distributed's log messages about workers that come and go, which the build reports as events. Its
+    loggers have levels of their own, so each one is set."""
     names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "distributed"]
     loggers = [logging.getLogger(name) for name in names]
     before = [logger.level for logger in loggers]

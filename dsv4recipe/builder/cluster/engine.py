@@ -1,8 +1,8 @@
-"""Floor 4, builder, cluster. The Dask engine: hands shards to workers and tells the build what they made.
+"""Floor 4, builder, cluster. The Dask engine: it sends shards to workers and reports to the build what they made.
 
-Dask is used as hands and wires only. Every task is bound to one worker and has a key of its own, so that none of
-Dask's own decisions about failures, stealing or retries, nor their settings on somebody's scheduler, can lose or repeat
-work: docs/how-to/scale-out.md says which and why. Imports distributed.
+Dask only starts tasks and carries messages. Every task is bound to one worker and has its own key. So none of Dask's
+decisions about failures, stealing or retries, and no setting of the scheduler, can lose or repeat work.
+docs/how-to/scale-out.md explains why. Imports distributed.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from dsv4recipe.files.sources import Sources
 
 @dataclass(frozen=True)
 class DaskEngine:
-    """An `Engine`. `scheduler` is the address of one, or a scheduler file; "" starts workers on this machine.
+    """An `Engine`. `scheduler` is an address or a scheduler file; "" starts workers on this machine.
 
-    `on_event` gets cluster, worker_joined, worker_refused, worker_lost and shard_again beside what the build tells.
+    `on_event` also gets the events cluster, worker_joined, worker_refused, worker_lost and shard_again.
     """
 
     scheduler: str = ""
@@ -35,8 +35,8 @@ class DaskEngine:
     patience: Patience = field(default_factory=Patience)
 
     def __call__(self, work: Work, listener: Listener) -> None:
-        """Makes the shards; with a scheduler of our own, by `work.workers` processes. Raises RecipeError B05x, and what
-        a worker found: B0xx, with its name."""
+        """Makes the shards; a scheduler started here gets `work.workers` processes. Raises RecipeError B05x, and the
+        errors (B0xx) of workers with their names."""
         sources = _seen_by_all(work)
         tasks: dict[str, ShardTask] = {}
         files: set[str] = set()
@@ -59,15 +59,15 @@ class DaskEngine:
 
 
 def _seen_by_all(work: Work) -> Sources:
-    """Returns the source, where the work is one that many machines can share. Raises RecipeError B058."""
+    """Returns the source if many machines can share the work. Raises RecipeError B058 otherwise."""
     if work.in_order:
         raise RecipeError(
             "B058", "a cluster cannot share the work on one large file", Where(str(work.folder)),
-            "use --engine local: a GGUF grows in order, and is resumed from what is proven of its start",
+            "use --engine local, because a GGUF file must grow in order from its start",
         )  # fmt: skip
     if not isinstance(work.sources, Sources):
         raise RecipeError(
-            "B058", "a cluster cannot build from the hub: each worker would download the checkpoint for itself",
-            hint="download it to a folder that all workers see, or use --engine local",
+            "B058", "a cluster cannot build from the hub, because each worker would download the checkpoint itself",
+            hint="download it to a folder that all workers can see, or use --engine local",
         )  # fmt: skip
     return work.sources

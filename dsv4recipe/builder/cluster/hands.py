@@ -1,7 +1,7 @@
-"""Floor 4, builder, cluster. Attempts on workers: handed over, let go, told to end. Imports distributed.
+"""Floor 4, builder, cluster. Starts and cancels attempts on workers, and releases their results. Imports distributed.
 
-Every attempt is a task of its own, bound to one worker, under a key that is never used again; what Dask would do about
-failures, results and idle workers therefore has nothing to act on.
+Every attempt is a task of its own, bound to one worker, with a key that is never used again. So there is nothing that
+Dask could do about failures, results or idle workers.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from dsv4recipe.builder.shard import ShardTask
 
 
 class Hands:
-    """What comes of the attempts arrives in `inbox`: the workers' messages, and `over` when a task is at its end.
+    """Starts attempts. The workers' messages, and `over` when a task ends, arrive in `inbox`.
 
-    `ending` holds attempts that are for nothing and still in work, by number.
+    `ending` holds the numbers of attempts that were cancelled but are still running.
     """
 
     def __init__(self, client: Client, job: Job, inbox: queue.SimpleQueue[dict[str, Any]]) -> None:
@@ -43,7 +43,7 @@ class Hands:
         )
 
     def withdraw(self, attempt: Attempt) -> None:
-        """An attempt is for nothing: it is ended, or, where it was not begun, never begins."""
+        """Cancels an attempt whose result is no longer needed. If it has not begun, it never begins."""
         if attempt.began is not None:
             self.end(attempt)
         else:
@@ -55,7 +55,7 @@ class Hands:
         self.stop([attempt.worker], [attempt.number])
 
     def stop(self, workers: Iterable[str], numbers: Iterable[int]) -> None:
-        """Tells workers that attempts are for nothing, without waiting: one that stands still would never answer."""
+        """Tells workers to cancel attempts, without waiting for an answer, because a stalled worker never answers."""
         marks = [(self._job.topic, number) for number in numbers]
 
         def tell() -> None:
@@ -65,14 +65,14 @@ class Hands:
         threading.Thread(target=tell, name="stop", daemon=True).start()
 
     def forget(self, number: int) -> None:
-        """Lets go of an attempt's future: Dask keeps no result, and computes none again."""
+        """Releases an attempt's future, so that Dask neither keeps its result nor computes it again."""
         self.ending.pop(number, None)
         future = self._futures.pop(number, None)
         if future is not None:
             future.release()
 
     def own_error(self, number: int) -> BaseException | None:
-        """Returns what a task ended with that is neither a death nor a lost connection, but ours."""
+        """Returns the error that a task ended with, if it is our own and not a death or a lost connection."""
         future = self._futures[number]
         error = future.exception() if future.status == "error" else None
         return None if error is None or type(error).__module__.startswith("distributed") else error

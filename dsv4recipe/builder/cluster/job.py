@@ -1,4 +1,5 @@
-"""Floor 4, builder, cluster. What a worker is told of a build, and what it must see as the client does."""
+"""Floor 4, builder, cluster. Describes a build to its workers, and what a worker must see exactly as the client
+does."""
 
 from __future__ import annotations
 
@@ -25,21 +26,21 @@ from dsv4recipe.records.read import load_guide
 from dsv4recipe.version import VERSION
 
 _LOOKS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)
-"""Seconds between looks for a file that another machine wrote: network file systems remember what was not there."""
+"""Seconds between checks for a file that another machine wrote, because network file systems cache absent files."""
 
 
 NO_FOLDER = "the output folder"
-"""Among the facts only where it is missing."""
+"""This fact is listed only if the folder is missing."""
 
 IMPORTANCE = "the importance file"
-"""Among the facts: the sha256 that a machine finds; of the client, that of what it has read."""
+"""This fact is the sha256 of the importance file; for the client, of what it has read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A build as its workers know it: some hundred bytes. `folder` is OUT.partial, which all share; `token` that of the
-    lease on it: whoever finds another one there has no more business in it. `importance` is a file
-    and its sha256, both "" without one. `zeros`: a matrix of the source may be nothing but zeros."""
+    """Describes a build to its workers in a few hundred bytes. `folder` is OUT.partial, which all share. `token` is
+    that of the lease on it; a worker that finds another token there must stop. `importance` is a file and its sha256,
+    both "" without one. `zeros` allows a matrix of the source to be all zeros."""
 
     source: str
     folder: str
@@ -50,26 +51,26 @@ class Job:
 
     @property
     def topic(self) -> str:
-        """Under which workers send their messages; also the group of the tasks' keys."""
+        """Returns the topic of the workers' messages, which also groups the tasks' keys."""
         return f"dsv4recipe-{self.token[:12]}"
 
 
 @lru_cache(maxsize=2)
 def opened(job: Job) -> tuple[Plan, Checkpoint, Guide | None]:
-    """Returns the plan that lies in the shared folder; checkpoint and importance file as this machine sees them. Raises
+    """Returns the plan in the shared folder, and the checkpoint and importance file as this machine sees them. Raises
     RecipeError."""
     path = Path(job.folder, PLAN_NAME)
     with disk.named_errors(path, "reading the plan"):
         text = disk.read_small(path)
     if text is None:
-        raise RecipeError("B054", "the output folder is not there, or another one", Where(job.folder))
+        raise RecipeError("B054", "the output folder is missing, or is another one", Where(job.folder))
     importance = load_guide(job.importance[0]) if job.importance[0] else None
     return load_plan(text.decode(), str(path)), open_checkpoint(job.source), importance
 
 
 def facts(job: Job, threads: int) -> dict[str, str]:
-    """What must be the same on every machine of a build, by what it is called in messages. Raises nothing of ours: what
-    cannot be seen is said in its place."""
+    """Returns what must be the same on every machine of a build, by its name in messages. A fact that cannot be read is
+    replaced by the reason; nothing is raised."""
     found = {"dsv4recipe": VERSION, "its program files": _program(), "the encoders' version": ENCODER_VERSION}
     try:
         plan, checkpoint, importance = opened(job)
@@ -88,7 +89,7 @@ def facts(job: Job, threads: int) -> dict[str, str]:
 
 
 def differences(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
-    """Returns one line per fact that is not alike, here first."""
+    """Returns one line per fact that differs, with the client's value first."""
     return [
         f"{name}: {here.get(name, 'unknown')[:300]} here, {there.get(name, 'unknown')[:300]} there"
         for name in dict.fromkeys((*here, *there))
@@ -97,7 +98,7 @@ def differences(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
 
 
 def appeared(path: Path) -> bytes | None:
-    """Returns the content of a small file that another machine just wrote; None if it does not appear. Raises
+    """Returns the content of a small file that another machine has just written, or None if it does not appear. Raises
     RecipeError."""
     for pause in _LOOKS:
         time.sleep(pause)
@@ -109,13 +110,13 @@ def appeared(path: Path) -> bytes | None:
 
 
 def is_ours(job: Job) -> bool:
-    """Returns whether the build still holds the folder. Raises RecipeError B011."""
+    """Returns whether this build still holds the folder. Raises RecipeError B011."""
     return lease.token_of(Path(job.folder)) == job.token
 
 
 @cache
 def _program() -> str:
-    """Returns sha256 over the program's own source files: a version number may lie."""
+    """Returns the sha256 over the program's own source files, because a version number may be wrong."""
     root = Path(dsv4recipe.__file__).parent
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):

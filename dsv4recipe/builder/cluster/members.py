@@ -1,4 +1,4 @@
-"""Floor 4, builder, cluster. Who the workers are: none gets a shard before it has shown that it would build the same.
+"""Floor 4, builder, cluster. Keeps the list of workers; each must first show that it would build the same bundle.
 
 Imports distributed.
 """
@@ -27,7 +27,7 @@ _AT_WORK = ("running", "paused")
 
 
 class Members:
-    """The workers of a scheduler, told apart by address and id: an address may come back as another process."""
+    """The workers of a scheduler, identified by address and id, because an address may be reused by another process."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Members:
         self._secret = secrets.token_hex(16)
 
     def gather(self) -> None:
-        """Checks everybody who is there, and waits for all answers. Raises RecipeError B052 to B054 with every worker
+        """Checks all present workers and waits for their answers. Raises RecipeError B052 to B054 with every worker
         that differs."""
         write_file(self._folder / self._mark, self._secret.encode())
         refused: list[Diagnostic] = []
@@ -70,7 +70,7 @@ class Members:
             raise RecipeError.of(refused)
 
     def look(self) -> tuple[list[str], list[str]]:
-        """Returns (workers that joined since the last look, workers that are gone). Raises RecipeError B051 and
+        """Returns (workers that joined since the last call, workers that are gone). Raises RecipeError B051 and
         B052."""
         self._poll()
         self._check_patience()
@@ -80,30 +80,30 @@ class Members:
         return came, went
 
     def look_again(self) -> None:
-        """Something points to a change: the next look asks the scheduler."""
+        """Makes the next `look` ask the scheduler, because something may have changed."""
         self._next = 0.0
 
     def present(self) -> set[str]:
-        """Addresses of the workers that the scheduler knows now."""
+        """Returns the addresses of the workers that the scheduler knows now."""
         self._poll()
         return set(self._seen)
 
     def checked(self, message: dict[str, Any]) -> None:
-        """A worker that came later has answered: it joins, or is told to the user and gets nothing."""
+        """Handles the answer of a worker that came later: it joins, or is reported to the user and gets no work."""
         for each in self._judge(message):
             reasons = [each.message, *each.notes]
             self._tell(WorkerRefused(worker=short(message["worker"]), reasons=reasons).data())
 
     def _poll(self) -> None:
-        """Asks the scheduler who is there, at most about once a second."""
+        """Asks the scheduler for its workers, at most about once a second."""
         scheduler = self._client.scheduler
         if self._client.status != "running" or scheduler is None:
-            hint = "start it and build again, or go on with --engine local: what is finished stays"
-            raise RecipeError("B051", "the scheduler is gone", self._where, hint)
+            hint = "start it and run the build again, or continue with --engine local; finished shards are kept"
+            raise RecipeError("B051", "the connection to the scheduler is lost", self._where, hint)
         now = time.monotonic()
         if now < self._next:
             return
-        # Not scheduler_info(): every two seconds the client overwrites what that returns by one without workers.
+        # scheduler_info() cannot be used: every two seconds the client replaces its result by one without workers.
         try:
             found = self._client.sync(scheduler.identity, n_workers=-1)["workers"]
         except OSError:  # the scheduler does not answer: if it is gone, the client's status will say so
@@ -139,7 +139,7 @@ class Members:
             self._gone.append(name)
 
     def _judge(self, message: dict[str, Any]) -> list[Diagnostic]:
-        """Returns what speaks against a worker that answered; it is a member if nothing does."""
+        """Returns the objections to a worker that answered. If there are none, it is a member."""
         name: str = message["worker"]
         future: Future[Any] = message["future"]
         if self._asked.get(name) is not future:
@@ -152,9 +152,9 @@ class Members:
         try:
             answer = future.result(timeout=30)
             there, file = answer["facts"], answer["answer"]
-        except Exception as error:  # whatever another version of us, or none, makes of the call
+        except Exception as error:  # another version of this package, or none, may fail in any way
             reason = f"it cannot run this version: {type(error).__name__}: {error}"
-            hint = f"install dsv4recipe {self._mine['dsv4recipe']} there, for the Python that the worker runs in"
+            hint = f"install dsv4recipe {self._mine['dsv4recipe']} on that machine, for the worker's Python"
             return [Diagnostic("B053", f"worker {shown} cannot take part", hint=hint, notes=(reason[:500],))]
         finally:
             future.release()
@@ -167,7 +167,7 @@ class Members:
             found.append(Diagnostic("B054", what, where, hint))
         notes = tuple(differences(self._mine, there))
         if notes and NO_FOLDER not in there:
-            hint = "make it the same there, or take this worker out"
+            hint = "make these the same on that machine, or remove this worker"
             found.append(
                 Diagnostic("B053", f"worker {shown} would not build the same bundle", where, hint, notes=notes)
             )
@@ -179,7 +179,7 @@ class Members:
         return found
 
     def _shares(self, file: str, name: str) -> bool:
-        """Whether the worker read our file, and we can read what it wrote."""
+        """Returns whether the worker read our file and we can read the file that it wrote."""
         if not file or Path(file).name != file:
             return False
         path = self._folder / file
@@ -193,6 +193,6 @@ class Members:
             self._nobody_since = now
         elif now - self._nobody_since > self._patience:
             raise RecipeError(
-                "B052", f"no worker for {self._patience:.0f} seconds", self._where,
-                "start workers and build again, or go on with --engine local: what is finished stays",
+                "B052", f"there has been no worker for {self._patience:.0f} seconds", self._where,
+                "start workers and run the build again, or continue with --engine local; finished shards are kept",
             )  # fmt: skip

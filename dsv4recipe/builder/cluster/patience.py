@@ -1,4 +1,4 @@
-"""Floor 4, builder, cluster. How long a build waits for what may come back. This module is pure."""
+"""Floor 4, builder, cluster. Says how long a build waits for workers or storage to return. This module is pure."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds without any success before the build gives up, resumable: while the storage fails, and while there is no
-    worker. `deaths`: of workers that had one and the same shard in work."""
+    """Time limits in seconds after which a build stops (it can be resumed): while the storage fails, and while there is
+    no worker. `deaths` limits how many workers may die while they work on the same shard."""
 
     storage: float = 600.0
     workers: float = 300.0

@@ -1,8 +1,8 @@
-"""Floor 4, builder, cluster. Which worker gets which shard next. This module is pure: workers, times and failures are
-told to it.
+"""Floor 4, builder, cluster. Decides which worker gets which shard next. It is pure: the caller reports workers, times
+and failures.
 
-A worker has at most `AHEAD` shards: one in work, and one at hand so that it never waits for the wire. Every hand-out is
-an *attempt* with a number of its own, bound to one worker: a death voids that worker's attempts and nothing else.
+A worker has at most `AHEAD` shards: one in work, and one waiting so that it never idles. Every hand-out is an *attempt*
+with its own number, bound to one worker. If a worker dies, only its attempts become void.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from statistics import median
 
 AHEAD = 2
 SLOW = 3.0
-"""A shard in work for so many times the median gets a second worker, if one has nothing else to do."""
+"""A shard that takes this many times the median gets a second worker, if one is idle."""
 SLOW_AT_LEAST = 10.0
-"""Seconds. Below that, a second attempt would mostly measure noise."""
+"""Seconds; for shorter shards a second attempt would mostly react to noise."""
 PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""Seconds that a worker gets no work after its first, second, … failure in a row."""
+"""Seconds that a worker pauses after its first, second, … failure in a row."""
 
 
 @dataclass(slots=True)
 class Attempt:
-    """A shard handed to a worker. `began` is when its work began, None while it waits there."""
+    """A shard given to a worker. `began` is when the work began, or None while the shard waits there."""
 
     number: int
     shard: str
@@ -39,10 +39,10 @@ class _Worker:
 
 
 class Schedule:
-    """Every shard is done once; how often it is attempted does not matter.
+    """Assigns shards. Every shard is finished once, no matter how often it is attempted.
 
-    `withdrawn` collects attempts that are for nothing by now: whoever runs the schedule stops them and empties it.
-    `deaths` holds, per shard, the workers that died while they had it in work.
+    `withdrawn` collects attempts that are no longer needed; the caller cancels them and empties the list. `deaths`
+    holds, per shard, the workers that died while they worked on it.
     """
 
     def __init__(self, shards: Iterable[str]) -> None:
@@ -56,11 +56,11 @@ class Schedule:
         self._seconds: list[float] = []
 
     def attempt(self, number: int) -> Attempt | None:
-        """Returns an attempt that still counts."""
+        """Returns an attempt if it still counts, otherwise None."""
         return self._open.get(number)
 
     def stop(self) -> list[Attempt]:
-        """Returns the attempts that counted until now. None does from now on."""
+        """Cancels all attempts that still count, and returns them."""
         stopped = list(self._open.values())
         for attempt in stopped:
             self._close(attempt)
@@ -70,7 +70,7 @@ class Schedule:
         self.workers.setdefault(worker, _Worker())
 
     def lose(self, worker: str) -> list[Attempt]:
-        """Returns the attempts that a worker took with it; their shards are handed out again."""
+        """Returns the attempts that are lost with a worker; their shards are assigned again."""
         gone = self.workers.pop(worker, _Worker()).attempts
         for attempt in gone:
             if attempt.began is not None:
@@ -99,7 +99,7 @@ class Schedule:
         return first
 
     def fail(self, attempt: Attempt, now: float) -> None:
-        """An attempt failed for a reason that may pass: its worker rests, its shard may go to another one."""
+        """Handles an attempt that failed for a passing reason: its worker pauses, its shard may go to another one."""
         self._close(attempt)
         worker = self.workers.get(attempt.worker)
         if worker is not None:
@@ -108,7 +108,7 @@ class Schedule:
         self._again(attempt.shard)
 
     def next(self, now: float) -> list[Attempt]:
-        """Returns the attempts to start now, the emptiest workers first."""
+        """Returns the attempts to start now; the workers with the least work come first."""
         ready = [(name, worker) for name, worker in self.workers.items() if worker.rest_until <= now]
         made = []
         for depth in range(AHEAD):
@@ -124,8 +124,8 @@ class Schedule:
         return made
 
     def _late(self, now: float) -> list[Attempt]:
-        """Returns what idle workers should make too: shards that wait elsewhere, then those in work for far too long.
-        At most two workers have the same one in work."""
+        """Returns second attempts for idle workers: shards that wait elsewhere, then those that have taken far too
+        long. At most two workers have the same shard in work."""
         limit = max(SLOW_AT_LEAST, SLOW * median(self._seconds)) if self._seconds else float("inf")
         have = Counter(each.shard for each in self._open.values())
         begun = [each for each in self._open.values() if each.began is not None]

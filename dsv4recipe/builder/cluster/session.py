@@ -1,6 +1,6 @@
-"""Floor 4, builder, cluster. One build on a cluster: hands out shards, hears the workers, tells the build.
+"""Floor 4, builder, cluster. Runs one build on a cluster: assigns shards, receives messages, reports to the build.
 
-A single thread does everything: what workers send waits in the inbox until it is its turn. Imports distributed.
+A single thread does everything; messages from workers wait in the inbox. Imports distributed.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from dsv4recipe.files import disk
 
 _TICK = 0.1
 _ENDING = 15.0
-"""Seconds that attempts which are for nothing get to end before the folder is swept without them."""
+"""Seconds that cancelled attempts get to end before the folder is cleaned without them."""
 
 
 class Session:
-    """One call of the engine. `tasks` are the shards by file, without their pieces."""
+    """One run of the engine. `tasks` are the shards by file, without their pieces."""
 
     def __init__(
         self,
@@ -50,7 +50,9 @@ class Session:
         address = str(client.scheduler_info(n_workers=1)["address"])
         tell(Cluster(scheduler=address, dashboard=str(client.dashboard_link)).data())
         self.inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        self.schedule = Schedule(sorted(tasks, key=lambda file: -tasks[file].size))  # no long one is left for the end
+        self.schedule = Schedule(
+            sorted(tasks, key=lambda file: -tasks[file].size)
+        )  # long shards first, so that none is left for the end
         self.storage = Storage(self.folder, patience.storage, tell)
         self.members = Members(client, address, job, self.inbox, patience.workers, tell)
         self.hands = Hands(client, job, self.inbox)
@@ -68,7 +70,7 @@ class Session:
             self._end()
 
     def _look(self) -> None:
-        """Takes in who came and went."""
+        """Handles workers that joined or left."""
         came, went = self.members.look()
         for name in went:
             gone = self.schedule.lose(name)
@@ -94,7 +96,7 @@ class Session:
             self.hands.withdraw(attempt)
 
     def _hear(self, patience: float) -> None:
-        """Handles the messages that are there, waiting for the first."""
+        """Handles the messages that have arrived, after waiting for the first."""
         try:
             message = self.inbox.get(timeout=patience)
             while True:
@@ -110,13 +112,13 @@ class Session:
         attempt = self.schedule.attempt(message["number"])
         if attempt is not None:
             self._handle_open(attempt, message)
-        elif message["kind"] == "began":  # it was withdrawn a moment too late
+        elif message["kind"] == "began":  # it was cancelled a moment too late
             self.hands.end(Attempt(message["number"], "", message["worker"]))
         elif message["kind"] != "written":
             self.hands.forget(message["number"])
 
     def _handle_open(self, attempt: Attempt, message: dict[str, Any]) -> None:
-        """A message of an attempt that still counts."""
+        """Handles a message of an attempt that still counts."""
         now = time.monotonic()
         match message["kind"]:
             case "began":
@@ -137,9 +139,9 @@ class Session:
             case "crashed":
                 raise crash(message["traceback"], attempt.shard, attempt.worker, self.job.folder)
             case "stopped":
-                self._again(attempt, now, "the output folder was not to be seen")
-                self.storage.failed(RecipeError("B011", "the lease is not to be seen", Where(self.job.folder)))
-            case "over":  # without a word from the worker: it is dead, or cut off, or cannot run us
+                self._again(attempt, now, "the output folder could not be seen")
+                self.storage.failed(RecipeError("B011", "the lease cannot be seen", Where(self.job.folder)))
+            case "over":  # there was no message: the worker is dead, cut off, or cannot run this package
                 ours = self.hands.own_error(attempt.number)
                 if ours is not None:
                     raise crash(repr(ours)[:4000], attempt.shard, attempt.worker, self.job.folder)
@@ -149,7 +151,7 @@ class Session:
     def _done(self, attempt: Attempt, entry: Entry, now: float) -> None:
         task = self.tasks[attempt.shard]
         if (entry.task, entry.size) != (task.task, task.size):
-            raise RecipeError("B053", f"{short(attempt.worker)} made another {entry.file} than was asked for")
+            raise RecipeError("B053", f"{short(attempt.worker)} made another {entry.file} than the one requested")
         self.hands.forget(attempt.number)
         if self.schedule.done(attempt, now):
             self._progress(attempt, task.size)
@@ -167,7 +169,7 @@ class Session:
         self.tell(ShardAgain(file=attempt.shard, worker=short(attempt.worker), reason=reason).data())
 
     def _end(self) -> None:
-        """Stops what is still in work, waits for it, and sweeps what it leaves. Raises nothing of its own."""
+        """Cancels what is still running, waits for it, and removes what it leaves. Raises no errors of its own."""
         running = self.schedule.stop()
         ending = self.hands.ending
         ending |= {attempt.number: attempt for attempt in running if attempt.began is not None}

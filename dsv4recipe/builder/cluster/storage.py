@@ -1,4 +1,4 @@
-"""Floor 4, builder, cluster. Shared storage that is away for a while: what may pass, how long, and trying again."""
+"""Floor 4, builder, cluster. Handles shared storage that fails for a while: which errors may pass, and retrying."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _MAY_PASS = frozenset(
     )
     if hasattr(errno, name)
 )  # fmt: skip
-"""What a restarting server, a cable, a mount that went away answer. A full disk or a missing right do not pass."""
+"""Errors of a restarting server, a cable, or a lost mount. A full disk or a missing permission does not pass."""
 _PAUSES = (0.2, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
 class Storage:
-    """Counts the seconds since the storage last worked. `tell` gets storage_away once each time it stops working."""
+    """Counts the seconds since the storage last worked. `tell` gets storage_away each time it stops working."""
 
     def __init__(self, folder: Path, patience: float, tell: Callable[[dict[str, Any]], None]) -> None:
         self._folder, self._patience, self._tell = folder, patience, tell
@@ -36,23 +36,23 @@ class Storage:
 
     @staticmethod
     def may_pass(number: int | None) -> bool:
-        """Whether an error of this errno is one that may be gone in a while."""
+        """Returns whether an error of this errno may be temporary."""
         return number in _MAY_PASS
 
     def failed(self, error: RecipeError) -> None:
-        """Something failed that may pass. Raises RecipeError B056 when nothing has worked for too long."""
+        """Notes a failure that may pass. Raises RecipeError B056 if nothing has worked for too long."""
         now = time.monotonic()
         if self._since is None:
             self._since = now
             self._tell(StorageAway(reason=error.diagnostics[0].message).data())
         if now - self._since > self._patience:
             message = f"the shared storage has not worked for {now - self._since:.0f} seconds"
-            hint = "bring it back, then build again, with either engine: what is finished stays"
+            hint = "restore it, then run the build again, with either engine; finished shards are kept"
             notes = [f"{each.code}: {each.message}" for each in error.diagnostics]
             raise RecipeError("B056", message, Where(str(self._folder)), hint, notes)
 
     def patiently(self, action: Callable[[], None]) -> None:
-        """Runs what the client itself does on the storage, again and again while its failures may pass."""
+        """Runs an action of the client on the storage, and repeats it while its failures may pass."""
         tries = 0
         while True:
             try:

@@ -1,6 +1,6 @@
-"""Floor 4, builder, cluster. What runs on a worker: the check before the first task, then one shard at a time.
+"""Floor 4, builder, cluster. Runs on a worker: first the check, then one shard at a time.
 
-No weights travel: a worker reads the source and writes the shard, and what it sends are events of some hundred bytes.
+No weights travel. A worker reads the source and writes the shard, and sends only events of a few hundred bytes.
 Imports distributed.
 """
 
@@ -30,22 +30,22 @@ from dsv4recipe.files.atomic import write_file
 from dsv4recipe.files.sources import Sources
 
 PULSE = 1.0
-"""Seconds between two messages about the bytes written, and between two looks at the lease."""
+"""Seconds between messages about written bytes, and between checks of the lease."""
 
 _one_shard: dict[str, threading.Lock] = defaultdict(threading.Lock)
-"""Per worker: a second task waits, so that a death costs one shard and memory is that of one build."""
+"""One lock per worker, so that a second task waits. Then a death costs one shard, and memory is that of one build."""
 _opening = threading.Lock()
 _stopped: set[tuple[str, int]] = set()
 
 
 class StoppedError(Exception):
-    """Nobody waits for this attempt any more."""
+    """The result of this attempt is no longer needed."""
 
 
 def check(job: Job, mark: str, secret: str) -> dict[str, Any]:
     """Returns what this worker sees. Reads the file that the client wrote at `mark`, and writes one beside it with
-    `secret` and the worker's name, for the client to read; `answer` is that file's name, "" if the first was not to be
-    seen."""
+    `secret` and the worker's name, for the client to read. `answer` is the name of that file, or "" if the first could
+    not be read."""
     worker = get_worker()
     with _opening:
         found = facts(job, worker.state.nthreads)
@@ -61,12 +61,12 @@ def check(job: Job, mark: str, secret: str) -> dict[str, Any]:
 
 
 def stop(attempts: Iterable[tuple[str, int]]) -> None:
-    """Attempts, as (topic, number), that are to end soon; number 0 means all of a build."""
+    """Cancels attempts, given as (topic, number); number 0 means all of a build."""
     _stopped.update(attempts)
 
 
 def make_shard(job: Job, file: str, task: str, number: int) -> None:
-    """Makes one shard durable under its name and sends what happened: `began`, `written`, then `done` or `failed`."""
+    """Makes one shard durable under its name and sends messages: `began`, `written`, then `done` or `failed`."""
     worker = get_worker()
 
     def send(kind: str, **more: Any) -> None:
@@ -94,7 +94,7 @@ def _make(job: Job, file: str, task: str, threads: int, pulse: _Pulse) -> Entry:
     others = frozenset(shard.file for shard in plan.shards) - {file}
     tasks = list(shard_tasks(plan, checkpoint, others))
     if [each.task for each in tasks] != [task]:
-        raise RecipeError("B053", f"this worker would make another {file} than the build wants", Where(job.folder))
+        raise RecipeError("B053", f"this worker would make another {file} than the build needs", Where(job.folder))
     with Sources(checkpoint.folder.root, dict(job.sha256)) as sources:
         work = Work(tasks, Path(job.folder), sources, importance, threads, _fenced(pulse), zeros=job.zeros)
         run_shards(work, pulse)
@@ -103,8 +103,8 @@ def _make(job: Job, file: str, task: str, threads: int, pulse: _Pulse) -> Entry:
 
 
 def _fenced(pulse: _Pulse) -> Opened:
-    """Returns shards that look once more whether they are wanted before they take their name: a worker that was asleep,
-    or cut off, may find the folder in other hands."""
+    """Returns a function that opens shards which check once more that they are needed before they take their name. A
+    worker that was asleep or cut off may find that another build owns the folder."""
 
     class Fenced(OpenShard):
         def _publish(self) -> None:
@@ -119,8 +119,8 @@ def _fenced(pulse: _Pulse) -> Opened:
 
 
 class _Pulse(Listener):
-    """Sends the bytes written so far, and stops the attempt when it is for nothing, both once in a while. `made` gets
-    the finished shard."""
+    """Sends the number of written bytes, and stops the attempt when it is no longer needed, both from time to time.
+    `made` is the finished shard."""
 
     def __init__(self, job: Job, number: int, send: Callable[..., None]) -> None:
         self.job, self.number, self.send = job, number, send
@@ -150,7 +150,7 @@ def _check_wanted(job: Job, number: int) -> None:
 
 
 class _alone:  # noqa: N801 - a context manager
-    """Waits for the worker's other shard, but no longer than this one is wanted."""
+    """Waits for the worker's other shard, but only while this one is needed."""
 
     def __init__(self, worker: str, check: Callable[[], None]) -> None:
         self.lock, self.check = _one_shard[worker], check

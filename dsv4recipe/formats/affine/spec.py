@@ -62,7 +62,7 @@ class Affine(Format):
         bits, size, scales, fit = (given.pop(key) for key in ("bits", "group-size", "scales", "fit"))
         importance = given.pop("importance", "none")
         if given or not (isinstance(bits, int) and isinstance(size, int)):
-            raise ValueError("not affine's parameters")
+            raise ValueError("these are not the parameters of affine")
         return cls(bits, size, str(scales), str(fit), str(importance))
 
     @classmethod

@@ -44,7 +44,7 @@ def encode_calibrated(
     if problem:
         raise ValueError(problem)
     if len(moments.order) != source.shape[1]:
-        raise ValueError(f"moments of {len(moments.order)} columns for {source.shape[1]}")
+        raise ValueError(f"the moments have {len(moments.order)} columns, but the source has {source.shape[1]}")
     if fmt.kind not in _ENCODERS:
         raise ValueError(f"{fmt.kind} has no calibrated fit")
     return _ENCODERS[fmt.kind](fmt, source, weight, scale, moments, empty)

@@ -85,7 +85,7 @@ def _importance(
             return column_weights(energy)
         case "file" | "record" if given is not None:
             return column_weights(given)
-    raise ValueError(f"no importance {fmt.importance!r} to encode with")
+    raise ValueError(f"there is no importance {fmt.importance!r} to encode with")
 
 
 def _narrow_integers(values: NDArray[Any]) -> NDArray[np.int32]:

@@ -52,7 +52,7 @@ def quantize(type_: str, values: Floats, importance: Floats | None, out: NDArray
         raise ValueError("a value is not finite")
     if importance is None:
         if type_ == "IQ2_XXS":
-            raise ValueError("IQ2_XXS cannot be found without an importance")
+            raise ValueError("IQ2_XXS cannot be encoded without an importance")
     elif importance.dtype != np.float32 or importance.shape != (columns,) or not importance.flags.c_contiguous:
         raise ValueError(f"importance must be float32 [{columns}]")
     elif not (np.isfinite(importance).all() and importance.min() > 0):

@@ -1,4 +1,4 @@
-"""Floor 1, formats. How a recipe spells ggml: the JSON schema of its parameters. Pure data."""
+"""Floor 1, formats. Says how a recipe spells ggml: the JSON schema of its parameters. Pure data."""
 
 from __future__ import annotations
 

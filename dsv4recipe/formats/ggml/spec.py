@@ -55,7 +55,7 @@ class Ggml(Format):
     @classmethod
     def from_spec(cls, value: Any) -> Ggml:
         if set(value) != {"type", "importance"} or value["type"] not in TYPE_IDS:
-            raise ValueError("not a ggml type")
+            raise ValueError("this is not a ggml type")
         return cls(value["type"], str(value["importance"]))
 
     @classmethod

@@ -31,7 +31,7 @@ def plain(dtype: str, source: SourceTensor, weight: Bytes, scale: Bytes | None, 
     if source.stored == "int":
         return weight.view(INTEGERS[source.dtype]).reshape(source.shape)
     if dtype not in ("F32", "BF16", "F16"):
-        raise ValueError(f"{source.dtype} is kept as F32, BF16 or F16, not as {dtype}")
+        raise ValueError(f"{source.dtype} can be kept as F32, BF16 or F16, but not as {dtype}")
     rows, columns = rows_of(source)
     out = empty((rows, columns), np.float32 if dtype == "F32" else np.uint16)
     for start, block in blocks(source, weight, scale, empty):

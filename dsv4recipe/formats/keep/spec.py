@@ -28,7 +28,7 @@ class Keep(Format):
     @classmethod
     def from_spec(cls, value: Any) -> Keep:
         if not isinstance(value, str):
-            raise ValueError("not a dtype")
+            raise ValueError("this is not a dtype")
         return cls(value)
 
     @classmethod

@@ -40,7 +40,7 @@ class Mxtq(Format):
     def from_spec(cls, value: Any) -> Mxtq:
         bits, seed, fit = value["bits"], value["seed"], value.get("fit", "nearest")
         if set(value) - {"bits", "seed", "fit"} or not (isinstance(bits, int) and isinstance(seed, int)):
-            raise ValueError("not mxtq's parameters")
+            raise ValueError("these are not the parameters of mxtq")
         return cls(bits, seed, str(fit))
 
     @classmethod

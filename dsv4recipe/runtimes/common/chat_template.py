@@ -159,7 +159,7 @@ _BODY = """
 
 {%- macro introduced(tools) -%}
   {%- if not knows_tools -%}
-    {{- raise_exception("the encoder of this model does not say how it is told of tools") -}}
+    {{- raise_exception("the encoder of this model does not say how tools are described") -}}
   {%- endif -%}
   {{- "\\n\\n" ~ tools_before -}}
   {%- for tool in tools -%}

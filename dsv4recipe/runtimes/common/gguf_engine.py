@@ -1,4 +1,4 @@
-"""Floor 2, runtimes. What a version of a GGUF engine loads, what it then runs, what of a plan it would refuse. This
+"""Floor 2, runtimes. Describes what a version of a GGUF engine loads, what it can run, and which plans it refuses. This
 module is pure.
 
 Loading is wider than running: a file can load and then fail at its first token. Both
@@ -17,7 +17,7 @@ from dsv4recipe.checkpoint.family import Slot
 from dsv4recipe.formats import Format, Ggml
 
 Types = tuple[str, str]
-"""The type of gate and up, and that of down, of the routed experts of a layer."""
+"""The types of a layer's routed experts: that of gate and up, and that of down."""
 
 
 @dataclass(frozen=True)

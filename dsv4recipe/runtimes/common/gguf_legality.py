@@ -1,4 +1,5 @@
-"""Floor 2, runtimes. What a GGUF engine cannot take, said before any work: one check per law. This module is pure."""
+"""Floor 2, runtimes. Reports what a GGUF engine cannot accept, before any work, with one check per law. This module is
+pure."""
 
 from __future__ import annotations
 
@@ -18,12 +19,12 @@ _SHOWN = 8
 def check_engine(
     target: Target, recipe: Recipe, claims: Sequence[Claim], groups: Sequence[Group], problems: Problems
 ) -> None:
-    """Claims against `target.engine`, where it has one: T032 to T036. `groups` are all of the checkpoint's."""
+    """Checks claims against `target.engine`, if it has one: T032 to T036. `groups` are all of the checkpoint's."""
     asked = recipe.target
     engine = target.engine
     if asked.backends and (engine is None or not engine.backends):
         place = recipe.place("target.backends")
-        problems.error("T032", f"{target.name} runs the same types everywhere", place, "remove `backends`")
+        problems.error("T032", f"{target.name} can run the same types everywhere", place, "remove `backends`")
     if engine is None:
         return
     if asked.shard_size:
@@ -44,20 +45,20 @@ def check_engine(
     ]
     for verdict in verdicts(engine, asked.backends, routed):
         if not verdict.runs:
-            message = f"{target.name} {engine.version} loads these types and then cannot run them: {verdict.words}"
-            hint = "other types for the routed experts, or fewer `backends`"
+            message = f"{target.name} {engine.version} loads these types but cannot run them: {verdict.words}"
+            hint = "choose other types for the routed experts, or fewer `backends`"
             problems.error("T034", message, recipe.place("target.backends"), hint, notes=(verdict.where,))
 
 
 def check_values(target: Target, engine: Engine, value_of: Mapping[str, Any], tokens: bool, problems: Problems) -> None:
-    """T037: the model against what is compiled into the engine; with `tokens`, its vocabulary too."""
+    """Checks the model against the values built into the engine (T037); with `tokens`, also its vocabulary."""
     odd = list(engine.unlike(value_of))
     if tokens:
         vocabulary = value_of.get("tokenizer.ggml.tokens") or ()
         odd += [f"the tokenizer has no {token}" for token in engine.lacking(vocabulary)]
     if odd:
         more = (f"and {len(odd) - _SHOWN} more",) if len(odd) > _SHOWN else ()
-        message = f"{target.name} {engine.version} has another model compiled in, and would refuse this one"
+        message = f"{target.name} {engine.version} has other built-in values and would refuse this model"
         hint = "build for llama.cpp, which reads these values from the file"
         problems.error("T037", message, Where("config.json"), hint, notes=(*odd[:_SHOWN], *more))
 
@@ -76,16 +77,20 @@ def _check_types(target: Target, engine: Engine, claims: Sequence[Claim], proble
         message = f"rule '{claim.rule.id}': {target.name} {engine.version} does not load {fmt.type} for {slot.row.role}"
         first = claim.group.names
         problems.error(
-            "T033", message, claim.rule.place("format"), f"it loads: {', '.join(allowed)}", notes=(f"first at {first}",)
+            "T033",
+            message,
+            claim.rule.place("format"),
+            f"it loads: {', '.join(allowed)}",
+            notes=(f"the first is {first}",),
         )
 
 
 def _check_blocks(target: Target, claims: Sequence[Claim], groups: Sequence[Group], problems: Problems) -> None:
-    """A file holds the main model or its prediction stages, and of what it holds, everything."""
+    """Checks that a file holds either the main model or its prediction stages, and all of it."""
     blocks = {claim.group.slot.block for claim in claims}
     if len(blocks) > 1:
         rule = next(claim.rule for claim in claims if claim.group.slot.block == "mtp")
-        message = f"{target.name} takes the main model and its prediction stages as two files"
+        message = f"{target.name} needs the main model and its prediction stages as two files"
         problems.error("T036", message, rule.where, "write `mtp: drop`; the recipe ds4-mtp makes the other file")
     kept = {claim.group.stem for claim in claims}
     lost = [group.names for group in groups if group.slot.block in blocks and group.stem not in kept]

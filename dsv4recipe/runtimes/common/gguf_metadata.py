@@ -79,7 +79,10 @@ def architecture_pairs(config: Mapping[str, Any], dims: Dims, stages: bool) -> t
     for path, known in (("scoring_func", _GATING), ("rope_scaling.type", _ROPE)):
         if _at(config, path) not in known:
             problems.error(
-                "T030", f"config.json: {path} is {_at(config, path)!r:.80}; known: {', '.join(known)}", where, hint
+                "T030",
+                f"config.json: {path} is {_at(config, path)!r:.80}; known values are {', '.join(known)}",
+                where,
+                hint,
             )
     limit = config.get("swiglu_limit")
     if not isinstance(limit, int | float) or isinstance(limit, bool):
@@ -180,18 +183,18 @@ def tokenizer_pairs(tokenizer: Mapping[str, Any], config: Mapping[str, Any]) -> 
         tokens[number], kinds[number] = token, kind
     merges = [_merge(each) for each in model.get("merges") or ()]
     if "" in merges or not merges:
-        problems.error("T031", "tokenizer.json: its merges are missing, or not pairs of tokens", where, hint)
+        problems.error("T031", "tokenizer.json: its merges are missing, or are not pairs of tokens", where, hint)
     ends = config.get("eos_token_id")
     ends = ends if isinstance(ends, list) and ends else [ends]
     ids = [("bos", config.get("bos_token_id")), *zip(_ENDS, ends, strict=False)]
     for name, number in ids:
         if type(number) is not int or not 0 <= number < size:
-            message = f"config.json: {name}_token_id is {number!r:.40}, which is none of the {size:,} tokens"
+            message = f"config.json: {name}_token_id is {number!r:.40}, which is not one of the {size:,} tokens"
             problems.error(
                 "T031", message, Where("config.json"), "write the ids of the tokens that begin and end a text"
             )
     if len(ends) > len(_ENDS):
-        message = f"config.json: eos_token_id lists {len(ends)} tokens, and a GGUF has room for {len(_ENDS)}"
+        message = f"config.json: eos_token_id lists {len(ends)} tokens, but a GGUF has room for {len(_ENDS)}"
         problems.error("T031", message, Where("config.json"), f"write {ends[: len(_ENDS)]}")
     problems.raise_if_any()
     return (

@@ -1,4 +1,5 @@
-"""Floor 2, runtimes. What a runtime cannot take: one check per law, data from the target. This module is pure.
+"""Floor 2, runtimes. Reports what a runtime cannot accept, with one check per law and data from the target. This module
+is pure.
 
 The source of the laws is docs/reference/runtimes.md.
 """
@@ -18,7 +19,7 @@ from dsv4recipe.runtimes.common.target import Claim, Target
 
 
 def check_family(recipe: Recipe, family: str, problems: Problems) -> None:
-    """The recipe is written for the checkpoint's family."""
+    """Checks that the recipe is written for the checkpoint's family."""
     if family not in recipe.source.family:
         message = f"the recipe is for family {' and '.join(recipe.source.family)}, the checkpoint is {family}"
         hint = "choose a recipe for this family, or add it to source.family"
@@ -31,7 +32,7 @@ def check_source(target: Target, recipe: Recipe, checkpoint: Checkpoint, problem
     announced = text_section(checkpoint.config).get("num_nextn_predict_layers")
     removed = len(checkpoint.dims.ratios) > checkpoint.dims.layers and not checkpoint.dims.stages
     if recipe.target.mtp == "keep" and announced and removed:
-        message = f"config.json announces {announced} MTP layer(s), and the checkpoint holds no tensor of one"
+        message = f"config.json announces {announced} MTP layer(s), but the checkpoint holds no tensor of one"
         hint = "write `mtp: drop` in the recipe, or set num_nextn_predict_layers to 0 in config.json"
         problems.error("T019", message, recipe.place("target.mtp"), hint)
     _check_stages(target, recipe, checkpoint, problems)
@@ -41,9 +42,9 @@ def check_source(target: Target, recipe: Recipe, checkpoint: Checkpoint, problem
             others = ", ".join(
                 name for name, other in running(checkpoint.family.name).items() if beginning not in other.refuses
             )
-            hint = f"a runtime that has it: {others}" if others else ""
+            hint = f"use a runtime that has it: {others}" if others else ""
             notes = tuple(group.names for group in found)
-            message = f"{target.name} does not run this checkpoint: {reason}"
+            message = f"{target.name} cannot run this checkpoint: {reason}"
             problems.error("T007", message, recipe.place("target.runtime"), hint, notes)
 
 
@@ -65,14 +66,14 @@ def _check_stages(target: Target, recipe: Recipe, checkpoint: Checkpoint, proble
 
 
 def check_layout(target: Target, recipe: Recipe, dims: Dims, problems: Problems) -> None:
-    """The recipe's target section against the runtime."""
+    """Checks the recipe's target section against the runtime."""
     asked, name = recipe.target, target.name
     if asked.experts not in target.expert_layouts:
         hint = f"write `experts: {target.expert_layouts[0]}`"
-        problems.error("T004", f"{name} does not load {asked.experts} experts", recipe.place("target.experts"), hint)
+        problems.error("T004", f"{name} cannot load {asked.experts} experts", recipe.place("target.experts"), hint)
     if asked.half not in target.halves:
         hint = f"write `half: {target.halves[0]}`"
-        problems.error("T005", f"{name} does not take half: {asked.half}", recipe.place("target.half"), hint)
+        problems.error("T005", f"{name} does not accept half: {asked.half}", recipe.place("target.half"), hint)
     if asked.mtp not in target.mtp:
         hint = f"write `mtp: {target.mtp[0]}`"
         problems.error("T006", f"{name} loads no MTP stage from its main bundle", recipe.place("target.mtp"), hint)
@@ -83,7 +84,7 @@ def check_layout(target: Target, recipe: Recipe, dims: Dims, problems: Problems)
 
 
 def check_claims(target: Target, recipe: Recipe, claims: Sequence[Claim], problems: Problems) -> None:
-    """Every claim, and every pair of projections that the runtime ties."""
+    """Checks every claim, and every pair of projections that the runtime ties."""
     told: set[tuple[str, str]] = set()
     _check_absent(target, claims, problems)
     for claim in claims:
@@ -95,7 +96,7 @@ def check_claims(target: Target, recipe: Recipe, claims: Sequence[Claim], proble
             told.add((claim.rule.id, reason))
             where = claim.rule.place("format" if "format" in dict(claim.rule.fields) else "keep")
             problems.error(
-                code, f"rule '{claim.rule.id}': {reason}", where, hint, notes=(f"first at {claim.group.names}",)
+                code, f"rule '{claim.rule.id}': {reason}", where, hint, notes=(f"the first is {claim.group.names}",)
             )
     if target.tied_error:
         _check_tied(target, claims, problems)
@@ -115,8 +116,8 @@ def _reasons(target: Target, recipe: Recipe, claim: Claim) -> list[tuple[str, st
         )
     if dtype := fmt.plain_dtype:
         if role in target.float32_roles and dtype != "F32":
-            hint = "keep: source makes it float32, exactly"
-            found.append(("T012", f"{target.name} needs {role} in float32, the rule makes it {dtype}", hint))
+            hint = "write keep: source, which makes it exactly float32"
+            found.append(("T012", f"{target.name} needs {role} in float32, but the rule makes it {dtype}", hint))
         elif dtype in HALF_DTYPES.values() and dtype != HALF_DTYPES[half]:
             found.append(
                 ("T013", f"{dtype} beside half: {half} makes two half types in one bundle", f"use keep: {half}")
@@ -125,9 +126,9 @@ def _reasons(target: Target, recipe: Recipe, claim: Claim) -> list[tuple[str, st
         if any(dtype == each.dtype for each in coded):
             found.append(("T014", f"{target.name} does not load {coded[0].stored} as stored", _EXACT[coded[0].stored]))
     if fmt.scales_type not in ("", half):
-        hint = f"drop `scales`: it follows target.half ({half})"
+        hint = f"remove `scales`, because it follows target.half ({half})"
         found.append(
-            ("T013", f"scales: {fmt.scales_type} beside half: {half} makes two float types in one bundle", hint)
+            ("T013", f"scales: {fmt.scales_type} and half: {half} would give one bundle two float types", hint)
         )
     return found
 
@@ -139,7 +140,7 @@ _EXACT = {
 
 
 def _check_absent(target: Target, claims: Sequence[Claim], problems: Problems) -> None:
-    """Nothing is kept that the runtime has no module for; one finding per rule."""
+    """Checks that nothing is kept without a module in the runtime; gives one finding per rule."""
     kept: dict[str, list[Claim]] = defaultdict(list)
     for claim in claims:
         if target.absent(claim.group.slot):
@@ -148,7 +149,7 @@ def _check_absent(target: Target, claims: Sequence[Claim], problems: Problems) -
         patterns = [claim.group.slot.row.pattern for claim in found]
         matches = dict.fromkeys(m for b, m in target.lacks.items() if any(p.startswith(b) for p in patterns))
         message = f"rule '{name}' keeps {len(found):,} tensors that {target.name} has no module for and does not load"
-        hint = f"leave them out by rules before it, with `drop: true` for `match: {'` and `match: '.join(matches)}`"
+        hint = f"drop them with rules before it, with `drop: true` for `match: {'` and `match: '.join(matches)}`"
         place = found[0].rule.where
         problems.error("T017", message, place, hint, notes=tuple(claim.group.names for claim in found))
 
@@ -171,8 +172,10 @@ def check_dropped(target: Target, claims: Sequence[Claim], groups: Sequence[Grou
     for block in dict.fromkeys(group.slot.block for group in lost):
         names = [group.names for group in lost if group.slot.block == block]
         message = f"{sum(len(g.members) for g in lost if g.slot.block == block):,} tensors are dropped that "
-        message += f"{target.name} needs; it would run their modules on random weights, or not at all"
-        hint = "give them a format or `keep: source`" + ("; or drop all MTP stages: `mtp: drop`" * (block == "mtp"))
+        message += f"{target.name} needs; it would run their modules on random weights or fail"
+        hint = "write a format or `keep: source` for them" + (
+            "; or drop all MTP stages: `mtp: drop`" * (block == "mtp")
+        )
         problems.error("T018", message, Where(), hint, notes=names)
 
 
@@ -190,11 +193,11 @@ def _check_tied(target: Target, claims: Sequence[Claim], problems: Problems) -> 
             f"{target.name} fuses gate and up of a layer, but rule '{first.rule.id}' makes gate {first.format.spec()} "
             f"and rule '{second.rule.id}' makes up {second.format.spec()}"
         )
-        problems.error("T015", message, second.rule.where, "give both one format", notes=(f"layers {layers}",))
+        problems.error("T015", message, second.rule.where, "use one format for both", notes=(f"layers {layers}",))
 
 
 def _check_seeds(claims: Sequence[Claim], problems: Problems) -> None:
-    """One seed for all MXTQ tensors, those of MTP stages too: a bundle announces a single `mxtq_seed`."""
+    """Checks that all MXTQ tensors, also of MTP stages, have one seed, because a bundle has one `mxtq_seed`."""
     first: dict[int, Claim] = {}
     for claim in claims:
         if (seed := claim.format.bundle_seed) is not None:
@@ -205,4 +208,4 @@ def _check_seeds(claims: Sequence[Claim], problems: Problems) -> None:
             f"rule '{one.rule.id}' writes MXTQ with seed {seed}, rule '{two.rule.id}' with seed {other}: "
             "a bundle has one seed"
         )
-        problems.error("T016", message, two.rule.place("format"), "give all MXTQ formats the same seed")
+        problems.error("T016", message, two.rule.place("format"), "use the same seed for all MXTQ formats")

@@ -62,13 +62,13 @@ class Loader:
     """One way to load a bundle, as data that the replay follows."""
 
     name: str
-    """What people call the loader."""
+    """The usual name of the loader."""
     version: str
-    """The version whose code is followed; "" where the name says it."""
+    """The version whose code is followed; "" if the name says it."""
     target: Target
     """The target whose module paths the class has."""
     serves: tuple[str, ...]
-    """The targets whose bundles the loader is there for."""
+    """The targets whose bundles the loader is meant for."""
     rule: Rule
     """Decides how a module is wrapped (its class predicate)."""
     rename: Callable[[str], str | None] = as_named
@@ -100,4 +100,4 @@ class Loader:
     audits: tuple[str, ...] = ()
     """What the loader refuses: names in `verifier.contract.replay.audit.AUDITS`."""
     unsupported: str = ""
-    """Why it loads no bundle of these families at all; "" where it does."""
+    """Why it cannot load any bundle of these families; "" if it can."""

@@ -15,7 +15,7 @@ from dsv4recipe.runtimes.common.chat_template import NAME, own_template
 from dsv4recipe.runtimes.common.target import SideFile, SideInput
 
 EOS_TOKENS = ("<｜end▁of▁sentence｜>", "<｜User｜>")
-"""Where generation must stop: without the user token the model goes on into a turn of its own."""
+"""The tokens at which generation must stop. Without the user token the model continues with a made-up turn."""
 
 COPIED = (
     "tokenizer.json",
@@ -64,7 +64,7 @@ def token_ids(side: SideInput, tokens: tuple[str, ...]) -> list[int]:
     missing = [token for token in tokens if token not in known]
     if missing:
         names = ", ".join(missing)
-        hint = "generation stops at these: take the tokenizer.json of the release"
+        hint = "use the tokenizer.json of the release, because generation stops at these tokens"
         raise RecipeError("T021", f"tokenizer.json has no special token {names}", Where("tokenizer.json"), hint)
     return sorted({known[token] for token in tokens})
 
@@ -127,7 +127,7 @@ def mlx_config(side: SideInput, eos: list[int]) -> dict[str, Any]:
     text = text_section(side.config)
     for key in NEEDED:
         if not text.get(key):
-            message = f"config.json has no {key}, without which a runtime computes something else"
+            message = f"config.json has no {key}, and without it a runtime computes something else"
             hint = f"copy {key} from the config.json of the release"
             raise RecipeError("T020", message, Where("config.json", subject=key), hint)
     config = {key: value for key, value in side.config.items() if key != "quantization_config"}
@@ -146,7 +146,7 @@ def mlx_config(side: SideInput, eos: list[int]) -> dict[str, Any]:
 
 
 NEEDED = ("rope_scaling", "swiglu_limit", "compress_ratios")
-"""Keys of config.json without which every runtime takes something else for granted, or fails."""
+"""Keys of config.json without which every runtime assumes something else, or fails."""
 
 
 _HALF_TYPE = ("torch_dtype", "dtype")

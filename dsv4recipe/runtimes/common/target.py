@@ -1,4 +1,4 @@
-"""Floor 2, runtimes. What a runtime is to the rest of the house: names, legality, config and side files. This module is
+"""Floor 2, runtimes. Describes a runtime for all other rooms: names, legality, config and side files. This module is
 pure.
 
 One file per runtime gives one `Target`; `targets.get` finds it.
@@ -31,7 +31,7 @@ class SideFile:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """What became of one module, as far as side files ask."""
+    """The result for one module, as far as side files need it."""
 
     role: str
     projection: str
@@ -92,11 +92,11 @@ class Target:
     names: NameMap
     """The module paths of the runtime."""
     expert_layouts: tuple[str, ...]
-    """The layouts of routed experts that it loads: "stacked", "per-expert". The advised one comes first."""
+    """The layouts of routed experts that it loads: "stacked", "per-expert". The recommended one comes first."""
     mtp: tuple[str, ...]
-    """What may become of MTP stages: "keep", "drop"."""
+    """What a recipe may do with MTP stages: "keep", "drop"."""
     halves: tuple[str, ...]
-    """The half types that it takes. The advised one comes first."""
+    """The half types that it accepts. The recommended one comes first."""
     runs: Mapping[str, tuple[str, ...]]
     """Role → kinds of format that the runtime can run there; "" stands for every other role."""
     float32_roles: tuple[str, ...]
@@ -112,7 +112,7 @@ class Target:
     library: str
     """Whose encoder the formats follow: "mlx" or "gguf"."""
     extra_parts: Callable[[Format, bool], tuple[Part, ...]] = no_extra_parts
-    """(format, stacked) → tensors that the runtime wants beside those of the format."""
+    """(format, stacked) → tensors that the runtime needs in addition to those of the format."""
     also: tuple[NameMap, ...] = ()
     """The module paths of other runtimes that load the same bundle."""
     tied: tuple[str, ...] = ()
@@ -144,7 +144,7 @@ class Target:
     """How tensors lie in files: "safetensors" (a folder of shards) or "gguf" (one file, whose header also holds what
     config.json says elsewhere)."""
     suffix: Callable[[Slot], str] = as_source
-    """What stands behind the name of a tensor that is stored as it is."""
+    """The suffix of the name of a tensor that is stored unchanged."""
     globals_first: bool = False
     """Whether tensors outside of layers come first."""
     engine: Engine | None = None
@@ -162,13 +162,13 @@ class Target:
         return tuple(dict.fromkeys(names.path(slot.stem) for names in (self.names, *self.also)))
 
     def lookups(self, slot: Slot) -> tuple[tuple[str, ...], ...]:
-        """Per dialect, the keys that the runtime tries in turn for a slot's entry."""
+        """Returns, per dialect, the keys that the runtime tries in turn for a slot's entry."""
         if not self._loads(slot):
             return ()
         return tuple(dict.fromkeys(names.lookups(slot.stem) for names in (self.names, *self.also)))
 
     def absent(self, slot: Slot) -> bool:
-        """Whether the runtime has no module for the slot and loads no bundle that holds it."""
+        """Returns whether the runtime has no module for the slot and loads no bundle that holds it."""
         return slot.row.pattern.startswith(tuple(self.lacks))
 
     def skipped(self, slot: Slot) -> bool:
@@ -183,12 +183,12 @@ class Target:
         return "F32" if role in self.float32_roles else HALF_DTYPES[half]
 
     def groups(self, slot: Slot, dims: Dims) -> int:
-        """Into how many leading groups the rows of a matrix are split on disk; 0 if they are not."""
+        """Returns into how many leading groups the rows of a matrix are split on disk; 0 if they are not."""
         name = self.row_groups.get(slot.row.projection)
         return int(getattr(dims, name)) if name and self._loads(slot) else 0
 
     def unlike(self, values: Mapping[str, Any]) -> Iterator[str]:
-        """What of a file's key/values is not what is compiled into the engine, if it has an engine."""
+        """Yields the key/values of a file that differ from those built into the engine, if it has an engine."""
         return iter(()) if self.engine is None else self.engine.unlike(values)
 
     def _loads(self, slot: Slot) -> bool:

@@ -66,7 +66,7 @@ DS4_2026_05 = Engine(
         "cuda": {_EVERYWHERE: ""},
         "metal": {pair: _metal(*pair) for pair in product(ROUTED, ROUTED)},
     },
-    why_not={("cuda", _Q4): "runs them for single tokens only: a prompt of more fails"},
+    why_not={("cuda", _Q4): "runs them only for single tokens, so a longer prompt fails"},
     stages=("metal", "cuda"),
     values={f"{ARCHITECTURE}.{key}": value for key, value in _V4_FLASH.items()},
     tokens=(

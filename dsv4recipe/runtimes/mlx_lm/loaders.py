@@ -1,4 +1,5 @@
-"""Floor 2, runtimes. What a released mlx-lm (0.31, 0.32) does with a bundle of DeepSeek-V4. This module is pure."""
+"""Floor 2, runtimes. Describes what a released mlx-lm (0.31, 0.32) does with a bundle of DeepSeek-V4. This module is
+pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 2, runtimes (child side). How the probe loads a bundle in mlx-lm: by what every adapter inherits."""
+"""Floor 2, runtimes (child side). Says how the probe loads a bundle in mlx-lm: by what every adapter inherits."""
 
 from __future__ import annotations
 

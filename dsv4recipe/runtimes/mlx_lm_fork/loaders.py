@@ -1,4 +1,5 @@
-"""Floor 2, runtimes. What the mlx-lm branch of the Q3 bundle does with a bundle. Read, not run. This module is pure."""
+"""Floor 2, runtimes. Describes what the mlx-lm branch of the Q3 bundle does with a bundle. Read, not run. This module
+is pure."""
 
 from __future__ import annotations
 

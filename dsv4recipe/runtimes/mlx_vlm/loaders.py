@@ -1,4 +1,5 @@
-"""Floor 2, runtimes. What mlx-vlm 0.7.10 does with a bundle of DeepSeek-V4 when it loads it. This module is pure."""
+"""Floor 2, runtimes. Describes what mlx-vlm 0.7.10 does with a bundle of DeepSeek-V4 when it loads it. This module is
+pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 2, runtimes (child side). How the probe loads a bundle in mlx-vlm 0.7.10."""
+"""Floor 2, runtimes (child side). Says how the probe loads a bundle in mlx-vlm 0.7.10."""
 
 from __future__ import annotations
 

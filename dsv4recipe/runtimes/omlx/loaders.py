@@ -1,5 +1,5 @@
-"""Floor 2, runtimes. What oMLX does with a bundle when it loads it: read at jundot/omlx 0d51bce0, not run. This module
-is pure."""
+"""Floor 2, runtimes. Describes what oMLX does with a bundle when it loads it: read at jundot/omlx 0d51bce0, not run.
+This module is pure."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Floor 2, runtimes. What Rapid-MLX 0.16.10 does with a bundle when it loads it (with mlx-lm 0.31.3). This module is
-pure."""
+"""Floor 2, runtimes. Describes what Rapid-MLX 0.16.10 does with a bundle when it loads it (with mlx-lm 0.31.3). This
+module is pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 2, runtimes. Rapid-MLX's server. Data alone. This module is pure."""
+"""Floor 2, runtimes. Describes Rapid-MLX\'s server as data. This module is pure."""
 
 from __future__ import annotations
 

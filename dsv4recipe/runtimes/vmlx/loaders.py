@@ -1,4 +1,5 @@
-"""Floor 2, runtimes. What jang 2.5.50 and vMLX 1.6.81 do with a bundle when they load it. This module is pure."""
+"""Floor 2, runtimes. Describes what jang 2.5.50 and vMLX 1.6.81 do with a bundle when they load it. This module is
+pure."""
 
 from __future__ import annotations
 

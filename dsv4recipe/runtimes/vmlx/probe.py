@@ -1,4 +1,5 @@
-"""Floor 2, runtimes (child side). How the probe loads a bundle in jang and vMLX, and where this machine needs help.
+"""Floor 2, runtimes (child side). Says how the probe loads a bundle in jang and vMLX, and where this machine needs
+help.
 
 Every function of a runtime that is replaced is named in the document: a proof says what it did not run.
 """

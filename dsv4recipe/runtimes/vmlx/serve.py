@@ -1,4 +1,4 @@
-"""Floor 2, runtimes. vMLX's server. Data alone. This module is pure."""
+"""Floor 2, runtimes. Describes vMLX\'s server as data. This module is pure."""
 
 from __future__ import annotations
 

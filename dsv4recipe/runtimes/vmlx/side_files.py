@@ -48,8 +48,8 @@ def _routed(side: SideInput) -> dict[str, Any]:
     """
     found = [module for module in side.modules if module.role == "routed-expert" and module.block == "main"]
     if not found:
-        message = "the recipe keeps no routed experts: vMLX would run the model on random ones"
-        raise RecipeError("T023", message, hint="give role routed-expert a format")
+        message = "the recipe keeps no routed experts, so vMLX would run the model on random ones"
+        raise RecipeError("T023", message, hint="write a format for role routed-expert")
     mxtq = [module for module in found if isinstance(module.format, Mxtq)]
     counts = Counter(_width(module.format) for module in mxtq or found)
     width = max(counts, key=lambda bits: (counts[bits], -bits))

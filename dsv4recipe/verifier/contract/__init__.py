@@ -1,1 +1,1 @@
-"""Floor 4, verifier. The contract: what each runtime would make of a bundle, from its headers and JSON alone."""
+"""Floor 4, verifier. Checks the contract: what each runtime would make of a bundle, from its headers and JSON alone."""

@@ -1,8 +1,8 @@
-"""Floor 4, verifier. Step 2: what the runtime would see, from headers and JSON alone, in seconds. Reads headers, and
-tables of numbers that index something.
+"""Floor 4, verifier. Step 2: checks what the runtime would see, from headers and JSON alone, in seconds. Reads headers,
+and integer tables whose values index something.
 
-One function per law. Each finding says what is wrong, where, what a user of the runtime sees, and what to do.
-The source of the laws is docs/reference/runtimes.md.
+There is one function per law. Each finding says what is wrong, where, what a user of the runtime sees, and what to do.
+docs/reference/runtimes.md is the source of the laws.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ LAWS: tuple[Law, ...] = (
     label_laws.widths_named,
     label_laws.mtp_said,
 )
-"""What every runtime asks."""
+"""Laws that hold for every runtime."""
 
 MORE_LAWS: Mapping[str, tuple[Law, ...]] = {
     "jang": (
@@ -69,11 +69,11 @@ MORE_LAWS: Mapping[str, tuple[Law, ...]] = {
         mxtq_laws.layer_widths,
     ),
 }
-"""What `Target.laws` names."""
+"""Laws that `Target.laws` names."""
 
 
 def check_contract(bundle: Path, target: Target) -> Step:
-    """Returns all laws of a target over a bundle. Raises nothing: what cannot even be opened is a finding."""
+    """Checks all laws of a target over a bundle. Raises nothing: a bundle that cannot be opened is a finding."""
     try:
         view, findings = open_bundle(bundle)
         family = _family(view)
@@ -83,10 +83,10 @@ def check_contract(bundle: Path, target: Target) -> Step:
 
 
 def check_any(bundle: Path) -> Contract:
-    """The contract of a bundle with the runtime it is for, and what every known loader would make of it.
+    """Checks a bundle against the runtime that it is for, and replays every known loader.
 
-    The runtime is what the manifest says; without one, those whose names the tensors have. Where several fit alike, the
-    bundle is held against the one whose laws it breaks least: the others' verdicts are among the outlooks.
+    The manifest names the runtime. Without a manifest it is the one whose names the tensors have. If several match
+    alike, it is the one whose laws the bundle breaks least; the outlooks hold the others' verdicts.
     """
     try:
         view, findings = open_bundle(bundle)
@@ -101,7 +101,7 @@ def check_any(bundle: Path) -> Contract:
 
 
 def _runtimes(view: BundleView) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Returns the targets that a bundle is for, and how that is known where no manifest says it."""
+    """Returns the targets that a bundle is for and, without a manifest, how that is known."""
     recipe = (read_manifest(view.root) or {}).get("recipe")
     target = recipe.get("target") if isinstance(recipe, dict) else None
     named = str(target.get("runtime")) if isinstance(target, dict) else ""
@@ -111,7 +111,7 @@ def _runtimes(view: BundleView) -> tuple[tuple[str, ...], tuple[str, ...]]:
     words = " and ".join(filter(None, (", ".join(seen.runtimes[:-1]), seen.runtimes[-1])))
     if seen.misnamed:
         return seen.runtimes, (
-            f"no known runtime has all of its names; the nearest: {words} ({seen.misnamed:,} differ)",
+            f"no known runtime has all of its names; the nearest is {words} ({seen.misnamed:,} differ)",
         )
     return seen.runtimes, (f"its names are those of {words}",)
 
@@ -123,7 +123,7 @@ def _family(view: BundleView) -> Family:
 def _held(
     view: BundleView, family: Family, opening: list[Diagnostic], target: Target, seen: tuple[Outlook, ...]
 ) -> Step:
-    """Returns a bundle against one target: the laws of the structure that its container has."""
+    """Checks a bundle against one target, with the laws for its container."""
     return STRUCTURES[target.container](view, family, opening, target, seen)
 
 
@@ -154,14 +154,14 @@ def _unloadable(view: BundleView, family: Family, seen: tuple[Outlook, ...], tar
 
 
 def _outlooks(view: BundleView, family: Family) -> tuple[Outlook, ...]:
-    """Returns what every known loader would make of it; loaders of GGUF files are not replayed."""
+    """Returns what every known loader would make of the bundle; loaders of GGUF files are not replayed."""
     return () if view.values else outlooks(view, family)
 
 
 def _held_gguf(view: BundleView, family: Family, _: list[Diagnostic], target: Target, __: tuple[Outlook, ...]) -> Step:
     picture = look_at_gguf(view, family, target)
     engine = "" if target.engine is None else f" {target.engine.version}"
-    fact = f"{len(picture.entries):,} tensors and {len(picture.pairs):,} keys against {target.name}{engine}"
+    fact = f"{len(picture.entries):,} tensors and {len(picture.pairs):,} keys, compared with {target.name}{engine}"
     return Step("contract", tuple(_grouped(list(told(gguf_findings(picture, target))))), (fact,))
 
 
@@ -169,11 +169,11 @@ STRUCTURES: Mapping[str, Callable[[BundleView, Family, list[Diagnostic], Target,
     "safetensors": _held_folder,
     "gguf": _held_gguf,
 }
-"""The laws of the structure, by container: view, family, what opening found, target and outlooks of loaders → step."""
+"""The check of each container: view, family, what opening found, target and outlooks of loaders → step."""
 
 
 def _grouped(findings: list[Diagnostic], shown: int = 12) -> Iterator[Diagnostic]:
-    """At most `shown` findings of a code and severity, then how many more there are."""
+    """Yields at most `shown` findings of a code and severity, then how many more there are."""
     counts: Counter[tuple[str, str]] = Counter()
     for finding in findings:
         kind = (finding.code, finding.severity)
@@ -182,4 +182,4 @@ def _grouped(findings: list[Diagnostic], shown: int = 12) -> Iterator[Diagnostic
             yield finding
     for (code, severity), count in counts.items():
         if count > shown:
-            yield Diagnostic(code, f"and {count - shown:,} more findings {code}", Where(), severity=severity)
+            yield Diagnostic(code, f"there are {count - shown:,} more findings {code}", Where(), severity=severity)

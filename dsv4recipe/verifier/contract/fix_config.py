@@ -1,6 +1,6 @@
-"""Floor 4, verifier. The config.json that a bundle's tensors call for: its quantization right, the rest as it is.
+"""Floor 4, verifier. Makes the config.json that matches a bundle's tensors: it corrects only the quantization.
 
-Reads headers and config.json, writes nothing. Widths come from shapes, group sizes from scales, modes from dtypes; the
+Reads headers and config.json, writes nothing. Widths come from shapes, group sizes from scales, modes from dtypes. The
 keys are those of every runtime whose names the tensors have. What headers cannot decide is refused, never guessed.
 """
 
@@ -25,8 +25,8 @@ _TWIN = "quantization_config"
 
 @dataclass(frozen=True)
 class Mended:
-    """`config` is the whole new document; `changed` says per entry what became of it: (key, before, after), "" where
-    there was none; `runtimes` those whose keys were written."""
+    """The result. `config` is the whole new document. `changed` says for each entry what it became: (key, before,
+    after), with "" for a missing one. `runtimes` are those whose keys were written."""
 
     config: dict[str, Any]
     changed: tuple[tuple[str, str, str], ...]
@@ -37,7 +37,7 @@ def mend_config(bundle: Path) -> Mended:
     """Returns the corrected config.json of a bundle whose tensors are right.
 
     Raises RecipeError V020 to V022 (no bundle, or one that cannot be opened), C010 or C011 (config.json of no known
-    family), V150 with every reason why the tensors do not decide, or why the new config would not be right.
+    family), V150 with every reason why the tensors do not decide, or why the new config would still be wrong.
     """
     view, findings = open_bundle(bundle)
     problems = Problems([f for f in findings if f.code in ("V021", "V022", "V024") or f.code.startswith("C")])
@@ -72,24 +72,28 @@ def _still_wrong(view: BundleView, config: dict[str, Any], seen: Observed) -> It
 
 def _undecided(view: BundleView, seen: Observed) -> Iterator[Diagnostic]:
     where = Where(str(view.root))
-    hint = "this is not a matter of config.json: verify says what is wrong with the tensors"
+    hint = "config.json is not the cause; run verify to see what is wrong with the tensors"
     for module in seen.plan.modules:
         if module.role == STRANGER:
             yield Diagnostic(
                 "V150", f"{module.disk}: no runtime has a module for it, so no key can be right", where, hint
             )
         elif module.format.kind.startswith("unrecognised"):
-            yield Diagnostic("V150", f"{module.disk}: {module.format.kind}: its width cannot be told", where, hint)
+            yield Diagnostic(
+                "V150", f"{module.disk}: the width of {module.format.kind} cannot be determined", where, hint
+            )
     if seen.misnamed:
         nearest = " or ".join(seen.runtimes)
-        message = f"{seen.misnamed:,} tensors or modules have names of no one runtime ({nearest} is nearest)"
+        message = (
+            f"{seen.misnamed:,} tensors or modules have names that do not match a single runtime ({nearest} is nearest)"
+        )
         yield Diagnostic("V150", message, where, "rename the tensors, or build the bundle for one runtime")
 
 
 def _section(seen: Observed) -> tuple[frozenset[str], dict[str, Any]]:
-    """Returns every key and stem of a quantized module, and the entries of all runtimes whose names fit.
+    """Returns every key and stem of a quantized module, and the entries of all runtimes whose names match.
 
-    They describe the same modules, so none contradicts another.
+    The entries describe the same modules, so none contradicts another.
     """
     slots = {group.names: group.slot for group in seen.checkpoint.groups}
     quantized = [m for m in seen.plan.modules if m.format.quantization() is not None]
@@ -104,7 +108,7 @@ def _section(seen: Observed) -> tuple[frozenset[str], dict[str, Any]]:
 
 
 def _notes(section: Any, keys: Collection[str]) -> dict[str, Any]:
-    """Returns what stays of the section: a converter's notes (MXTQ's widths), and `false` for what is not quantized."""
+    """Returns what is kept of the section: a converter's notes (MXTQ's widths), and `false` for unquantized modules."""
     if not isinstance(section, Mapping):
         return {}
     ours = quantization_of({"quantization": section})
@@ -117,7 +121,7 @@ def _notes(section: Any, keys: Collection[str]) -> dict[str, Any]:
 
 
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yields every entry of the section that became another one, and the twin where it said something else."""
+    """Yields every changed entry of the section, and the second section if it differed."""
     before, after = (_as_section(config.get("quantization")) for config in (old, new))
     for key in sorted({*before, *after}):
         if key not in before or key not in after or before[key] != after[key]:

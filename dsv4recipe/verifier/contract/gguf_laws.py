@@ -1,8 +1,8 @@
-"""Floor 4, verifier. Laws of the contract on a GGUF file: tensors and key/values against what the engine asks.
-Pure but for reading tables of numbers.
+"""Floor 4, verifier. Checks tensors and key/values of a GGUF file against what the engine needs. Pure, except that it
+reads integer tables.
 
-Source: docs/reference/runtimes.md, "GGUF engines". Loaders check less than this: ds4 takes surplus tensors and a router
-without its bias, llama.cpp falls back to another rope scaling in silence.
+Source: docs/reference/runtimes.md, "GGUF engines". Loaders check less than this: ds4 accepts extra tensors and a router
+without its bias, and llama.cpp silently falls back to another rope scaling.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ Findings = Iterator[Diagnostic]
 
 @dataclass(frozen=True)
 class GgufPicture:
-    """The tensors of a file beside those that its key/values call for, by name, with the slot and shape of each; and
-    its blocks: "main", "mtp"."""
+    """The tensors of a file next to those that its key/values require, by name, with the slot and shape of each, and
+    its blocks ("main", "mtp")."""
 
     view: BundleView
     dims: Dims
@@ -43,7 +43,7 @@ class GgufPicture:
 
 
 def look_at_gguf(view: BundleView, family: Family, target: Target) -> GgufPicture:
-    """Lays a file over what its key/values call for. Raises RecipeError C010 where these do not tell the shapes."""
+    """Compares a file with what its key/values require. Raises RecipeError C010 if these do not give the shapes."""
     dims = family.dims_of(dict(view.config), str(view.root))
     entries = {entry.name: entry for shard in view.shards for entry in shard.tensors}
     wanted: dict[str, tuple[Slot, tuple[int, ...]]] = {}
@@ -58,7 +58,7 @@ def look_at_gguf(view: BundleView, family: Family, target: Target) -> GgufPictur
 
 
 def gguf_findings(picture: GgufPicture, target: Target) -> Findings:
-    """Yields every law over the file."""
+    """Yields the findings of every law over the file."""
     engine = target.engine
     assert engine is not None
     for law in (tensors_complete, shapes_and_types, numbers_in_range, gate_and_up_alike, keys, vocabulary):
@@ -66,28 +66,28 @@ def gguf_findings(picture: GgufPicture, target: Target) -> Findings:
 
 
 def tensors_complete(picture: GgufPicture, target: Target, engine: Engine) -> Findings:
-    """Yields exactly the tensors of the main model, or of the prediction stages."""
+    """Yields findings unless the tensors are exactly those of the main model, or of the prediction stages."""
     for name in picture.entries:
         if name not in picture.wanted:
             hint = did_you_mean(name, picture.wanted).split("known:")[0]
-            message = f"{name}: no tensor of this model has this name; llama.cpp refuses the file, ds4 ignores it"
+            message = f"{name}: this model has no tensor of this name; llama.cpp refuses the file, ds4 ignores it"
             yield Diagnostic("V101", message, picture.where(name), hint)
     for name, (slot, _) in picture.wanted.items():
         if slot.block in picture.blocks and name not in picture.entries:
             yield Diagnostic("V102", f"{name} is not in the file", picture.where(name), "build the file again")
     if len(picture.blocks) > 1:
-        message = "the main model and its prediction stages are in one file; the engines want two"
-        yield Diagnostic("V160", message, picture.where(), "build them by two recipes")
+        message = "the main model and its prediction stages are in one file, but the engines need two"
+        yield Diagnostic("V160", message, picture.where(), "build them with two recipes")
 
 
 def shapes_and_types(picture: GgufPicture, target: Target, engine: Engine) -> Findings:
-    """Yields every tensor in the shape of the model and a type that the engine loads for it."""
+    """Yields findings for tensors with a wrong shape, or with a type that the engine does not load for them."""
     for name, entry in picture.entries.items():
         if name not in picture.wanted:
             continue
         slot, shape = picture.wanted[name]
         if entry.shape != shape:
-            message = f"{name}: shape {list(entry.shape)}, the key/values call for {list(shape)}"
+            message = f"{name}: its shape is {list(entry.shape)}, but the key/values require {list(shape)}"
             yield Diagnostic("V106", message, picture.where(name))
         rank = len(shape) - (slot.expert is not None)
         allowed = engine.types(slot, rank)
@@ -98,7 +98,7 @@ def shapes_and_types(picture: GgufPicture, target: Target, engine: Engine) -> Fi
 
 
 def numbers_in_range(picture: GgufPicture, target: Target, engine: Engine) -> Findings:
-    """Integers that index something number what is there."""
+    """Yields findings for integer tables with a value outside of what it indexes."""
     for name, entry in picture.entries.items():
         slot, _ = picture.wanted.get(name, (None, ()))
         if slot is not None and slot.below(picture.dims):
@@ -106,7 +106,7 @@ def numbers_in_range(picture: GgufPicture, target: Target, engine: Engine) -> Fi
 
 
 def gate_and_up_alike(picture: GgufPicture, target: Target, engine: Engine) -> Findings:
-    """Gate and up of a layer in one type, where the engine wants that."""
+    """Yields V125 if gate and up of a layer have different types and the engine needs one."""
     types: dict[tuple[str, int | None], dict[str, str]] = defaultdict(dict)
     for name, entry in picture.entries.items():
         slot = picture.wanted[name][0] if name in picture.wanted else None
@@ -115,11 +115,12 @@ def gate_and_up_alike(picture: GgufPicture, target: Target, engine: Engine) -> F
     for (_, layer), found in types.items():
         if len(set(found.values())) > 1:
             message = f"layer {layer}: gate is {found['gate']} and up {found['up']}; {target.name} refuses the file"
-            yield Diagnostic("V125", message, picture.where(), "give both one type")
+            yield Diagnostic("V125", message, picture.where(), "use one type for both")
 
 
 def keys(picture: GgufPicture, target: Target, engine: Engine) -> Findings:
-    """Yields every key there, of the type that both engines read, with the values that are compiled in."""
+    """Yields findings for keys that are missing, have another type than both engines read, or differ from built-in
+    values."""
     if "main" not in picture.blocks:
         return
     others = (("attention.compress_ratios", "i32[]"), ("swiglu_clamp_exp", "f32[]"), ("expert_gating_func", "u32"))
@@ -127,7 +128,7 @@ def keys(picture: GgufPicture, target: Target, engine: Engine) -> Findings:
         key = f"{ARCHITECTURE}.{name}"
         pair = picture.pairs.get(key)
         if pair is None or pair.kind != kind:
-            message = f"{key} is {'missing' if pair is None else pair.kind}; {kind} is what the engines read"
+            message = f"{key} is {'missing' if pair is None else pair.kind}, but engines read {kind}"
             yield Diagnostic("V162", message, picture.where(key), "build the file again")
     layers, value = picture.dims.layers, picture.view.values.get
     clamp = value(f"{ARCHITECTURE}.swiglu_clamp_exp") or ()
@@ -135,16 +136,16 @@ def keys(picture: GgufPicture, target: Target, engine: Engine) -> Findings:
         message = f"swiglu_clamp_exp has {len(clamp)} values for {layers} layers; llama.cpp refuses the file"
         yield Diagnostic("V162", message, picture.where())
     if value(f"{ARCHITECTURE}.rope.scaling.type") != "yarn":
-        message = "rope.scaling.type is not yarn: llama.cpp would scale positions linearly, in silence"
+        message = "rope.scaling.type is not yarn, so llama.cpp would silently scale positions linearly"
         yield Diagnostic("V162", message, picture.where())
     for odd in engine.unlike(picture.view.values):
-        message = f"{target.name} {engine.version} has another model compiled in: {odd}"
-        yield Diagnostic("V163", message, picture.where(), "llama.cpp reads these values from the file")
+        message = f"{target.name} {engine.version} has other built-in values for the model: {odd}"
+        yield Diagnostic("V163", message, picture.where(), "use llama.cpp, which reads these values from the file")
 
 
 def vocabulary(picture: GgufPicture, target: Target, engine: Engine) -> Findings:
-    """Yields a token and a type for each id, merges, and the tokens that the engine looks up. Prediction stages have
-    none."""
+    """Yields findings unless there is a token and a type for each id, merges, and the tokens that the engine looks up.
+    Prediction stages need none."""
     if "main" not in picture.blocks:
         return
     value = picture.view.values.get

@@ -1,6 +1,6 @@
-"""Floor 4, verifier. Laws of the contract on numbers of experts and tokens: what they number is there. Reads them.
+"""Floor 4, verifier. Checks that expert and token numbers are in range. Reads the tables that hold them.
 
-A table of a release has some six million bytes; a gather with a number beyond its range reads foreign memory.
+A table of a release has about six million bytes. A gather with a number beyond its range reads foreign memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dsv4recipe.verifier.contract.picture import Picture
 
 
 def numbers_in_range(view: BundleView, picture: Picture, target: Target) -> Iterator[Diagnostic]:
-    """Yields every table of numbers in a folder of shards."""
+    """Yields V111 for every integer table, in a folder of shards, with a number out of range."""
     for module in picture.modules.values():
         if not module.slot.below(picture.dims):
             continue
@@ -34,20 +34,20 @@ def numbers_in_range(view: BundleView, picture: Picture, target: Target) -> Iter
 
 
 def tokens_in_range(view: BundleView, picture: Picture, target: Target) -> Iterator[Diagnostic]:
-    """Every token of tokenizer.json is a row of the embedding."""
+    """Yields V112 for tokens of tokenizer.json whose ids are beyond the embedding."""
     rows = picture.dims.vocab
     odd = beyond(view.json.get("tokenizer.json", {}), rows)
     if odd:
         token, number = odd[0]
         message = (
-            f"{len(odd):,} tokens have ids beyond the {rows:,} rows of the embedding, first {token!r:.80} {number:,}"
+            f"{len(odd):,} token ids are beyond the {rows:,} embedding rows; the first is {token!r:.80} with {number:,}"
         )
-        hint = "put the tokenizer.json of the source in place, or remove the tokens that were added to it"
+        hint = "use the tokenizer.json of the source, or remove the tokens that were added to it"
         yield Diagnostic("V112", message, Where(str(view.root / "tokenizer.json")), hint)
 
 
 def outside(file: Path, name: str, entry: TensorEntry, slot: Slot, dims: Dims) -> Iterator[Diagnostic]:
-    """V111 for the first number of a tensor that numbers what is not there. Other dtypes are another law's finding."""
+    """Yields V111 for the first number of a tensor that is out of range. Other dtypes are reported by another law."""
     if entry.dtype not in INTEGERS or not entry.shape:
         return
     below = slot.below(dims)
@@ -56,14 +56,14 @@ def outside(file: Path, name: str, entry: TensorEntry, slot: Slot, dims: Dims) -
             stream.seek(entry.start)
             raw = np.frombuffer(stream.read(entry.nbytes), np.uint8)
     except OSError:
-        return  # integrity names files that cannot be read
+        return  # the integrity step reports files that cannot be read
     if raw.size != entry.nbytes:
         return
     position, value = first_outside(raw, entry.dtype, below)
     if position >= 0:
         row, column = divmod(position, entry.shape[-1])
         message = (
-            f"{name}: row {row}, column {column} holds {value}; there are {below:,} {slot.row.indexes} "
+            f"{name}: row {row}, column {column} holds {value}, but there are only {below:,} {slot.row.indexes} "
             f"(0 to {below - 1:,})"
         )
         hint = "renumber the table of the source as its experts were renumbered, then build again"

@@ -1,5 +1,5 @@
-"""Floor 4, verifier. Laws that jang's loaders and vMLX add to the contract: places of tensors, companions. Pure but for
-looking which companions exist.
+"""Floor 4, verifier. Checks what jang's loaders and vMLX add to the contract: places of tensors, companion files. Pure,
+except that it looks which companions exist.
 
 Source: docs/reference/runtimes.md, "Shards" and "JANG companions".
 """
@@ -26,7 +26,7 @@ _PATH = re.compile(r"/[^/\s]+/|~/|[A-Za-z]:[/\\]|\\\\")
 
 
 def experts_together(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Experts stored one by one: those of one projection in one shard."""
+    """Yields V105 if experts are stored one by one and those of a projection are not in one shard."""
     for module in picture.modules.values():
         if not module.per_expert or module.path is None:
             continue
@@ -38,65 +38,72 @@ def experts_together(view: BundleView, picture: Picture, target: Target) -> Find
 
 
 def aligned(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Yields a tensor that is not aligned to its item size makes vMLX rewrite the shard on first load."""
+    """Yields V109 for tensors that are not aligned to their item size, which makes vMLX rewrite the shard on first
+    load."""
     for header in view.shards:
         odd = [entry for entry in header.tensors if entry.start % ITEM_SIZE[entry.dtype]]
         if odd:
-            message = f"{len(odd)} tensors are not aligned to their item size, first {odd[0].name}"
-            hint = "vMLX would rewrite the shard on first load, and its hash would change"
+            message = f"{len(odd)} tensors are not aligned to their item size; the first is {odd[0].name}"
+            hint = "align them, because vMLX would rewrite the shard on first load and change its hash"
             yield Diagnostic("V109", message, Where(str(view.root / header.file)), hint)
 
 
 def first_shard(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Yields the loader looks for prestacked MXTQ experts in the first shard only."""
+    """Yields V110, because the loader looks for prestacked MXTQ experts only in the first shard."""
     stacked = [m for m in picture.modules.values() if m.packed_mxtq and not m.per_expert]
     if not stacked or not view.shards:
         return
     first = view.shards[0].file
     if not any(view.shard_of[stem + ".tq_packed"] == first for module in stacked for stem in module.stems):
-        message = (
-            f"{first} holds no prestacked MXTQ expert: load_jangtq_model takes the bundle for another layout and fails"
-        )
+        message = f"{first} holds no prestacked MXTQ expert: load_jangtq_model assumes another layout and fails"
         yield Diagnostic("V110", message, Where(str(view.root / first)), "put a routed module into the first shard")
 
 
 def companions(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Yields the companions that vMLX reads are there and true."""
+    """Yields findings unless the companions that vMLX reads exist and are correct."""
     config, jang = view.config, view.json.get("jang_config.json")
     top = config.get("quantization")
     top = top if isinstance(top, dict) else {}
     mxtq = any(module.packed_mxtq for module in picture.modules.values())
     where = Where(str(view.root / "jang_config.json"))
     if jang is None:
-        yield Diagnostic("V127", "jang_config.json is missing: vMLX takes the folder for a stock MLX model", where)
+        yield Diagnostic("V127", "jang_config.json is missing, so vMLX treats the folder as a stock MLX model", where)
     else:
         section = jang.get("quantization")
         group = section.get("group_size") if isinstance(section, dict) else None
         if top and group != top.get("group_size"):
-            message = f"jang_config.json: quantization.group_size is {group!r}; vMLX assumes 64 without the right one"
+            message = f"jang_config.json: quantization.group_size is {group!r}; vMLX assumes 64 if it is not right"
             severity = "warning" if mxtq and group is None else "error"  # vMLX leaves MXTQ bundles to jang's loader
             yield Diagnostic("V127", message, where, f"set it to {top.get('group_size')}", severity)
         if top and isinstance(section, dict) and section.get("bits", top.get("bits")) != top.get("bits"):
             message = (
-                f"jang_config.json: quantization.bits is {section['bits']!r}, config.json says {top.get('bits')!r}"
+                f"jang_config.json: quantization.bits is {section['bits']!r}, but config.json says {top.get('bits')!r}"
             )
             yield Diagnostic("V127", message, where, "make them equal")
         wanted = "mxtq" if mxtq else "affine"
         if jang.get("weight_format") != wanted:
-            message = f"jang_config.json: weight_format is {jang.get('weight_format')!r}, the tensors are {wanted}"
+            message = f"jang_config.json: weight_format is {jang.get('weight_format')!r}, but the tensors are {wanted}"
             yield Diagnostic("V128", message, where, f"set it to {wanted!r}")
     if mxtq != (config.get("weight_format") == "mxtq"):
-        message = f"config.json: weight_format is {config.get('weight_format')!r}, MXTQ tensors: {mxtq}"
+        message = f"config.json: weight_format is {config.get('weight_format')!r}, but MXTQ tensors: {mxtq}"
         yield Diagnostic(
-            "V128", message, Where(str(view.root / "config.json"), subject="weight_format"), "it selects the loader"
+            "V128",
+            message,
+            Where(str(view.root / "config.json"), subject="weight_format"),
+            "correct it, because it selects the loader",
         )
     if mxtq != (view.root / vmlx_sidecar.NAME).exists():
         message = (
-            "the sidecar jangtq_runtime.safetensors is missing" if mxtq else "a sidecar beside a bundle without MXTQ"
+            "the sidecar jangtq_runtime.safetensors is missing" if mxtq else "there is a sidecar, but no MXTQ tensors"
         )
-        yield Diagnostic("V129", message, Where(str(view.root)), "its presence alone selects the MXTQ loader")
+        yield Diagnostic(
+            "V129",
+            message,
+            Where(str(view.root)),
+            "correct this, because the presence of the file selects the MXTQ loader",
+        )
     if not (view.root / "encoding" / "encoding_dsv4.py").is_file():
-        message = "encoding/encoding_dsv4.py is missing: vMLX cannot build prompts and refuses the bundle"
+        message = "encoding/encoding_dsv4.py is missing, so vMLX cannot build prompts and refuses the bundle"
         yield Diagnostic("V131", message, Where(str(view.root)), "copy the source's encoding folder")
 
 
@@ -104,8 +111,9 @@ _UNCHANGED = "nothing: vMLX finds the entry under the module path; a tool that k
 
 
 def disk_entries(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Yields a module that the global entry does not describe has an entry under each disk stem. vMLX looks there and
-    else guesses, and what it guesses replaces the entry under the module path, but for prestacked experts."""
+    """Yields V140 for modules that the global entry does not describe and that have no entry under each disk stem. vMLX
+    looks there and otherwise guesses. Its guess replaces the entry under the module path, except for prestacked
+    experts."""
     top = view.config.get("quantization")
     if not isinstance(top, dict):
         return
@@ -116,7 +124,7 @@ def disk_entries(view: BundleView, picture: Picture, target: Target) -> Findings
         if missing:
             guessed = module.per_expert or not module.experts
             effect = "it may take another width" if guessed else "prestacked experts keep their entry under the path"
-            message = f"{missing[0]}: no entry under the name on disk, where vMLX looks first; {effect}"
+            message = f"{missing[0]} has no entry under the name on disk, where vMLX looks first; {effect}"
             more = [f"and {len(missing) - 1:,} more stems of {module.name}"] if len(missing) > 1 else []
             note = (*more, *(_versions(target) if guessed else ()))
             where = Where(str(view.root / "config.json"), subject=missing[0])
@@ -136,14 +144,16 @@ def _versions(target: Target) -> tuple[str, ...]:
 
 
 def no_absolute_path(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """No path of the machine that built the bundle."""
+    """Yields V141 for paths of the machine that built the bundle."""
     for name in ("config.json", "jang_config.json", INDEX_NAME):
         data = view.json.get(name, {})
         for key, value in _strings(data.get("metadata", {}) if name == INDEX_NAME else data):
             if _PATH.match(value):
                 message = f"{name}: {key} is {value[:80]!r}, a path of the machine that built the bundle"
                 where = Where(str(view.root / name), subject=key)
-                yield Diagnostic("V141", message, where, "it tells strangers about that machine: remove it", "warning")
+                yield Diagnostic(
+                    "V141", message, where, "remove it, because it reveals details of that machine", "warning"
+                )
 
 
 def _strings(data: Any, key: str = "") -> Iterator[tuple[str, str]]:
@@ -155,7 +165,7 @@ def _strings(data: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def stop_ids(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """The stop tokens are those of the bundle's own tokenizer."""
+    """Yields V126 unless the stop tokens are those of the bundle's own tokenizer."""
     added, stops = view.json.get("tokenizer.json", {}).get("added_tokens"), view.config.get("eos_token_id")
     if not isinstance(added, list) or not isinstance(stops, list):
         return
@@ -164,13 +174,13 @@ def stop_ids(view: BundleView, picture: Picture, target: Target) -> Findings:
         if token in known and known[token] not in stops:
             message = f"eos_token_id {stops} lacks {known[token]!r}, the tokenizer's {token}"
             where = Where(str(view.root / "config.json"), subject="eos_token_id")
-            yield Diagnostic("V126", message, where, "generation would run on over it: add the id")
+            yield Diagnostic("V126", message, where, "add the id; otherwise generation continues after it")
 
 
 def clamped_swiglu(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """vMLX refuses MXTQ experts whose SwiGLU is not clamped at 10."""
+    """Yields V130, because vMLX refuses MXTQ experts whose SwiGLU is not clamped at 10."""
     limit = view.config.get("swiglu_limit")
     if any(module.packed_mxtq for module in picture.modules.values()) and limit and limit != SWIGLU_LIMIT:
-        message = f"config.json: swiglu_limit is {limit!r}; vMLX refuses MXTQ experts at anything but {SWIGLU_LIMIT}"
+        message = f"config.json: swiglu_limit is {limit!r}; vMLX refuses MXTQ experts unless it is {SWIGLU_LIMIT}"
         where = Where(str(view.root / "config.json"), subject="swiglu_limit")
         yield Diagnostic("V130", message, where, "copy it from the source")

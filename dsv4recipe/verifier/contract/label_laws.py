@@ -1,5 +1,5 @@
-"""Floor 4, verifier. Laws of the contract on what a bundle says of itself in words: widths in its name. Pure but for
-reading the card.
+"""Floor 4, verifier. Checks what a bundle says about itself in words, such as a width in its name. Pure, except that it
+reads the card.
 
 Source: docs/reference/runtimes.md, "Labels".
 """
@@ -23,7 +23,8 @@ _CARD_LIMIT = 1 << 16
 
 
 def widths_named(view: BundleView, picture: Picture, target: Target) -> Iterator[Diagnostic]:
-    """A width in a name is that of some routed experts, or of the whole (bits per weight, rounded either way)."""
+    """Yields V142 unless a width in a name is that of some routed experts or of the whole (bits per weight,
+    rounded)."""
     routed = [m for m in picture.modules.values() if m.slot.row.role == "routed-expert" and m.path and m.stems]
     if not routed:
         return
@@ -34,21 +35,21 @@ def widths_named(view: BundleView, picture: Picture, target: Target) -> Iterator
             continue
         true = " and ".join(f"{width}" for width in sorted(widths))
         message = (
-            f"{words!r} says {number} bits; its routed experts have {true}, the whole {average:.2f} bits per weight"
+            f"{words!r} says {number} bits, but its routed experts have {true}, the whole {average:.2f} bits per weight"
         )
-        yield Diagnostic("V142", message, where, "name it for what it holds", "warning")
+        yield Diagnostic("V142", message, where, "choose a name that matches the content", "warning")
 
 
 def mtp_said(view: BundleView, picture: Picture, target: Target) -> Iterator[Diagnostic]:
-    """MTP tensors that config.json or jang_config.json deny (the reverse of V103's error)."""
+    """Yields V103 for MTP tensors that config.json or jang_config.json deny (the reverse of V103's error)."""
     stored = [module for module in picture.modules.values() if module.slot.block == "mtp" and module.stems]
     if stored and view.config.get("num_nextn_predict_layers") == 0:
-        message = f"config.json announces no MTP layer, the bundle holds {counted(len(stored), 'module')} of one"
+        message = f"config.json announces no MTP layer, but the bundle holds {counted(len(stored), 'module')} of one"
         where = Where(str(view.root / "config.json"), subject="num_nextn_predict_layers")
-        yield Diagnostic("V103", message, where, "announce it, or drop the MTP tensors", "warning")
+        yield Diagnostic("V103", message, where, "announce the layer, or drop the MTP tensors", "warning")
     said = view.json.get("jang_config.json", {}).get("drop_mtp")
     if isinstance(said, bool) and said == bool(stored):
-        message = f"jang_config.json says drop_mtp {str(said).lower()}, the bundle holds {len(stored)} MTP modules"
+        message = f"jang_config.json says drop_mtp {str(said).lower()}, but the bundle holds {len(stored)} MTP modules"
         where = Where(str(view.root / "jang_config.json"), subject="drop_mtp")
         yield Diagnostic("V103", message, where, f"set it to {str(not said).lower()}", "warning")
 
@@ -77,7 +78,7 @@ def _title(view: BundleView) -> str:
 
 
 def _bits(module: SeenModule) -> int:
-    """Returns bits per code of a stored matrix, or of its plain dtype; 0 where shapes do not tell."""
+    """Returns the bits per code of a stored matrix, or of its plain dtype; 0 if the shapes do not tell."""
     part = module.parts.get(".tq_packed") or module.parts.get(".weight")
     if part is None or not part.shape or not module.shape:
         return 0

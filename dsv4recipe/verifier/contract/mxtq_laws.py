@@ -1,5 +1,5 @@
-"""Floor 4, verifier. Laws of the contract on MXTQ tensors, their widths, seed and sidecar. Reads headers, one number
-per `tq_bits`, and the sidecar's few kilobytes.
+"""Floor 4, verifier. Checks MXTQ tensors, their widths, seed and sidecar against the contract. Reads headers, one
+number per `tq_bits`, and the sidecar's few kilobytes.
 
 Source: docs/reference/runtimes.md, "MXTQ tensors" and "JANG companions".
 """
@@ -19,7 +19,7 @@ from dsv4recipe.runtimes.vmlx import sidecar as vmlx_sidecar
 from dsv4recipe.verifier.contract.picture import Picture, SeenModule
 
 Findings = Iterator[Diagnostic]
-_SEED = 42  # what every loader takes where nothing is written
+_SEED = 42  # every loader uses this if nothing is written
 
 
 def _mxtq(picture: Picture) -> list[SeenModule]:
@@ -33,7 +33,7 @@ def _implied(module: SeenModule, parts: Mapping[str, TensorEntry]) -> int:
 
 
 def tensors(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """The dtypes are right, and `tq_bits` there and equal to the width that the packed columns imply."""
+    """Yields V137 unless the dtypes are right and `tq_bits` exists and equals the width of the packed columns."""
     wanted = {".tq_packed": "U32", ".tq_norms": "F16"}
     numbers = _tq_bits(view, picture)
     for module in _mxtq(picture):
@@ -42,8 +42,8 @@ def tensors(view: BundleView, picture: Picture, target: Target) -> Findings:
             where = Where(str(view.root / view.shard_of[stem + next(iter(parts))]), subject=stem)
             for suffix, dtype in {**wanted, ".tq_bits": bits_dtype}.items():
                 if suffix in parts and parts[suffix].dtype != dtype:
-                    message = f"{stem}{suffix} is {parts[suffix].dtype}, MXTQ stores it as {dtype}"
-                    yield Diagnostic("V137", message, where, "no loader is known to take another type")
+                    message = f"{stem}{suffix} is {parts[suffix].dtype}, but MXTQ stores it as {dtype}"
+                    yield Diagnostic("V137", message, where, "no known loader accepts another type")
             if ".tq_packed" not in parts:
                 continue
             implied = _implied(module, parts)
@@ -54,15 +54,15 @@ def tensors(view: BundleView, picture: Picture, target: Target) -> Findings:
                 )
                 yield Diagnostic("V137", message, where, "build the bundle again")
             elif ".tq_bits" not in parts:
-                message = f"{stem}.tq_bits is missing: the loader cannot know the width"
+                message = f"{stem}.tq_bits is missing, so the loader cannot know the width"
                 yield Diagnostic("V137", message, where, f"it should say {implied}")
             elif numbers.get(stem, implied) != implied:
-                message = f"{stem}.tq_bits says {numbers[stem]}, the packed columns hold {implied} bits per weight"
-                yield Diagnostic("V137", message, where, "the loader would unpack other codes than were packed")
+                message = f"{stem}.tq_bits says {numbers[stem]}, but the packed columns hold {implied} bits per weight"
+                yield Diagnostic("V137", message, where, "correct it, because the loader would unpack wrong codes")
 
 
 def _tq_bits(view: BundleView, picture: Picture) -> dict[str, int]:
-    """Stem → what its one-element integer `tq_bits` says. Each shard is opened once."""
+    """Returns stem → the value of its one-element integer `tq_bits`. Each shard is opened once."""
     files: dict[str, list[tuple[str, TensorEntry]]] = {}
     for module in _mxtq(picture):
         for stem, parts in module.stems.items():
@@ -79,18 +79,21 @@ def _tq_bits(view: BundleView, picture: Picture) -> dict[str, int]:
 
 
 def announced_seed(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Yields one whole number in both files: jang reads jang_config.json alone, vMLX falls back on config.json."""
+    """Yields V139 unless both files have the same whole number. jang reads only jang_config.json, vMLX also
+    config.json."""
     if not _mxtq(picture):
         return
     jang, config = (view.json.get(name, {}).get("mxtq_seed", _SEED) for name in ("jang_config.json", "config.json"))
     where = Where(str(view.root / "jang_config.json"), subject="mxtq_seed")
     if type(jang) is not int or jang < 0:
         yield Diagnostic(
-            "V139", f"mxtq_seed is {jang!r}, a seed is a whole number", where, f"most bundles have {_SEED}"
+            "V139", f"mxtq_seed is {jang!r}, but a seed must be a whole number", where, f"most bundles have {_SEED}"
         )
     elif jang != config:
-        message = f"jang_config.json has mxtq_seed {jang!r}, config.json {config!r} (where absent: {_SEED})"
-        yield Diagnostic("V139", message, where, "with the wrong seed every expert decodes to noise: make them equal")
+        message = f"jang_config.json has mxtq_seed {jang!r}, but config.json {config!r} (a missing one means {_SEED})"
+        yield Diagnostic(
+            "V139", message, where, "make them equal, because with a wrong seed every expert decodes to noise"
+        )
 
 
 def _asked(view: BundleView, picture: Picture) -> set[vmlx_sidecar.Use]:
@@ -102,7 +105,7 @@ def _asked(view: BundleView, picture: Picture) -> set[vmlx_sidecar.Use]:
 
 
 def sidecar(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Yields a sidecar holds signs and codebook, to the bit, for every width and seed in use."""
+    """Yields V136 unless the sidecar holds the exact signs and codebook for every width and seed in use."""
     path = view.root / vmlx_sidecar.NAME
     asked = _asked(view, picture)
     if not asked or not path.is_file():
@@ -114,7 +117,7 @@ def sidecar(view: BundleView, picture: Picture, target: Target) -> Findings:
             yield Diagnostic("V136", f"{vmlx_sidecar.NAME} cannot be read: {found.message}", Where(str(path)))
         return
     stored = {entry.name: entry for entry in header.tensors}
-    hint = "build the bundle again: the Swift runtime takes signs and codebooks from this file alone"
+    hint = "build the bundle again, because the Swift runtime reads signs and codebooks only from this file"
     for wanted in vmlx_sidecar.entries(asked):
         name, dtype, shape = wanted
         entry = stored.get(name)
@@ -122,19 +125,19 @@ def sidecar(view: BundleView, picture: Picture, target: Target) -> Findings:
         if entry is None:
             yield Diagnostic("V136", f"the sidecar has no {name}, which the MXTQ tensors need", where, hint)
         elif (entry.dtype, entry.shape) != (dtype, shape):
-            message = f"{name} is {entry.dtype} {list(entry.shape)}, it should be {dtype} {list(shape)}"
+            message = f"{name} is {entry.dtype} {list(entry.shape)}, but it should be {dtype} {list(shape)}"
             yield Diagnostic("V136", message, where, hint)
         else:
             with path.open("rb") as stream:
                 stream.seek(entry.start)
                 same = stream.read(entry.nbytes) == vmlx_sidecar.values(wanted)
             if not same:
-                message = f"{name} holds other values than the codec's: every expert would decode to noise"
+                message = f"{name} differs from the codec's values, so every expert would decode to noise"
                 yield Diagnostic("V136", message, where, hint)
 
 
 def layer_widths(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """What the two files say of widths is what vMLX's audit finds in the tensors. It looks at whole layers alone."""
+    """Yields V138 unless both files state the widths that vMLX's audit finds, which looks only at whole layers."""
     found: dict[int, set[int]] = {}
     for module in _mxtq(picture):
         if module.slot.block == "main" and module.slot.layer is not None:
@@ -148,11 +151,11 @@ def layer_widths(view: BundleView, picture: Picture, target: Target) -> Findings
         stored = found[layer]
         if layer in others:
             message = f"layer {layer}: its experts are MXTQ, but not those of {' and '.join(sorted(others[layer]))}"
-            hint = "it loads, and vMLX's release audit refuses it: MXTQ in all projections of a layer, or in none"
+            hint = "use MXTQ in all or none of a layer's projections; it loads, but vMLX's release audit refuses it"
             yield Diagnostic("V138", message, where, hint, "warning")
         if len(stored) > 1:
-            message = f"layer {layer}: MXTQ projections of {' and '.join(map(str, sorted(stored)))} bits in one layer"
-            hint = "it loads, and vMLX's release audit refuses it: give the layer one width"
+            message = f"layer {layer} has MXTQ projections of {' and '.join(map(str, sorted(stored)))} bits"
+            hint = "use one width in the layer; the bundle loads, but vMLX's release audit refuses it"
             yield Diagnostic("V138", message, where, hint, "warning")
             continue
         bits = next(iter(stored))
@@ -167,7 +170,7 @@ def layer_widths(view: BundleView, picture: Picture, target: Target) -> Findings
 
 
 def _other_projections(picture: Picture) -> dict[int, set[str]]:
-    """Layer → the projections of its routed experts that are not MXTQ, where there are any."""
+    """Returns layer → the projections of its routed experts that are not MXTQ, for layers that have some."""
     found: dict[int, set[str]] = {}
     for module in picture.modules.values():
         slot = module.slot
@@ -178,7 +181,7 @@ def _other_projections(picture: Picture) -> dict[int, set[str]]:
 
 
 def _announced_widths(view: BundleView) -> tuple[Any, Mapping[str, Any]]:
-    """Returns (default width, {layer: width}) from the places that vMLX looks at, in its order."""
+    """Returns (default width, {layer: width}) from the places that vMLX reads, in its order."""
     jang, config = (view.json.get(name, {}) for name in ("jang_config.json", "config.json"))
     defaults = [
         _at(jang, "mxtq_bits", "routed_expert"),

@@ -1,6 +1,6 @@
-"""Floor 4, verifier. A bundle's tensors laid over the modules that its runtime has. This module is pure.
+"""Floor 4, verifier. Maps a bundle's tensors to the modules of its runtime. This module is pure.
 
-Every check of the contract works on this one picture, whoever built the bundle.
+Every check of the contract uses this mapping, no matter who built the bundle.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Parts = Mapping[str, TensorEntry]
 
 @dataclass(slots=True)
 class SeenModule:
-    """A module of the runtime and what the bundle stores for it. `shape` is logical and without the expert axis;
+    """A module of the runtime and what the bundle stores for it. `shape` is logical and without the expert axis.
     `row_groups` is the leading axis into which the runtime splits its rows (0: none). `lookups` holds, per dialect of
-    the target, the keys under which its entry is looked for. `stems` are the disk stems found, one per expert where
-    experts are stored one by one."""
+    the target, the keys under which its entry is searched. `stems` are the disk stems found, one per expert if experts
+    are stored one by one."""
 
     slot: Slot
     path: str | None
@@ -51,7 +51,7 @@ class SeenModule:
         return ".tq_packed" in self.parts
 
     def described(self, entry: Mapping[str, Any]) -> str:
-        """Why {bits, group_size, mode} does not describe the stored tensors; "" if it does."""
+        """Returns why {bits, group_size, mode} does not describe the stored tensors, or "" if it does."""
         weight, scales = self.parts.get(".weight"), self.parts.get(".scales")
         if weight is None or scales is None or not self.shape:
             return "it stores no weight with scales"
@@ -81,8 +81,8 @@ class SeenModule:
 
 @dataclass(frozen=True)
 class Picture:
-    """`modules` by name (path, or source stem where the runtime drops it); `strangers` are stems no module takes;
-    `dims` are those of the bundle's config.json."""
+    """All modules. `modules` are by name (path, or source stem if the runtime drops it). `strangers` are stems that no
+    module takes. `dims` are those of the bundle's config.json."""
 
     modules: Mapping[str, SeenModule]
     strangers: tuple[str, ...]
@@ -90,7 +90,7 @@ class Picture:
 
 
 def look(view: BundleView, family: Family, target: Target) -> Picture:
-    """Lays the bundle's disk stems over the modules that its config.json calls for."""
+    """Maps the bundle's disk stems to the modules that its config.json requires."""
     dims = family.dims_of(dict(view.config), str(view.root / "config.json"))
     modules: dict[str, SeenModule] = {}
     owner: dict[str, SeenModule] = {}

@@ -1,4 +1,4 @@
-"""Floor 4, verifier. Laws of the contract on tensors: names, completeness, shapes, dtypes. This module is pure.
+"""Floor 4, verifier. Checks tensors against the contract: names, completeness, shapes, dtypes. This module is pure.
 
 The source of the laws is docs/reference/runtimes.md.
 """
@@ -21,42 +21,42 @@ Findings = Iterator[Diagnostic]
 
 
 def no_stray_shards(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """No tensors beside the shards: mlx-lm and jang load whatever `model*.safetensors` there is."""
+    """Yields V135 for files beside the shards, because mlx-lm and jang load any `model*.safetensors`."""
     known = {header.file for header in view.shards} | {vmlx_sidecar.NAME}
     for path in sorted(view.root.glob("*.safetensors")):
         if path.name not in known and not left_by_tools(path.name):
-            message = f"{path.name} is no shard of this bundle; loaders that glob would merge it in silence"
+            message = f"{path.name} is not a shard of this bundle, but loaders that glob would silently merge it"
             yield Diagnostic("V135", message, Where(str(path)), "move it out of the folder")
 
 
 def nothing_ignored(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Every disk name is one that the runtime maps to a module."""
+    """Yields V101 for disk names that the runtime maps to no module."""
     slot = next(module.slot for module in picture.modules.values() if module.slot.row.projection == "wq_a")
     example = target.disk_stem(slot, target.expert_layouts[0])
     for stem in picture.strangers:
         where = Where(str(view.root), subject=stem)
-        hint = f"{target.name} takes the names of this model's config.json, in the style of {example}"
-        message = f"{stem}: no module of {target.name} takes this tensor; it would be ignored in silence"
+        hint = f"{target.name} expects names for this model's config.json such as {example}"
+        message = f"{stem}: no module of {target.name} takes this tensor, so it would be silently ignored"
         yield Diagnostic("V101", message, where, hint)
 
 
 def nothing_missing(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Yields every module that the config calls for is there; a whole MTP block may be absent."""
+    """Yields V102 for modules that the config requires and that are missing. A whole MTP block may be absent."""
     has_mtp = any(module.stems for module in picture.modules.values() if module.slot.block == "mtp")
     for module in picture.modules.values():
         if module.stems or target.skipped(module.slot) or (module.slot.block == "mtp" and not has_mtp):
             continue
-        message = f"{module.name}: not in the bundle; {target.name} would run it on random weights"
+        message = f"{module.name} is not in the bundle; {target.name} would run it on random weights"
         yield Diagnostic("V102", message, Where(str(view.root), subject=module.name), "build the bundle again")
     announced = text_section(view.config).get("num_nextn_predict_layers")
     if announced and not has_mtp:
-        message = f"config.json announces {announced} MTP layer(s), the bundle holds none"
+        message = f"config.json announces {announced} MTP layer(s), but the bundle holds none"
         where = Where(str(view.root / "config.json"), subject="num_nextn_predict_layers")
         yield Diagnostic("V103", message, where, "set it to 0, or keep the MTP tensors")
 
 
 def experts_complete(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Experts stored one by one: all of them, and alike."""
+    """Yields V104 unless experts that are stored one by one are complete and alike."""
     for module in picture.modules.values():
         if not (module.per_expert and module.stems):
             continue
@@ -66,12 +66,12 @@ def experts_complete(view: BundleView, picture: Picture, target: Target) -> Find
             yield Diagnostic("V104", message, where, "build the bundle again")
         shapes = {tuple((s, e.dtype, e.shape) for s, e in sorted(parts.items())) for parts in module.stems.values()}
         if len(shapes) > 1:
-            message = f"{module.name}: its experts are not stored alike, a stack of them cannot be loaded"
-            yield Diagnostic("V104", message, where, "give all experts of a projection one format")
+            message = f"{module.name}: its experts are not stored alike, so they cannot be stacked"
+            yield Diagnostic("V104", message, where, "use one format for all experts of a projection")
 
 
 def shapes(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Plain tensors have the config's shape; packed ones the right rows and experts."""
+    """Yields V106 unless plain tensors have the config's shape and packed ones the right rows and experts."""
     for module in picture.modules.values():
         lead = (module.experts,) if module.experts and not module.per_expert else ()
         for stem, parts in module.stems.items():
@@ -79,7 +79,7 @@ def shapes(view: BundleView, picture: Picture, target: Target) -> Findings:
                 problem = _misshapen(module, lead, suffix, entry.shape)
                 if problem:
                     where = Where(str(view.root / view.shard_of[stem + suffix]), subject=stem + suffix)
-                    yield Diagnostic("V106", f"{stem}{suffix}: shape {list(entry.shape)}, {problem}", where)
+                    yield Diagnostic("V106", f"{stem}{suffix} has shape {list(entry.shape)}, but {problem}", where)
             missing = _missing_parts(parts)
             if missing:
                 where = Where(str(view.root), subject=stem)
@@ -93,15 +93,15 @@ def _misshapen(module: SeenModule, lead: tuple[int, ...], suffix: str, shape: tu
     plain = suffix == "" or (suffix == ".weight" and not module.quantized)
     if plain:
         whole, split = lead + module.shape, _split(module)
-        return "" if shape in (whole, split) else f"the config calls for {list(split or whole)}"
+        return "" if shape in (whole, split) else f"the config requires {list(split or whole)}"
     split = _split(module)
     expected = split[:-1] if split and len(shape) == len(split) else lead + rows
     return "" if shape[: len(expected)] == expected[: len(shape)] else f"it should begin with {list(expected)}"
 
 
 def _split(module: SeenModule) -> tuple[int, ...] | None:
-    """Returns the shape with its rows in groups, where the runtime has them so; its sanitizer also splits an unsplit
-    one."""
+    """Returns the shape with its rows in groups, if the runtime has them so. Its sanitizer also splits an unsplit
+    tensor."""
     if not module.row_groups:
         return None
     rows, *rest = module.shape
@@ -109,7 +109,8 @@ def _split(module: SeenModule) -> tuple[int, ...] | None:
 
 
 def _missing_parts(parts: Mapping[str, TensorEntry]) -> str:
-    """Returns the suffix of a part without which the others mean nothing; scales that are not U8 call for biases."""
+    """Returns the suffix of a missing part without which the others mean nothing. Scales that are not U8 need
+    biases."""
     needs = [(".scales", ".weight"), (".biases", ".scales"), (".tq_norms", ".tq_packed"), (".tq_packed", ".tq_norms")]
     if ".scales" in parts and parts[".scales"].dtype != "U8":
         needs.append((".scales", ".biases"))
@@ -117,21 +118,21 @@ def _missing_parts(parts: Mapping[str, TensorEntry]) -> str:
 
 
 def control_dtypes(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Control tensors are F32, hash tables integers."""
+    """Yields V107 unless control tensors are F32 and hash tables integers."""
     for module in picture.modules.values():
         for stem, parts in module.stems.items():
             for suffix, entry in parts.items():
                 where = Where(str(view.root), subject=stem + suffix)
                 if module.slot.row.role in target.float32_roles and entry.dtype != "F32":
-                    message = f"{stem}{suffix} is {entry.dtype}: {target.name} wants control tensors in F32"
-                    yield Diagnostic("V107", message, where, "keep: source for this role")
+                    message = f"{stem}{suffix} is {entry.dtype}, but {target.name} needs control tensors in F32"
+                    yield Diagnostic("V107", message, where, "write keep: source for this role")
                 elif module.slot.row.role == "hash-table" and entry.dtype not in ("I64", "I32"):
-                    message = f"{stem}{suffix} is {entry.dtype}: a hash table must hold integers"
-                    yield Diagnostic("V107", message, where, "keep: source for this role")
+                    message = f"{stem}{suffix} is {entry.dtype}, but a hash table must hold integers"
+                    yield Diagnostic("V107", message, where, "write keep: source for this role")
 
 
 def half_types(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Yields half types that the runtime takes; codes and norms of MXTQ have types of their own."""
+    """Yields V132 for half types that the runtime does not accept. Codes and norms of MXTQ have their own types."""
     refused = {"F16": "float16", "BF16": "bfloat16"}.items()
     for dtype, name in refused:
         if name in target.halves:
@@ -144,13 +145,16 @@ def half_types(view: BundleView, picture: Picture, target: Target) -> Findings:
             if entry.dtype == dtype and suffix != ".tq_norms"
         ]
         if odd:
-            message = f"{len(odd):,} tensors are {dtype}, first {odd[0]}; {target.name} refuses {name} for this model"
+            message = (
+                f"{len(odd):,} tensors are {dtype}, such as {odd[0]}, but {target.name} refuses {name} for this model"
+            )
             hint = f"build with half: {target.halves[0]}"
             yield Diagnostic("V132", message, Where(str(view.root), subject=odd[0]), hint)
 
 
 def one_half_type(view: BundleView, picture: Picture, target: Target) -> Findings:
-    """Yields scales, biases and half copies of one type, or the residual stream silently runs in float32."""
+    """Yields V108 unless scales, biases and half copies have one type; otherwise the residual stream becomes
+    float32."""
     first: dict[str, str] = {}
     for module in picture.modules.values():
         if module.path is None:
@@ -161,5 +165,7 @@ def one_half_type(view: BundleView, picture: Picture, target: Target) -> Finding
                     first.setdefault(entry.dtype, stem + suffix)
     if len(first) > 1:
         examples = " and ".join(f"{name} ({dtype})" for dtype, name in sorted(first.items()))
-        message = f"two half types: {examples}; the runtime would compute in float32 from the first layer on"
-        yield Diagnostic("V108", message, Where(str(view.root)), "one target.half for the whole bundle")
+        message = (
+            f"there are two half types ({examples}), so the runtime would compute in float32 from the first layer on"
+        )
+        yield Diagnostic("V108", message, Where(str(view.root)), "use one target.half for the whole bundle")

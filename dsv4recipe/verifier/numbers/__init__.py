@@ -1,1 +1,1 @@
-"""Floor 4, verifier. The numbers: what a bundle stores, held against the source that it was made from."""
+"""Floor 4, verifier. Compares the numbers that a bundle stores with the source that it was made from."""

@@ -1,7 +1,7 @@
-"""Floor 4, verifier (step 3). What the stored numbers are worth: tensors decoded and compared with their source.
+"""Floor 4, verifier (step 3). Decodes the stored tensors and compares them with their source.
 
-For bundles that dsv4recipe built, and for anyone's whose formats its headers show. Streams piece by piece, as a build
-does: memory is bounded by workers × a piece. Every tensor, or a sample that a seed repeats.
+It works for bundles that dsv4recipe built, and for others whose formats their headers show. It streams piece by piece
+like a build, so memory is limited by workers × a piece. It checks every tensor, or a sample that a seed reproduces.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from dsv4recipe.verifier.result import Step
 from dsv4recipe.verifier.sees import told
 
 _AHEAD = 8
-"""Pieces per worker that wait or are being measured: what a bundle of any size keeps in memory."""
+"""Pieces per worker that wait or are measured, which limits memory for a bundle of any size."""
 
 
 @dataclass(slots=True)
 class Measured:
-    """One module: the gap of each source tensor that was measured (of routed experts: one each), by name."""
+    """One module, with the gap of each measured source tensor by name (one for each routed expert)."""
 
     module: PlannedModule
     tensors: dict[str, Gap] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Measured:
 
     @property
     def whole(self) -> Gap:
-        """Returns all its tensors as one."""
+        """Returns the gap of all its tensors together."""
         found = Gap()
         for gap in self.tensors.values():
             found.add(gap)
@@ -84,8 +84,8 @@ class Numbers:
     rows: list[Measured] = field(default_factory=list)
 
     def by_role(self) -> list[dict[str, Any]]:
-        """Returns one row per role × format: relative RMSE as of one big tensor, that of the worst, and the expected
-        band."""
+        """Returns one row per role × format: the relative RMSE over all tensors, that of the worst, and the expected
+        range."""
         alike: dict[tuple[str, str], list[Measured]] = {}
         for row in self.rows:
             alike.setdefault((row.module.role, row.module.format.label), []).append(row)
@@ -132,7 +132,7 @@ def check_numbers(
     scratch: Scratch | None = None,
     on_tensors: Callable[[int, int], None] = lambda done, of: None,
 ) -> Numbers:
-    """Compares the tensors of a bundle with those of the checkpoint it was made from.
+    """Compares the tensors of a bundle with those of the checkpoint that it was made from.
 
     `scratch` is for a source on the hub. `sample`: that many source tensors, drawn by `seed` (0: all); mlx's decoder
     then reads every row of them. Findings:
@@ -152,7 +152,7 @@ def check_numbers(
         check_same_importance(read.plan, importance)
     else:
         what, option = guide_words(read.plan.importance)
-        message = f"modules that were weighed by {what} are not encoded again, nor judged by it: it is not given"
+        message = f"modules that were weighed by {what} are not encoded again or judged by it, because it was not given"
         findings.append(Diagnostic("V309", message, Where(str(view.root)), f"add {option}", "warning"))
     names, total = chosen(modules, groups, sample, seed)
     rows = {module.disk: Measured(module) for module in modules}

@@ -1,6 +1,6 @@
-"""Floor 4, verifier (step 3). One piece of a stored tensor against its source: encode again, decode both, measure.
+"""Floor 4, verifier (step 3). Compares one piece of a stored tensor with its source: encodes again, decodes, measures.
 
-Reads two files. Our decoder reads everything; mlx's own the first rows of each tensor, or all of them if asked.
+Reads two files. Our decoder reads everything; mlx's own decoder reads the first rows of each tensor, or all if asked.
 """
 
 from __future__ import annotations
@@ -34,19 +34,21 @@ from dsv4recipe.verifier.numbers.judge import mlx_agrees
 
 _DTYPES = {"U32": np.uint32, "U8": np.uint8, "F32": np.float32, "F16": np.uint16, "BF16": np.uint16}
 _BLOCK = 1 << 18
-"""Weights decoded at a time: 1 MiB of float32. Half as many take more calls than a smaller cache saves."""
+"""How many weights are decoded at a time: 1 MiB of float32. With half as many, the calls cost more than the cache
+saves."""
 _ARENA = Arena()
 _GUIDED_ROWS = 64
-"""Rows that are encoded again by an activation record: as many as one pass over H takes."""
+"""How many rows are encoded again with an activation record: as many as one pass over H takes."""
 _AGAIN_ROWS = _JUDGED_ROWS = 16
-"""Rows of every tensor that are encoded again where that is slow, and that mlx's decoder reads too."""
+"""How many rows of every tensor are encoded again if that is slow, and are also read by mlx's decoder."""
 
 
 @dataclass(slots=True)
 class Gap:
-    """What separates stored numbers from their source: sums over some weights. `same_bytes`: encoding the source again
-    gives the stored bytes. `judged`: mlx reads the numbers that we read. `output`, `plain`: squared error of
-    outputs for recorded inputs, as stored and as the same format gives it without a record; 0 where not known."""
+    """The difference between stored numbers and their source, as sums over some weights. `same_bytes` says that
+    encoding the source again gives the stored bytes, `judged` that mlx reads the numbers that we read. `output` and
+    `plain` are squared errors of outputs for recorded inputs: as stored, and in the same format without a record; 0 if
+    unknown."""
 
     weights: int = 0
     error: float = 0.0
@@ -69,7 +71,7 @@ class Gap:
 
     @property
     def rel_rmse(self) -> float:
-        """sqrt(Σ(ŵ−w)²/Σw²); the root of the error alone where the source is zero everywhere."""
+        """Returns sqrt(Σ(ŵ−w)²/Σw²), or only the root of the error if the source is zero everywhere."""
         return math.sqrt(self.error / self.power) if self.power else math.sqrt(self.error)
 
     @property
@@ -79,7 +81,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A piece with the file of each of its stored parts. `judge_all`: mlx reads every row."""
+    """A piece with the file of each of its stored parts. `judge_all` says that mlx reads every row."""
 
     piece: Piece
     files: tuple[str, ...]
@@ -87,9 +89,9 @@ class Pair:
 
 
 def measure(pair: Pair, source: Reader, bundle: Path, importance: Guide | None = None) -> Gap:
-    """Returns one piece of the bundle against its source. Where its format weighs errors by an importance file and none
-    is given, it is not encoded again. Raises RecipeError where the source cannot be read, OSError where the bundle
-    cannot.
+    """Compares one piece of the bundle with its source. If its format weighs errors by an importance file and none is
+    given, it is not encoded again. Raises RecipeError if the source cannot be read, OSError if the bundle cannot.
+
     """
     piece, fmt = pair.piece, pair.piece.format
     _ARENA.begin()
@@ -118,7 +120,7 @@ def measure(pair: Pair, source: Reader, bundle: Path, importance: Guide | None =
     for first in range(0, rows, step):
         last = min(first + step, rows)
         if exact_copy and first >= judged:
-            break  # the very bits of the source, which decode to its numbers exactly
+            break  # these are the bits of the source, which decode exactly
         exact = (
             decode_rows(piece.source, weight, scale, first, last, memory)
             if rows > 1
@@ -142,8 +144,8 @@ def _by_record(
     record: Record,
     source: Reader,
 ) -> None:
-    """The first rows encoded once more by the record, and their output error against that of the plain format: all rows
-    would take as long as the build."""
+    """Encodes the first rows again with the record, and compares their output error with that of the plain format. All
+    rows would take as long as the build."""
     piece, weight, scale = first_rows(piece, weight, scale, _GUIDED_ROWS)
     few = [array[: piece.source.shape[0]] for array in stored]
 
@@ -168,7 +170,7 @@ def _encoded_alike(
 ) -> bool:
     try:
         again = _again(piece, weight, scale, columns)
-    except ValueError:  # a value that has no place in the format, or a format that this source cannot take
+    except ValueError:  # the format cannot hold the value, or cannot take this source
         return False
     return all(same_bytes(a, _bytes(b)[: a.nbytes]) for a, b in zip(again, stored, strict=True))
 
@@ -176,8 +178,8 @@ def _encoded_alike(
 def _again(
     piece: Piece, weight: NDArray[np.uint8], scale: NDArray[np.uint8] | None, columns: NDArray[np.float32] | None
 ) -> tuple[NDArray[Any], ...]:
-    """Returns what the encoder makes of a piece; of ggml types that are searched for, its first rows alone: all of them
-    would take as long as the build."""
+    """Returns what the encoder makes of a piece. For ggml types that are searched for it encodes only the first rows,
+    because all of them would take as long as the build."""
     fmt, source = piece.format, piece.source
     if fmt.searched:
         rows = min(source.shape[0], _AGAIN_ROWS)
@@ -186,7 +188,7 @@ def _again(
 
 
 def _same_numbers(piece: Piece, weight: NDArray[np.uint8], stored: NDArray[Any]) -> bool:
-    """Whole numbers, whatever the width they are stored in."""
+    """Returns whether whole numbers are equal, whatever the width in which they are stored."""
     dtype = piece.format.parts(piece.source)[0].dtype
     ours = weight.view(INTEGERS[piece.source.dtype])
     return dtype in INTEGERS and np.array_equal(ours, _bytes(stored).view(INTEGERS[dtype]))
@@ -210,7 +212,7 @@ def _span(source: Reader, span: Span) -> NDArray[np.uint8]:
 
 
 def _read(path: Path, start: int, size: int) -> NDArray[np.uint8]:
-    """Raises OSError, also where the file ends too early."""
+    """Returns bytes of a file. Raises OSError, also if the file ends too early."""
     into = _ARENA.empty((size,), np.uint8)
     with path.open("rb", buffering=0) as stream:
         stream.seek(start)

@@ -1,4 +1,4 @@
-"""Floor 4, verifier (step 3). The independent judge: mlx reads a few stored rows, and must see what we see."""
+"""Floor 4, verifier (step 3). Lets mlx, as an independent decoder, read a few stored rows, and compares."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from dsv4recipe.formats.decode import decode_parts, widen
 
 Arrays = Sequence[NDArray[Any]]
 _ULPS = 2.0**-20
-"""Of the largest value: mlx may fuse a multiplication with an addition."""
+"""The tolerance as a share of the largest value, because mlx may fuse a multiplication with an addition."""
 
 
 def mlx_agrees(fmt: Format, source: SourceTensor, few: Arrays) -> bool:
-    """Returns whether mlx reads rows as our decoder does, up to the last bits: formats that mlx has through
-    `mx.dequantize`, others through mlx's functions that their codec names. True of formats that mlx cannot read."""
+    """Returns whether mlx reads rows as our decoder does, up to the last bits. Formats that mlx has are read through
+    `mx.dequantize`, others through the mlx functions that their codec names. Other formats count as agreeing."""
     few = [np.ascontiguousarray(array) for array in few]
     theirs = _read(fmt, source, few)
     if theirs is None:

@@ -1,7 +1,6 @@
-"""Floor 4, verifier (step 3). What is compared with what: modules of a bundle, tensors of its source, pieces of both.
-This module is pure.
+"""Floor 4, verifier (step 3). Pairs modules of a bundle with tensors of its source, and pieces of both. Pure.
 
-Offsets are those of the bundle's own headers, so that anyone's bundle can be compared.
+Offsets come from the bundle's own headers, so bundles of other tools can be compared too.
 """
 
 from __future__ import annotations
@@ -21,21 +20,17 @@ from dsv4recipe.verifier.numbers.gap import Pair
 
 
 def other_source(read: BundlePlan, checkpoint: Checkpoint) -> Iterator[Diagnostic]:
-    """V300: digests where the bundle has them, else shapes."""
+    """Yields V300 if the source is another one: by digests if the bundle has them, otherwise by shapes."""
     where = Where(checkpoint.folder.place)
     if read.built and read.plan.source.header_digest != checkpoint.folder.header_digest:
-        yield Diagnostic(
-            "V300", "this is not the checkpoint that the bundle was built from (its headers differ)", where
-        )
+        yield Diagnostic("V300", "the bundle was built from another checkpoint (the headers differ)", where)
     if read.built:
         return
     groups = {group.names: group for group in checkpoint.groups}
     known = [module for module in read.plan.modules if module.role != STRANGER]
     odd = [m for m in known if m.sources not in groups or groups[m.sources].shape != m.shape]
     if odd:
-        message = (
-            f"not the checkpoint of this bundle: {len(odd):,} of {len(known):,} modules are not in it in that shape"
-        )
+        message = f"the source is another checkpoint: {len(odd):,} of {len(known):,} modules do not match this one"
         yield Diagnostic("V300", f"{message}, first {odd[0].sources}", where)
 
 
@@ -57,7 +52,7 @@ def comparable(
         else:
             good.append(module)
     if unknown:
-        message = f"{len(unknown):,} modules are of no known format and were not compared, first {unknown[0].disk}"
+        message = f"{len(unknown):,} modules have an unknown format and were not compared, such as {unknown[0].disk}"
         findings.append(Diagnostic("V306", message, Where(str(view.root)), severity="warning"))
     return good, findings
 
@@ -73,7 +68,7 @@ def _misplaced(view: BundleView, module: PlannedModule) -> Iterator[str]:
 def chosen(
     modules: Sequence[PlannedModule], groups: Mapping[str, Group], sample: int, seed: int
 ) -> tuple[frozenset[str], int]:
-    """Returns the names of the source tensors to measure, and how many there are. The same for the same seed."""
+    """Returns the names of the source tensors to measure, and how many there are. A seed always gives the same."""
     names = sorted({member.name for module in modules for member in groups[module.sources].members})
     if not sample or sample >= len(names):
         return frozenset(names), len(names)

@@ -1,1 +1,1 @@
-"""Floor 4, verifier. The runtime: the installed one loads and runs a bundle in a process of its own."""
+"""Floor 4, verifier. Lets the installed runtime load and run a bundle in a process of its own."""

@@ -1,7 +1,7 @@
-"""Floor 4, verifier (step 4). Runs the installed runtime on a bundle in a child process and says what came back.
+"""Floor 4, verifier (step 4). Runs the installed runtime on a bundle in a child process and returns its report.
 
-Starts one process, waits for it with a time limit, reads its one JSON document. The runtimes themselves are imported
-only in the folder `probe`, on the child's side. What the result means to a user is in `runtime_findings`.
+It starts one process, waits for it with a time limit, and reads its one JSON document. The runtimes themselves are
+imported only in the folder `probe`, in the child. `findings` says what the result means to a user.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from dsv4recipe.runtimes import probes
 from dsv4recipe.verifier.runtime.probe_result import Ended, ProbeResult, read_document
 
 REFERENCE = "transformers"
-"""The loader that is no MLX runtime: transformers' torch implementation, on a source checkpoint."""
+"""The loader that is not an MLX runtime: transformers' torch implementation, on a source checkpoint."""
 _PROBE = Path(__file__).resolve().parent / "probe"
 _PROTOCOL = 2
 
 
 @dataclass(frozen=True, slots=True)
 class LoaderState:
-    """Whether a loader can run with an interpreter; `reason` says why not, "" when it can."""
+    """Whether a loader can run with an interpreter; `reason` says why not, or is ""."""
 
     name: str
     reason: str = ""
@@ -41,7 +41,7 @@ class LoaderState:
 
 @dataclass(frozen=True, slots=True)
 class _Child:
-    """How the process ended, its document if it is one, and the last lines that it wrote to stderr."""
+    """How the process ended, its document if there is one, and the last lines of its stderr."""
 
     ended: Ended
     detail: str
@@ -51,8 +51,8 @@ class _Child:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`prompt` is asked in the bundle's own prompt format and answered greedily in at most `limit` tokens; the answer
-    must hold `expect`, where one is expected."""
+    """A question. `prompt` is asked in the bundle's own prompt format and answered greedily in at most `limit` tokens.
+    The answer must hold `expect`, if it is given."""
 
     prompt: str
     expect: str | None = None
@@ -61,8 +61,8 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`seconds` the child may run; `memory` bytes of address space that it may take, None for no limit. The second is
-    enforced on Linux only, which the result says."""
+    """Limits of the child: `seconds` to run, and `memory` in bytes of address space (None: no limit). Only Linux
+    enforces the second, which the result says."""
 
     seconds: float = 600
     memory: int | None = None
@@ -86,7 +86,7 @@ def probe_runtime(
     question: Question | None = None,
     limits: Limits = USUAL,
 ) -> ProbeResult:
-    """Load and run `bundle` with a `loader` of `runtimes.probes()` in a child of `python` (this interpreter when None).
+    """Loads and runs `bundle` with a `loader` of `runtimes.probes()` in a child of `python` (None: this interpreter).
 
     `tokens`: length of the prompt, ids drawn from `seed`; None for one longer than the sliding window and than what the
     indexer picks, 0 to load and run nothing. `dense`: a tiny source checkpoint whose float32 model, in the class of the
@@ -98,13 +98,15 @@ def probe_runtime(
     the runtime works on a folder of links. Loading runs the code of the installed runtime, and vMLX and a question
     import the bundle's own encoder: probe bundles that you trust.
 
-    Never raises for what the child does; every end is in the result. Raises RecipeError V222 for an unknown loader
-    and V223 for a prompt of fewer than no tokens.
+    Nothing that the child does raises an error here; every outcome is in the result. Raises RecipeError V222 for an
+    unknown loader and V223 for a negative number of tokens.
     """
     if loader not in (*probes(), REFERENCE):
         raise RecipeError("V222", f"unknown runtime {loader!r}", hint=did_you_mean(loader, probes()))
     if tokens is not None and tokens < 0:
-        raise RecipeError("V223", f"a prompt of {tokens} tokens", hint="0 loads only, 1 or more are run")
+        raise RecipeError(
+            "V223", f"the prompt cannot have {tokens} tokens", hint="pass 0 to only load, or 1 or more to run"
+        )
     before = _snapshot(bundle)
     with tempfile.TemporaryDirectory(prefix="dsv4recipe-probe-") as scratch:
         given = {
@@ -139,8 +141,8 @@ def probe_runtime(
 
 
 def available_loaders(python: Path | None = None, timeout: float = 120) -> tuple[LoaderState, ...]:
-    """Returns every probe and REFERENCE, each with the reason why it cannot run under `python` (this interpreter when
-    None)."""
+    """Returns every probe and REFERENCE, each with the reason why it cannot run under `python` (None: this
+    interpreter)."""
     files = dict.fromkeys(probe.adapters for probe in probes().values())
     child = _run(python, ["--available", "--json", *(f"--adapters={file}" for file in files)], timeout)
     names = (*probes(), REFERENCE)
@@ -151,18 +153,18 @@ def available_loaders(python: Path | None = None, timeout: float = 120) -> tuple
 
 
 def unavailable(state: LoaderState, python: Path | None = None) -> Diagnostic:
-    """Returns the finding for a loader that was asked for and cannot run."""
+    """Returns the finding for a requested loader that cannot run."""
     return Diagnostic(
         "V201",
         f"the loader {state.name} cannot run here: {state.reason}",
         Where(file=str(python or sys.executable)),
-        hint="scripts/runtimes makes an environment for each runtime; name the interpreter that has it with "
+        hint="run scripts/runtimes to make an environment for each runtime, and pass its interpreter with "
         "--runtime-python",
     )
 
 
 def _run(python: Path | None, arguments: list[str], timeout: float) -> _Child:
-    """Run the probe by path, so that `python` needs no copy of this project."""
+    """Runs the probe by path, so that `python` needs no copy of this project."""
     command = [str(python or sys.executable), str(_PROBE), *arguments]
     start = time.monotonic()
 
@@ -196,14 +198,14 @@ def _signal_name(number: int) -> str:
 
 
 def _tail(output: bytes | str | None, lines: int = 3) -> str:
-    """Returns the last lines that say something, in one."""
+    """Returns the last non-empty lines as one."""
     text = output.decode("utf-8", "replace") if isinstance(output, bytes) else output or ""
     said = [line.strip() for line in text.splitlines() if line.strip()]
     return " | ".join(said[-lines:])[-500:]
 
 
 def _snapshot(bundle: Path) -> dict[str, tuple[int, int]]:
-    """Size and modification time (ns) of every file, by relative name."""
+    """Returns size and modification time (ns) of every file, by relative name."""
     found = {}
     for path in sorted(bundle.rglob("*")):
         if path.is_file():

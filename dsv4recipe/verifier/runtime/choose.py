@@ -1,6 +1,6 @@
-"""Floor 4, verifier (step 4). The runtimes that can prove a bundle: for which bundles, and which interpreter has each.
+"""Floor 4, verifier (step 4). Chooses the runtimes that can prove a bundle, and the interpreter that has each.
 
-Pure but for the environment's variables. What a loader does is on the child's side, in `runtimes/<name>/probe.py`.
+It is pure except for reading environment variables. What a loader does is in `runtimes/<name>/probe.py`, in the child.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ALL = "all"
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A runtime to run and its interpreter, or the finding that says why it is not run."""
+    """A runtime to run with its interpreter, or the finding that says why it is not run."""
 
     runtime: Probe
     python: Path | None = None
@@ -30,8 +30,8 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the choice depends on: the bundle's folder, the targets whose names it has, its model type, whether it holds
-    MXTQ tensors."""
+    """What the choice depends on: the bundle's folder, the targets whose names it has, its model type, and whether it
+    holds MXTQ tensors."""
 
     bundle: Path
     targets: tuple[str, ...]
@@ -40,9 +40,9 @@ class Asked:
 
 
 def interpreters(named: Iterable[str]) -> dict[str, Path]:
-    """Returns `--runtime-python` as given, [NAME=]PATH each → runtime name, or "" for all others, → interpreter.
+    """Parses `--runtime-python`, each [NAME=]PATH, into runtime name (or "" for all others) → interpreter.
 
-    Raises RecipeError V222 for a name that is no runtime.
+    Raises RecipeError V222 for a name that is not a runtime.
     """
     found = {}
     for text in named:
@@ -58,9 +58,9 @@ def interpreters(named: Iterable[str]) -> dict[str, Path]:
 def choose(name: str, asked: Asked, named: Mapping[str, Path]) -> tuple[Chosen, ...]:
     """Returns the runtime `name`, or for "all" every runtime that the bundle is for.
 
-    The interpreter is the named one, else the variable's, else this one where it has the package. What is asked for by
-    its own name is run in any case: that it is missing is then a finding of the run. Raises RecipeError V222 for an
-    unknown name.
+    The interpreter is the one given, else that of the environment variable, else this one if it has the package. A
+    runtime that is named explicitly is always run; if it is missing, that is a finding of the run. Raises RecipeError
+    V222 for an unknown name.
     """
     if name != ALL:
         if name not in probes():
@@ -98,9 +98,9 @@ def _refused(runtime: Probe, asked: Asked) -> Chosen | None:
         runtime,
         skipped=Diagnostic(
             "V229",
-            f"{runtime.name} loads no bundle of {asked.model_type}: it loads those of {' and '.join(runtime.families)}",
+            f"{runtime.name} cannot load bundles of {asked.model_type}, only those of {' and '.join(runtime.families)}",
             Where(str(asked.bundle), subject=runtime.name),
-            hint="V4 and V4.1 are two architectures; verify --runtime all takes the runtimes that this bundle is for",
+            hint="V4 and V4.1 are two architectures; pass --runtime all to use the runtimes that this bundle is for",
         ),
     )
 
@@ -110,9 +110,9 @@ def _skipped(runtime: Probe, asked: Asked) -> Chosen:
         runtime,
         skipped=Diagnostic(
             "V230",
-            f"skipped: no interpreter is known that has {runtime.name}",
+            f"skipped, because no interpreter with {runtime.name} is known",
             Where(str(asked.bundle), subject=runtime.name),
-            hint=f"--runtime-python {runtime.name}=PATH or the variable {runtime.variable} names one; "
+            hint=f"pass --runtime-python {runtime.name}=PATH or set the variable {runtime.variable}; "
             + how_to_install(runtime.name),
             severity="warning",
         ),

@@ -1,4 +1,4 @@
-"""Floor 4, verifier (step 4). What a probe's result means to a user: diagnostics V200 to V233. This module is pure.
+"""Floor 4, verifier (step 4). Turns a probe's result into diagnostics, V200 to V233. This module is pure.
 
 Every code is explained in docs/errors/V-runtime.md.
 """
@@ -13,16 +13,16 @@ from dsv4recipe.units import human_size
 from dsv4recipe.verifier.runtime.choose import how_to_install
 from dsv4recipe.verifier.runtime.probe_result import Ended, Misread, ProbeResult
 
-_DECODED = 0.9999  # float16 against float32 of the same numbers, at nine positions in ten: 0.99997 measured
-_ANSWER = 1000  # characters of an answer in a message
-_SHOWN = 5  # names per finding; the whole list is in the result
+_DECODED = 0.9999  # float16 against float32 of the same numbers measured 0.99997 at nine positions in ten
+_ANSWER = 1000  # how many characters of an answer a message shows
+_SHOWN = 5  # how many names a finding shows; the result has all
 
 
 def runtime_findings(result: ProbeResult, min_cosine: float = 0.5) -> tuple[Diagnostic, ...]:
     """Returns every finding of one probe, errors before warnings.
 
-    `min_cosine`: below it the bundle's logits no longer resemble the source's. The default only catches a broken
-    bundle (2-bit experts of a random source measure 0.80 to 0.86, 4-bit ones 0.9999); a recipe's own goal is higher.
+    Below `min_cosine` the bundle's logits no longer resemble the source's. The default only catches a broken bundle
+    (2-bit experts of a random source measure 0.80 to 0.86, 4-bit ones 0.9999); the goal of a recipe is higher.
     """
     problems = Problems()
     at = Where(file=str(result.bundle), subject=result.loader)
@@ -42,7 +42,7 @@ def _child_end(problems: Problems, result: ProbeResult, at: Where) -> None:
     name = f"the {result.loader} probe"
     match result.ended:
         case Ended.NOT_STARTED:
-            hint = "name a Python interpreter that has the runtime with --runtime-python"
+            hint = "pass a Python interpreter that has the runtime with --runtime-python"
             problems.error("V200", f"{name} did not start: {result.detail}", at, hint)
         case Ended.TIMED_OUT:
             hint = "give it more time, or a shorter prompt; 400 tokens take minutes without a GPU"
@@ -51,10 +51,10 @@ def _child_end(problems: Problems, result: ProbeResult, at: Where) -> None:
             hint = (
                 _limit(result.memory_limit)
                 if result.memory_limit
-                else "SIGKILL mostly means that memory ran out: the machine must hold the whole bundle; --source takes "
-                "four bytes per weight of a tiny source more"
+                else "SIGKILL usually means a lack of memory; it must hold the whole bundle; --source needs "
+                "another four bytes per weight of a tiny source"
                 if "SIGKILL" in result.detail
-                else "the runtime crashed; run its own loader on the bundle and report the crash to its makers"
+                else "the runtime crashed; run its own loader on the bundle and report the crash to its developers"
             )
             problems.error("V203", f"{name} was killed: {result.detail}", at, hint)
         case _:
@@ -69,50 +69,50 @@ def _child_end(problems: Problems, result: ProbeResult, at: Where) -> None:
 
 
 def _limit(size: int) -> str:
-    return f"the memory limit was {human_size(size)}; a process may end like this where it reaches it"
+    return f"the memory limit was {human_size(size)}; a process may end like this when it reaches it"
 
 
 def _names(problems: Problems, result: ProbeResult, at: Where) -> None:
     lenient = result.loader in probes() and not probes()[result.loader].strict
     if result.missing:
         effect = (
-            "the loader leaves them at random values without a word, and the model talks nonsense"
+            "the loader silently leaves them at random values, and the model produces nonsense"
             if lenient
             else "the loader refuses the bundle"
         )
         problems.error(
             "V206",
-            f"{len(result.missing)} parameters of the model are filled by no tensor: {effect}",
+            f"{len(result.missing)} parameters of the model have no tensor: {effect}",
             at,
-            "names on disk belong to one runtime or to universal: verify without --runtime says for which this bundle "
+            "names on disk belong to one runtime or to universal; verify without --runtime says for which this bundle "
             "is",
             _listed(result.missing),
         )
     if result.unexpected:
-        effect = "the loader drops them without a word" if lenient else "the loader refuses the bundle"
+        effect = "the loader silently drops them" if lenient else "the loader refuses the bundle"
         problems.error(
             "V207",
             f"{len(result.unexpected)} tensors belong to no parameter of the model: {effect}",
             at,
-            "compare the names with the model's; a prefix or a projection's name is most often wrong",
+            "compare the names with the model's; usually a prefix or a projection's name is wrong",
             _listed(result.unexpected),
         )
     if result.misshapen:
         problems.error(
             "V226",
-            f"{len(result.misshapen)} tensors have another shape than the parameter they fill: the loader refuses the "
+            f"{len(result.misshapen)} tensors have another shape than their parameter, so the loader refuses the "
             "bundle",
             at,
-            "most often an override is missing or wrong, so that the module was wrapped at another width (config.json)",
+            "usually an override in config.json is missing or wrong, so that the width is wrong",
             _listed(result.misshapen),
         )
     if result.overrides.missed:
         problems.warn(
             "V209",
-            f"{len(result.overrides.missed)} override keys of config.json name neither a module nor a tensor on disk: "
+            f"{len(result.overrides.missed)} override keys of config.json name no module and no tensor on disk, so "
             "nothing reads them",
             at,
-            "key overrides by the module path after sanitize, such as model.layers.3.self_attn.wq_a",
+            "use the runtime's module path as key, such as model.layers.3.self_attn.wq_a",
             _listed(result.overrides.missed),
         )
 
@@ -125,7 +125,7 @@ def _widths(problems: Problems, result: ProbeResult, at: Where) -> None:
             "V210",
             f"{rule} ({here}) gives {len(found)} modules another width than their tensors have",
             at,
-            "write an override with bits, group_size and mode under the module path after sanitize for every module "
+            "write an override with bits, group_size and mode under the runtime's module path for every module "
             "that differs from the top level of config.json's quantization",
             _listed([_misread(m) for m in found]),
         )
@@ -135,7 +135,7 @@ def _widths(problems: Problems, result: ProbeResult, at: Where) -> None:
             "V208",
             f"{len(wrong)} modules were loaded at a width or in a mode that their tensors do not have",
             at,
-            "the loader guessed: key every override by module path and by disk stem, always with mode, and put the "
+            "the loader guessed; write every override under module path and disk stem, always with mode, and put the "
             "group size into jang_config.json",
             _listed(wrong),
         )
@@ -145,7 +145,9 @@ def _failures(problems: Problems, result: ProbeResult, at: Where) -> None:
     for failure in result.failures:
         said = f"{failure.kind}: {_short(failure.message)}"
         if result.memory_limit and ("MemoryError" in failure.kind or "Unable to allocate" in failure.message):
-            hint = "give it more with --memory-limit; address space is counted, which is more than what is in use"
+            hint = (
+                "give it more with --memory-limit; the limit counts address space, which is more than the memory in use"
+            )
             limit = human_size(result.memory_limit)
             problems.error("V232", f"{result.loader} reached the memory limit of {limit}: {said}", at, hint)
             continue
@@ -160,22 +162,22 @@ def _failures(problems: Problems, result: ProbeResult, at: Where) -> None:
                 hint = "compare on a tiny checkpoint of the same layout (dsv4recipe synth), not on a full one"
                 problems.warn("V216", f"the dense comparison was not made: {failure.message}", at, hint)
             case "decoded":
-                hint = "the sidecar must hold signs and codebooks of every width; tiny bundles only"
+                hint = "the sidecar must hold signs and codebooks of every width, and the bundle must be tiny"
                 problems.error("V225", f"the bundle's own tensors could not be decoded: {said}", at, hint)
             case "answer":
-                hint = "it takes tokenizer.json, tokenizer_config.json and encoding/encoding_dsv4.py or a chat template"
+                hint = "it needs tokenizer.json, tokenizer_config.json and encoding/encoding_dsv4.py or a chat template"
                 problems.error("V228", f"the question could not be answered: {said}", at, hint)
             case "compare" | "reference":
                 hint = "the reference must be of the same prompt and vocabulary"
                 problems.error("V233", f"the logits could not be compared: {said}", at, hint)
             case "dense":
-                hint = "--source takes the checkpoint that the bundle was built from"
+                hint = "pass the checkpoint that the bundle was built from with --source"
                 problems.error("V217", f"the dense model of the source could not be run: {said}", at, hint)
             case "forward":
                 hint = "widths and modes (V208, V210) are the usual cause; a user sees this at the first prompt"
-                problems.error("V211", f"the model loads, and its first forward pass fails: {said}", at, hint)
+                problems.error("V211", f"the model loads, but its first forward pass fails: {said}", at, hint)
             case stage:
-                hint = "this is the runtime's own message; the findings beside it are the likely cause"
+                hint = "this is the runtime's own message; the other findings are the likely cause"
                 problems.error("V205", f"{result.loader} fails while it reads the bundle ({stage}): {said}", at, hint)
 
 
@@ -184,8 +186,10 @@ def _forward(problems: Problems, result: ProbeResult, at: Where, min_cosine: flo
     if run is not None:
         if not (run.finite and run.decoded_finite):
             which = "while it decodes" if run.finite else "of the prompt"
-            hint = "a lost mode (mxfp4 read as affine) or scales outside the half type's range do this"
-            problems.error("V212", f"the logits {which} are not finite: a user gets one token for ever", at, hint)
+            hint = "a missing mode (mxfp4 read as affine) or scales outside the half type's range cause this"
+            problems.error(
+                "V212", f"the logits {which} are not finite, so a user gets one token repeated forever", at, hint
+            )
         elif run.cached_same_argmax is False:
             problems.warn(
                 "V214",
@@ -199,15 +203,15 @@ def _forward(problems: Problems, result: ProbeResult, at: Where, min_cosine: flo
         problems.warn(
             "V218",
             f"the model computes in {kinds.get('hidden')} although its embedding is {kinds.get('embedding')}: "
-            "slower, and nobody says so",
+            "this is slower, and no message says so",
             at,
             "use one half type for all scales, biases and bfloat16-origin copies of the bundle",
         )
     if result.dense is not None and result.dense.cosine < min_cosine:
         problems.error(
             "V215",
-            f"the logits do not resemble the source's: cosine {result.dense.cosine:.4f}, wanted at least "
-            f"{min_cosine:g} (largest difference {result.dense.max_delta:.3g} at a spread of "
+            f"the logits do not resemble the source's: cosine {result.dense.cosine:.4f}, but at least "
+            f"{min_cosine:g} is needed (largest difference {result.dense.max_delta:.3g} at a spread of "
             f"{result.dense.reference_std:.3g})",
             at,
             "decode the tensors and compare each with its source (verify --source) to find the one that is wrong",
@@ -215,10 +219,10 @@ def _forward(problems: Problems, result: ProbeResult, at: Where, min_cosine: flo
     if result.decoded is not None and result.decoded.nine_in_ten < _DECODED:
         problems.error(
             "V224",
-            f"the runtime computes otherwise than the bundle's tensors say: nine positions in ten reach a cosine of "
-            f"{result.decoded.nine_in_ten:.6f} to a model of the decoded tensors, wanted at least {_DECODED:g}",
+            f"the runtime's results differ from the bundle's tensors: nine positions in ten reach a cosine of "
+            f"{result.decoded.nine_in_ten:.6f} to a model of the decoded tensors, but at least {_DECODED:g} is needed",
             at,
-            "layout, width, seed or sidecar: the contract step names which",
+            "layout, width, seed or sidecar is wrong; see the contract step",
         )
     routed = any(".switch_mlp." in m.path and m.mode != "mxtq" for m in result.modules)
     if "mlx.core.gather_qmm" in result.replaced and routed:
@@ -228,7 +232,7 @@ def _forward(problems: Problems, result: ProbeResult, at: Where, min_cosine: flo
             f"vMLX {versions.get('vmlx', '')} with mlx-lm {versions.get('mlx-lm', '')} cannot run affine or mxfp4 "
             "experts: its gather_qmm lacks the argument global_scale; the probe put mlx's own function back",
             at,
-            "this is the installation, not the bundle: serve it with mlx-lm 0.32.0",
+            "the cause is the installation, not the bundle; serve it with mlx-lm 0.32.0",
         )
 
 
@@ -237,16 +241,16 @@ def _answer(problems: Problems, result: ProbeResult, at: Where) -> None:
     if said is None:
         return
     if not said.finite:
-        hint = "the prompt of the proof is random ids: this one is words, and its logits overflow"
-        problems.error("V212", "the logits of the answer are not finite: what it says is arbitrary", at, hint)
+        hint = "the proof's own prompt is random ids; with this prompt of words the logits overflow"
+        problems.error("V212", "the logits of the answer are not finite, so its text is arbitrary", at, hint)
     if result.expect is None or result.expect in said.text:
         return
-    ended = "it ended by itself" if said.stopped else "it was cut off: --max-tokens gives it more"
+    ended = "it ended by itself" if said.stopped else "it was cut off; --max-tokens gives it more"
     problems.error(
         "V227",
         f"the answer does not hold {result.expect!r}: it is {said.text[:_ANSWER]!r}{' …' * (len(said.text) > _ANSWER)}",
         at,
-        "a bundle that passes every other step and says nonsense has lost its meaning in its numbers: verify --source",
+        "if every other step passes, the numbers are probably wrong; run verify --source",
         (f"{said.tokens} tokens after a prompt of {said.prompt_tokens}; {ended}",),
     )
 
@@ -255,10 +259,10 @@ def _files(problems: Problems, result: ProbeResult, at: Where) -> None:
     if result.changed:
         problems.error(
             "V220",
-            f"the loader would rewrite {len(result.changed)} files of the bundle at its first load, so that their "
-            "hashes change; it was given links, the bundle is as it was",
+            f"the loader would rewrite {len(result.changed)} files of the bundle at first load, which changes their "
+            "hashes; it was given links, so the bundle is unchanged",
             at,
-            "align each tensor to its item size and let the index name every tensor and no other",
+            "align each tensor to its item size, and let the index name exactly the bundle's tensors",
             _listed(result.changed),
         )
     if result.touched:
@@ -266,13 +270,13 @@ def _files(problems: Problems, result: ProbeResult, at: Where) -> None:
             "V221",
             f"{len(result.touched)} files of the bundle changed while the probe ran",
             at,
-            "another process writes into the folder, or the runtime writes through links: check the hashes again",
+            "another process writes into the folder, or the runtime writes through links; check the hashes again",
             _listed(result.touched),
         )
 
 
 def _misread(found: Misread) -> str:
-    return f"{found.path}: taken for {found.wrapped}, packed as {found.packed}"
+    return f"{found.path} is read as {found.wrapped}, but packed as {found.packed}"
 
 
 def _listed(names: Sequence[str]) -> tuple[str, ...]:

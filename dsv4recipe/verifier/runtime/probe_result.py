@@ -1,6 +1,6 @@
-"""Floor 4, verifier (step 4). The child's JSON document as frozen values. This module is pure.
+"""Floor 4, verifier (step 4). Holds the child's JSON document as frozen values. This module is pure.
 
-The document's fields are set in `probe.session`; a field that a failed stage never wrote is empty here.
+`probe.session` sets the document's fields. A field that a failed stage never wrote is empty here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dsv4recipe.runtimes import probes
 from dsv4recipe.units import human_size
 
 _REFERENCE = ("transformers", "torch")
-"""The packages of the reference, which is no runtime."""
+"""The packages of the reference, which is not a runtime."""
 
 
 class Ended(Enum):
@@ -23,14 +23,14 @@ class Ended(Enum):
 
     REPORTED = "reported"
     NOT_STARTED = "the interpreter did not start"
-    TIMED_OUT = "no end within the time limit"
+    TIMED_OUT = "it did not end within the time limit"
     KILLED = "killed"
-    UNREADABLE = "no readable report"
+    UNREADABLE = "there was no readable report"
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An exception of the runtime: the stage it ended, its type, its text."""
+    """An exception of the runtime: the stage that it ended, its type, its text."""
 
     stage: str
     kind: str
@@ -39,7 +39,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A quantized module as loaded. `group_size` is 0 for mxtq; `problem` is "" when its tensors fit."""
+    """A quantized module as loaded. `group_size` is 0 for mxtq. `problem` is "" if its tensors fit."""
 
     path: str
     bits: int
@@ -50,7 +50,7 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class Misread:
-    """A module that an mlx-lm rule wraps otherwise than its tensors are packed; "unquantized" for neither."""
+    """A module that an mlx-lm rule wraps differently from how its tensors are packed; "unquantized" means neither."""
 
     rule: str
     path: str
@@ -60,7 +60,8 @@ class Misread:
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """Override keys of config.json: on a module of this runtime, on a disk stem, in another dialect, on nothing."""
+    """The override keys of config.json: on a module of this runtime, on a disk stem, in another dialect, or on
+    nothing."""
 
     hit: int = 0
     disk: int = 0
@@ -70,9 +71,9 @@ class Overrides:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """A prefill of `tokens` ids with cache and greedy decoding of `decoded` more; `long` where the prompt reaches past
-    the sliding window, the compressors and the indexer's top-k. Figures are None where logits are not finite;
-    `cached_*` compare a short prefill with one without a cache, None where the runtime never runs without."""
+    """A prefill of `tokens` ids with cache, and greedy decoding of `decoded` more. `long` says that the prompt reaches
+    past the sliding window, the compressors and the indexer's top-k. Figures are None if logits are not finite.
+    `cached_*` compare a short prefill with one without a cache, and are None if the runtime never runs without."""
 
     tokens: int
     long: bool
@@ -96,8 +97,8 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """Logits against a reference's, over `positions` of one prompt: the mean cosine, what nine positions in ten reach,
-    and the least; the mean KL divergence in nats; the share of positions that prefer the same token."""
+    """Logits compared with a reference's over `positions` of one prompt: the mean cosine, what nine positions in ten
+    reach, and the least; the mean KL divergence in nats; the share of positions with the same best token."""
 
     positions: int
     cosine: float
@@ -111,7 +112,7 @@ class Likeness:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the model said to a question, in `tokens` tokens; `stopped` where it ended by itself."""
+    """The model's answer to a question, in `tokens` tokens; `stopped` says that it ended by itself."""
 
     text: str
     prompt_tokens: int
@@ -122,7 +123,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes of the child's largest resident set, and whether the limit asked for was enforced."""
+    """Bytes of the child's largest resident set, and whether the requested limit was enforced."""
 
     limited: bool = False
     peak: int = 0
@@ -130,13 +131,13 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """All that one child said. `replaced`: runtime functions that a stand-in replaced, so that they were not proved.
+    """Everything that one child reported. `replaced` are runtime functions that were replaced, so they were not proved.
 
-    `changed`: files that the loader would have rewritten in the bundle (it was given links); `touched`: files of the
-    bundle that did change while it ran. `parameters` counts those of the model, `misshapen` names those whose tensor
+    `changed` are files that the loader would have rewritten in the bundle (it was given links). `touched` are files of
+    the bundle that changed while it ran. `parameters` counts those of the model. `misshapen` names those whose tensor
     has another shape. `dense` compares with the source's model in the runtime's class, `decoded` with the bundle's own
-    tensors as an independent reader decodes them, `reference` with the logits of a file; `implementation` compares the
-    runtime's class on the source (`dense`) with that file.
+    tensors as an independent reader decodes them, and `reference` with the logits of a file. `implementation` compares
+    the runtime's class on the source (`dense`) with that file.
     """
 
     bundle: Path
@@ -173,7 +174,7 @@ class ProbeResult:
 
     @property
     def facts(self) -> tuple[str, ...]:
-        """Returns what was run and measured, as short sentences for a person."""
+        """Returns what was run and measured, as short sentences."""
         if self.ended is not Ended.REPORTED:
             return ()
         versions = dict(self.versions)
@@ -192,18 +193,18 @@ class ProbeResult:
                 f"spread {self.forward.std:.3g}"
             )
         if self.dense:
-            facts.append(f"against the dense source: {_alike(self.dense)}")
+            facts.append(f"compared with the dense source: {_alike(self.dense)}")
         if self.decoded:
-            facts.append(f"against its own tensors, decoded apart: {_alike(self.decoded)}")
+            facts.append(f"compared with its own tensors, decoded independently: {_alike(self.decoded)}")
         if self.reference:
-            facts.append(f"against the reference: {_alike(self.reference)}")
+            facts.append(f"compared with the reference: {_alike(self.reference)}")
         if self.answer:
             facts.append(f"it said {self.answer.text!r}")
         if self.memory.peak:
             facts.append(f"peak memory {human_size(self.memory.peak)}")
         if self.memory_limit and not self.memory.limited:
-            facts.append("the memory limit was not enforced: this system does not")
-        facts += [f"not proved, a stand-in ran instead: {name}" for name in self.replaced]
+            facts.append("this system does not enforce the memory limit")
+        facts += [f"not proved, because a replacement ran instead: {name}" for name in self.replaced]
         return tuple(fact for fact in facts if fact)
 
 
@@ -223,7 +224,8 @@ def read_document(
     memory_limit: int | None = None,
     expect: str | None = None,
 ) -> ProbeResult:
-    """Returns the result for a document of `probe.session.examine`; an empty one gives a result without findings."""
+    """Returns the result for a document of `probe.session.examine`; an empty document gives a result without
+    findings."""
     get = document.get
     overrides = get("overrides") or {}
     return ProbeResult(
@@ -264,7 +266,7 @@ def read_document(
 
 
 def _setting(value: Mapping[str, Any] | None) -> str:
-    """{"bits": 4, "group_size": 32, "mode": "affine"} → "affine 4-bit group 32"."""
+    """Returns a setting in words: {"bits": 4, "group_size": 32, "mode": "affine"} → "affine 4-bit group 32"."""
     if value is None:
         return "unquantized"
     if "broken" in value:

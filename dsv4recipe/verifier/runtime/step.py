@@ -1,4 +1,4 @@
-"""Floor 4, verifier (step 4). `verify --runtime`: chooses the runtimes, runs each, one step of the proof for each."""
+"""Floor 4, verifier (step 4). Chooses the runtimes for `verify --runtime` and runs each as one step of the proof."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from dsv4recipe.verifier.runtime.findings import runtime_findings
 
 @dataclass(frozen=True, slots=True)
 class RuntimeRun:
-    """What step 4 shall do: `runtime` is a name or "all"; `python` interpreters as `--runtime-python` takes them
-    ([NAME=]PATH); `load_only` reads headers and shapes and runs nothing; `question` is asked of each runtime."""
+    """The options of step 4. `runtime` is a name or "all". `python` are interpreters as `--runtime-python` takes them
+    ([NAME=]PATH). `load_only` reads headers and shapes and runs nothing. Each runtime is asked `question`."""
 
     runtime: str
     python: tuple[str, ...] = ()
@@ -29,7 +29,7 @@ class RuntimeRun:
 
 
 def choices(root: Path, targets: Iterable[str], run: RuntimeRun) -> tuple[Chosen, ...]:
-    """The runtimes of a run, before anything is started. Raises RecipeError V222 for unknown names."""
+    """Returns the runtimes of a run, before anything is started. Raises RecipeError V222 for unknown names."""
     asked = Asked(root, tuple(targets), _model_type(root), (root / vmlx_sidecar.NAME).is_file())
     return choose(run.runtime, asked, interpreters(run.python))
 
@@ -41,8 +41,8 @@ def runtime_steps(
     run: RuntimeRun,
     on_event: Callable[[dict[str, Any]], None] = lambda event: None,
 ) -> tuple[Step, ...]:
-    """Returns a step for each runtime, the skipped ones too; for "all", an error where not one was run. `on_event` is
-    as in `verify`."""
+    """Returns a step for each runtime, including skipped ones; for "all", an error if none was run. `on_event` is as in
+    `verify`."""
     steps: list[Step] = []
 
     def add(step: Step) -> None:

@@ -1,1 +1,1 @@
-"""Floor 4, verifier. What each known loader would make of a bundle, replayed over its headers. This module is pure."""
+"""Floor 4, verifier. Replays over a bundle's headers what each known loader would make of it. This module is pure."""

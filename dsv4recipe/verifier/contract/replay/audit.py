@@ -1,4 +1,4 @@
-"""Floor 4, verifier. What a loader refuses before it loads. Pure, but for looking whether vMLX's encoder exists."""
+"""Floor 4, verifier. Finds what a loader refuses before it loads. Pure, but it checks whether vMLX's encoder exists."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _JANG_KINDS = {"jang", "jang-v2", "jjqf", "mxq", "jangtq", "jangtq2"}
 
 
 def audit(loader: Loader, view: BundleView, disk: Given) -> Iterator[str]:
-    """Yields why the loader refuses the bundle before it loads it, one sentence each. Raises KeyError for a loader that
-    names an audit which is not in AUDITS."""
+    """Yields why the loader refuses the bundle before loading, one sentence each. Raises KeyError if the loader names
+    an audit that is not in AUDITS."""
     for name in loader.audits:
         yield from AUDITS[name](view, disk)
 
@@ -29,7 +29,7 @@ def audit(loader: Loader, view: BundleView, disk: Given) -> Iterator[str]:
 def _float16(view: BundleView, disk: Given) -> Iterator[str]:
     halves = [name for name, tensor in disk.items() if tensor.dtype == "F16" and not name.endswith(".tq_norms")]
     if halves:
-        yield f"float16 tensors ({len(halves):,}, first {halves[0]}): known to collapse to repeated BOS tokens"
+        yield f"{len(halves):,} float16 tensors, such as {halves[0]}, are known to give repeated BOS tokens"
 
 
 def _unmarked(view: BundleView, disk: Given) -> Iterator[str]:
@@ -45,16 +45,16 @@ def _encoder(view: BundleView, disk: Given) -> Iterator[str]:
 def _whole_layers(view: BundleView, disk: Given) -> Iterator[str]:
     layers = Counter(hit[1] for hit in map(_PACKED.fullmatch, disk) if hit)
     if layers and max(layers.values()) < _PROJECTIONS:
-        yield "no layer is MXTQ in all three projections: it finds no routed expert to hydrate"
+        yield "no layer is MXTQ in all three projections, so it finds no routed expert to hydrate"
 
 
 def _controls(view: BundleView, disk: Given) -> Iterator[str]:
     controls = {name: tensor.dtype for name, tensor in disk.items() if _CONTROL.fullmatch(name)}
     odd = sorted(name for name, dtype in controls.items() if dtype != "F32")
     if odd:
-        yield f"{odd[0]} is {controls[odd[0]]}, not F32: known to drift, repeat and loop"
+        yield f"{odd[0]} is {controls[odd[0]]}, not F32, which is known to cause drift and repetition"
     elif not controls:
-        yield "no control tensor under its source name: the audit finds nothing to check"
+        yield "no control tensor has its source name, so the audit finds nothing to check"
 
 
 AUDITS: Mapping[str, Callable[[BundleView, Given], Iterator[str]]] = {
@@ -64,10 +64,10 @@ AUDITS: Mapping[str, Callable[[BundleView, Given], Iterator[str]]] = {
     "whole": _whole_layers,
     "controls": _controls,
 }
-"""What `Loader.audits` names."""
+"""The audits that `Loader.audits` can name."""
 
 UNMARKED = "unmarked"
-"""What the audit "marked" says: the loader then takes the bundle for another kind, and nothing more is known."""
+"""The result of the audit "marked": the loader then treats the bundle as another kind, and nothing more is known."""
 
 
 def _marked(jang: Mapping[str, Any]) -> bool:

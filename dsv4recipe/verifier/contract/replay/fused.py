@@ -1,5 +1,4 @@
-"""Floor 4, verifier. Gate and up of the routed experts as one matrix: what a loader that fuses them makes. This module
-is pure."""
+"""Floor 4, verifier. Joins gate and up of the routed experts as a loader that fuses them does. This module is pure."""
 
 from __future__ import annotations
 
@@ -12,9 +11,10 @@ from dsv4recipe.runtimes.common.predicate import whole
 
 
 def fuse(dims: Dims, section: Mapping[str, Any], given: Given, wanted: dict[str, tuple[int, ...]]) -> list[str]:
-    """Joins gate and up, row behind row, in `given` and `wanted`, where the config gives both one width (Rapid-MLX).
+    """Joins gate and up, rows one after the other, in `given` and `wanted`, if the config gives both one width
+    (Rapid-MLX).
 
-    Returns why pairs that the config calls alike cannot be fused.
+    Returns why pairs with equal entries in the config cannot be fused.
     """
     problems: list[str] = []
     blocks = [f"model.layers.{layer}" for layer in range(dims.layers)]

@@ -1,5 +1,4 @@
-"""Floor 4, verifier. What comes out of a replay: the verdict on a bundle in one loader, and the reasons. This module is
-pure."""
+"""Floor 4, verifier. Holds the result of a replay: the verdict on a bundle in one loader, and the reasons. Pure."""
 
 from __future__ import annotations
 
@@ -17,21 +16,21 @@ UNSUPPORTED = "not supported"
 UNKNOWN = "unknown"
 
 SEES: Mapping[str, str] = {
-    LOADS: "runs as it was built",
+    LOADS: "it runs as it was built",
     STRICT: "an error at load",
     REFUSED: "an error before the load",
-    RANDOM: "no error: fluent nonsense, or BOS over and over",
-    SHAPES: "no error at load, a shape error at the first token",
-    GARBAGE: "no error: garbage text (NaN)",
+    RANDOM: "no error, but fluent nonsense or repeated BOS tokens",
+    SHAPES: "no error at load, but a shape error at the first token",
+    GARBAGE: "no error, but garbage text (NaN)",
     UNSUPPORTED: "an error at load",
-    UNKNOWN: "not established: run it",
+    UNKNOWN: "this is not known; run it",
 }
 """What a user of the runtime sees, by verdict."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wrapped:
-    """A module that would be wrapped at another width than its tensors have; both as people say it."""
+    """A module that would be wrapped at another width than its tensors have; both widths are in words."""
 
     module: str
     asked: str
@@ -43,8 +42,8 @@ class Wrapped:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What would happen in a loader. `ignored` are tensors that no module takes, `random` modules or parameters that
-    would keep their initial values, `wrapped` modules at a wrong width; `why` says it in sentences."""
+    """What would happen in a loader. `ignored` are tensors that no module takes, `random` are modules or parameters
+    that would keep their initial values, and `wrapped` are modules at a wrong width. `why` says it in sentences."""
 
     loader: str
     version: str
@@ -56,7 +55,7 @@ class Outlook:
     counts: Mapping[str, int] = field(default_factory=dict)
 
     def data(self, shown: int = 20) -> dict[str, Any]:
-        """For `verify --json`: whole counts, and at most `shown` names of each kind."""
+        """Returns data for `verify --json`: complete counts, and at most `shown` names of each kind."""
         return {
             "loader": self.loader,
             "version": self.version,

@@ -1,5 +1,4 @@
-"""Floor 4, verifier. A bundle through one loader: sanitize, class predicate, comparison, verdict. This module is
-pure."""
+"""Floor 4, verifier. Replays one loader on a bundle: sanitize, class predicate, comparison, verdict. Pure."""
 
 from __future__ import annotations
 
@@ -37,13 +36,13 @@ MATRIX = (
     "routed-expert", "attention", "compressor", "indexer", "shared-expert", "embedding", "lm-head", "mtp-projection",
     "markov-head",
 )  # fmt: skip
-"""Roles whose modules MLX can quantize; the router is a bare array in every class."""
+"""Roles whose modules MLX can quantize. The router is a bare array in every class."""
 
 _MXTQ = (".tq_packed", ".tq_norms", ".tq_bits")
 
 
 def outlooks(view: BundleView, family: Family) -> tuple[Outlook, ...]:
-    """Returns what would happen in every loader that is known for the family; () for a family without one."""
+    """Returns what would happen in every loader known for the family; () if there is none."""
     known = loaders(family.name)
     if not known:
         return ()
@@ -54,8 +53,8 @@ def outlooks(view: BundleView, family: Family) -> tuple[Outlook, ...]:
 
 @dataclass
 class _Replay:
-    """One bundle in one loader; what is found on the way is collected. `picture` is that of vMLX's names: the modules
-    are those of every class, and its disk stems are the ones that MXTQ is hydrated from."""
+    """Replays one bundle in one loader and collects what it finds. `picture` uses vMLX's names: the modules are those
+    of every class, and its disk stems are those from which MXTQ is hydrated."""
 
     loader: Loader
     view: BundleView
@@ -73,7 +72,9 @@ class _Replay:
         twice = self._stored_twice()
         self.refused += audit(self.loader, self.view, self.disk)
         if UNMARKED in self.refused:
-            return self._end(UNKNOWN, ("jang_config.json does not mark it as a JANG bundle: taken for stock MLX",))
+            return self._end(
+                UNKNOWN, ("jang_config.json does not mark it as a JANG bundle, so it is treated as stock MLX",)
+            )
         given = self._given()
         wanted = self._wanted(given)
         unexpected = {name: tensor.count for name, tensor in given.items() if name not in wanted}
@@ -92,10 +93,10 @@ class _Replay:
             return self._end(STRICT, tuple(self.problems), *found)
         lost = [name for name in missing if name.removesuffix(".biases") not in self.nan]
         if lost:
-            why = [f"{len(lost):,} parameters keep their random initial values, first {lost[0]}"]
+            why = [f"{len(lost):,} parameters keep their random initial values, such as {lost[0]}"]
             if unexpected:
                 first = next(iter(unexpected))
-                why.append(f"{counts['unexpected']:,} tensors are ignored in silence, first {first} (after sanitize)")
+                why.append(f"{counts['unexpected']:,} tensors are silently ignored, such as {first} (after sanitize)")
             return self._end(RANDOM, tuple(why), *found)
         if misshapen:
             return self._end(
@@ -105,7 +106,7 @@ class _Replay:
             return self._end(GARBAGE, tuple(str(each) for each in self.wrapped[:3]), *found)
         if twice:
             return self._end(UNKNOWN, twice, *found)
-        aside = (f"{counted(counts['unexpected'], 'tensor')} ignored in silence",) if unexpected else ()
+        aside = (f"{counted(counts['unexpected'], 'tensor')} silently ignored",) if unexpected else ()
         return self._end(LOADS, aside, *found)
 
     def _end(
@@ -120,14 +121,14 @@ class _Replay:
         return Outlook(loader.name, loader.version, verdict, why, ignored, random, tuple(self.wrapped), counts or {})
 
     def _stored_twice(self) -> tuple[str, ...]:
-        """Why nobody can say what a loader that globs would take: names in two shards."""
+        """Returns why nobody can say what a loader that globs would read: names in two shards."""
         if self.loader.by_index or sum(len(header.tensors) for header in self.view.shards) == len(self.view.shard_of):
             return ()
         return ("some tensors are in two shards, and it takes whichever file it reads last",)
 
     def _given(self) -> Given:
-        """Returns the tensors that the loader hands to the model: its shards' names through its sanitizer, experts
-        stacked."""
+        """Returns the tensors that the loader passes to the model: its shards' names through its sanitizer, with
+        experts stacked."""
         read = self.disk if not self.loader.by_index else indexed(self.view, self.disk)
         renamed: Given = {}
         for name, tensor in read.items():
@@ -147,7 +148,7 @@ class _Replay:
 
     @property
     def _drafts(self) -> bool:
-        """Whether the class has modules for the MTP stages of this bundle: Rapid-MLX asks config.json."""
+        """Returns whether the class has modules for the MTP stages of this bundle; Rapid-MLX asks config.json."""
         return self.dims.stage in self.loader.target.mtp_paths and bool(self.view.config.get("dspark_num_layers"))
 
     def _renamed(self, name: str) -> str | None:
@@ -155,11 +156,12 @@ class _Replay:
         return stage(name) if stage and self._drafts and name.startswith("mtp.") else self.loader.rename(name)
 
     def _wrapped_name(self, name: str) -> str:
-        """Returns the name inside the wrapper, which a class gives after it has stacked experts."""
+        """Returns the name inside the wrapper, which a class assigns after it has stacked experts."""
         return self.loader.target.names.wrapper + name if name.startswith(("model.", "lm_head.")) else name
 
     def _hydrated(self, renamed: Given) -> Given:
-        """MXTQ groups become the plain weight of their module: jang and vMLX put a module of their own in its place."""
+        """Replaces MXTQ groups by the plain weight of their module, because jang and vMLX use their own module
+        there."""
         found = {name: tensor for name, tensor in renamed.items() if not name.endswith(_MXTQ)}
         owners = {stem: module for module in self.picture.modules.values() for stem in module.stems}
         groups = {
@@ -167,7 +169,7 @@ class _Replay:
         }
         strange = sorted(stem for stem in groups if stem not in owners)
         if strange:
-            self.problems.append(f"TQ tensor groups have no target module, first {strange[0]}")
+            self.problems.append(f"TQ tensor groups have no target module, such as {strange[0]}")
         first = {entry.name for header in self.view.shards[:1] for entry in header.tensors}
         prestacked = [stem for stem in groups if ".switch_mlp." in stem]
         if prestacked and not any(f"{stem}.tq_packed" in first for stem in prestacked):
@@ -179,7 +181,7 @@ class _Replay:
         return found
 
     def _split_rows(self, given: Given) -> None:
-        """`wo_a` unsplit on disk is split by the sanitizers of the classes that have it so."""
+        """Splits an unsplit `wo_a`, as the sanitizers of the classes that need it split do."""
         for module in self.picture.modules.values():
             groups = self.loader.target.groups(module.slot, self.dims)
             path = self.loader.target.names.inner(module.slot.stem)
@@ -198,7 +200,7 @@ class _Replay:
                 return
 
     def _wanted(self, given: Given) -> dict[str, tuple[int, ...]]:
-        """Parameter → shape of the model, its modules quantized by the loader's rule."""
+        """Returns parameter → shape of the model, with its modules quantized by the loader's rule."""
         section = self._section()
         wanted: dict[str, tuple[int, ...]] = {}
         for module in self.picture.modules.values():
@@ -218,7 +220,7 @@ class _Replay:
         return wanted
 
     def _section(self) -> Mapping[str, Any] | None:
-        """Returns the `quantization` section as the loader has it when it asks its rule; None where it quantizes
+        """Returns the `quantization` section as the loader has it when it applies its rule, or None if it quantizes
         nothing."""
         section, legacy = self.view.config.get("quantization"), self.view.config.get("quantization_config")
         if not isinstance(section, dict):
@@ -270,7 +272,7 @@ class _Replay:
 def _message(
     counts: Mapping[str, int], unexpected: Mapping[str, int], missing: list[str], misshapen: list[str]
 ) -> Iterator[str]:
-    """Yields MLX's own words, in its order."""
+    """Yields the text of MLX's own error messages, in its order."""
     if unexpected:
         yield f"Received {counts['unexpected']:,} parameters not in model, first {next(iter(unexpected))}"
     if missing:
@@ -288,6 +290,6 @@ def _described(width: int, weight: Stored | None, scales: Stored | None) -> str:
 
 
 def _dropped(name: str, dims: Dims) -> bool:
-    """Returns layers beyond the config's, which sanitizers leave out."""
+    """Returns whether the tensor belongs to layers beyond the config's, which sanitizers drop."""
     hit = re.match(r"layers\.(\d+)\.", name)
     return hit is not None and int(hit[1]) >= dims.layers

@@ -1,5 +1,4 @@
-"""Floor 4, verifier. The tensors of a bundle as a loader is given them: by name, experts together. This module is
-pure."""
+"""Floor 4, verifier. Lists the tensors of a bundle as a loader gets them: by name, with experts together. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +18,8 @@ _STACK = re.compile(rf"((?:model\.layers|mtp)\.\d+\.(?:ffn|mlp))\.experts\.\{{E\
 
 
 def collapse(tensors: Mapping[str, Mapping[str, TensorEntry]]) -> Given:
-    """Returns the bundle's tensors by name, single experts under one name with `{E}`: what is replayed stays small."""
+    """Returns the bundle's tensors by name, with single experts under one name with `{E}`, which keeps replays
+    small."""
     found: Given = {}
     single: dict[str, tuple[str, tuple[int, ...], set[int], bool]] = {}
     for stem, parts in tensors.items():
@@ -38,7 +38,7 @@ def collapse(tensors: Mapping[str, Mapping[str, TensorEntry]]) -> Given:
 
 
 def indexed(view: BundleView, disk: Given) -> Given:
-    """Only what lies in a shard that the index names."""
+    """Returns only the tensors in shards that the index names."""
     weight_map = view.json.get(INDEX_NAME, {}).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         return disk
@@ -55,7 +55,7 @@ def indexed(view: BundleView, disk: Given) -> Given:
 
 
 def stack(given: Given, suffixes: tuple[str, ...], experts: int) -> tuple[Given, str]:
-    """Single experts of the `suffixes` under `switch_mlp`; and why that would fail ("" if it does not)."""
+    """Stacks single experts of the `suffixes` under `switch_mlp`. Also returns why that would fail, or ""."""
     found: Given = {}
     problem = ""
     for name, tensor in given.items():

@@ -1,5 +1,5 @@
-"""Floor 4, verifier (child side). Loads a bundle in the installed runtime and says in one JSON document what it saw.
+"""Floor 4, verifier (child side). Loads a bundle in the installed runtime and reports in one JSON document.
 
-The only folder of the house that imports the runtimes (mlx-lm, jang_tools, vmlx_engine). It is run in a process of
-its own, by an interpreter that may know nothing of this project: so it imports nothing of the house beyond itself.
+This is the only folder that imports the runtimes (mlx-lm, jang_tools, vmlx_engine). It runs in a process of its own, in
+an interpreter that may not have this project, so it imports nothing of the project beyond itself.
 """

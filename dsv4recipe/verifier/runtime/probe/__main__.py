@@ -1,7 +1,7 @@
-"""Floor 4, verifier (child side). Entry point: arguments in, one JSON document on stdout, everything else on stderr.
+"""Floor 4, verifier (child side). Holds the entry point: arguments in, one JSON document on stdout, the rest on stderr.
 
-Runs as `python -m dsv4recipe.verifier.runtime.probe` and, by path, as `python .../runtime/probe`, which is how the
-parent starts it: the interpreter then needs no copy of this project, and parent and child are always of one version.
+It runs as `python -m dsv4recipe.verifier.runtime.probe` and, by path, as `python .../runtime/probe`, which is how the
+parent starts it. So the interpreter needs no copy of this project, and parent and child always have one version.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """0 when the document is written, whatever it says; anything else is a crash."""
+    """Returns 0 when the document is written, whatever it says; any other exit code is a crash."""
     args = _arguments()
     document_fd = os.dup(1)
     os.dup2(2, 1)  # what runtimes print, in Python or in C, must not mix with the document

@@ -1,7 +1,7 @@
-"""Floor 4, verifier (child side). What an adapter tells the probe: how a runtime builds, loads and runs a model.
+"""Floor 4, verifier (child side). Defines adapters, which build, load and run a model in a runtime for the probe.
 
-The adapters themselves are in `runtimes/<name>/probe.py`, one class per loader, and are loaded by path. Nothing of a
-runtime is imported before it is asked for: an interpreter that has one of them need not have the others.
+The adapters themselves are in `runtimes/<name>/probe.py`, one class per loader, and are loaded by path. A runtime is
+imported only when it is needed, so an interpreter that has one of them need not have the others.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 
 
 class Adapter:
-    """mlx-lm's strict loader on the classes that it finds: what every adapter starts from.
+    """mlx-lm's strict loader on the classes that it finds; every adapter starts from this.
 
-    `replayed`: names and widths are replayed on the unfilled class (`skeleton`), because the loader or its siblings are
-    lenient and say nothing; otherwise the strict loader itself is watched (`witness`). `uncached`: the class may be run
-    without a cache. `reads_mxtq`: it reads MXTQ tensors.
+    `replayed` says that names and widths are replayed on the unfilled class (`skeleton`), because the loader or its
+    siblings are lenient and report nothing. Otherwise the strict loader itself is watched (`witness`). `uncached` says
+    that the class may run without a cache, `reads_mxtq` that it reads MXTQ tensors.
     """
 
     replayed = False
@@ -28,11 +28,12 @@ class Adapter:
     reads_mxtq = False
 
     def bring(self) -> None:
-        """Import what the loader needs."""
+        """Imports what the loader needs."""
         import_module("mlx_lm.utils")
 
     def prepare(self, has_mxtq: bool) -> list[str]:  # noqa: ARG002 - for those that need help
-        """Install stand-ins for what this machine cannot run; the names of the functions that they replace."""
+        """Installs replacements for functions that this machine cannot run, and returns the names of those
+        functions."""
         return []
 
     def build(self, config: dict[str, Any]) -> Any:
@@ -44,10 +45,10 @@ class Adapter:
         return model_class(args_class.from_dict(config))
 
     def settle(self, model: Any, folder: Path) -> None:
-        """What the loader tells a filled model of the folder that it came from."""
+        """Tells a filled model about its folder, as the loader does."""
 
     def load(self, bundle: Path) -> Any:
-        """Returns the bundle through the runtime's own loader, lazily where the loader can."""
+        """Loads the bundle with the runtime's own loader, lazily if the loader can, and returns the model."""
         from mlx_lm.utils import load_model
 
         return load_model(bundle, lazy=True, strict=True)[0]
@@ -57,7 +58,7 @@ class Adapter:
         return model
 
     def logits(self, model: Any, ids: Any, cache: Any) -> Any:
-        """Returns [1, positions, vocab] for ids [1, n]; some classes give the last position only."""
+        """Returns logits [1, positions, vocab] for ids [1, n]; some classes give only the last position."""
         return model(ids, cache=cache)
 
 

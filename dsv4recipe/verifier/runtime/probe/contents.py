@@ -1,4 +1,5 @@
-"""Floor 4, verifier (child side). What a loader finds on disk: config and tensors, lazily, by the loaders' own glob."""
+"""Floor 4, verifier (child side). Reads what a loader finds on disk: config and lazy tensors, by the loaders' own
+glob."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ _EXPERT = re.compile(r"(layers\.\d+)\.ffn\.experts\.\d+\.(w[123])$")
 
 @dataclass(frozen=True)
 class Contents:
-    """`plain`: tensors that mlx modules hold. `tq`: module path → MXTQ tensors. `stray`: MXTQ tensors of no module.
-    `packed`: all MXTQ tensors by name, lazy."""
+    """The content of a bundle. `plain` are tensors that mlx modules hold, `tq` maps module paths to MXTQ tensors,
+    `stray` are MXTQ tensors of no module, and `packed` are all MXTQ tensors by name, lazy."""
 
     config: dict[str, Any]
     names: frozenset[str]
@@ -30,9 +31,9 @@ class Contents:
 
 
 def read_contents(bundle: Path) -> Contents:
-    """Config and lazy tensors of every `model*.safetensors` (mlx-lm's glob; jang's is a part of it).
+    """Returns config and lazy tensors of every `model*.safetensors` (mlx-lm's glob; jang's is a part of it).
 
-    MXTQ module paths as jang 2.5.50's loader resolves them.
+    MXTQ module paths are resolved like in jang 2.5.50's loader.
     """
     config = json.loads((bundle / "config.json").read_text(encoding="utf-8"))
     weights: dict[str, mx.array] = {}
@@ -57,7 +58,7 @@ def read_contents(bundle: Path) -> Contents:
 
 
 def _tq_module(base: str) -> str:
-    """Path of the module that the MXTQ tensors `base`.tq_* hydrate, or "" when there is none."""
+    """Returns the path of the module that the MXTQ tensors `base`.tq_* hydrate, or "" if there is none."""
     if stacked := _STACKED.match(base):
         return f"model.{stacked[1]}"
     if expert := _EXPERT.match(base):

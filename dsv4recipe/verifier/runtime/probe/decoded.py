@@ -1,9 +1,9 @@
-"""Floor 4, verifier (child side). The runtime's model class filled with the bundle's own tensors, decoded to float32.
+"""Floor 4, verifier (child side). Fills the runtime's model class with the bundle's own tensors, decoded to float32.
 
-An independent reader of the bundle: MXTQ is decoded in numpy with signs and codebooks from the bundle's sidecar, so
-that agreement with the runtime, which computes its own, proves the sidecar too; mlx decodes the rest. Formula:
-docs/reference/runtimes.md, "MXTQ tensors", w = H(codebook[code] * norm) * signs per power-of-two block. Tiny bundles
-only.
+This is an independent reader of the bundle. MXTQ is decoded in numpy with signs and codebooks from the bundle's
+sidecar. The runtime computes its own, so agreement with it proves the sidecar too. mlx decodes the rest. Formula:
+docs/reference/runtimes.md, "MXTQ tensors", w = H(codebook[code] * norm) * signs per power-of-two block. It is for tiny
+bundles only.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def decode_mxtq(
 
 
 def _hadamard(x: np.ndarray) -> np.ndarray:
-    """Orthonormal Walsh-Hadamard transform of the last axis (a power of two), in natural order."""
+    """Returns the orthonormal Walsh-Hadamard transform of the last axis (a power of two), in natural order."""
     shape, size, run = x.shape, x.shape[-1], 1
     while run < size:
         pairs = x.reshape(-1, size // (2 * run), 2, run)
@@ -66,8 +66,8 @@ def _experts(contents: Contents, names: list[str], tables: dict[str, Any], seed:
 
 
 def decoded_model(runtime: Adapter, bundle: Path, frame: Skeleton, seed: int) -> Any:
-    """Returns the bundle's model, every parameter filled (strictly), nothing quantized. Raises MemoryError beyond
-    LIMIT."""
+    """Returns the bundle's model with every parameter filled (strictly) and nothing quantized. Raises MemoryError
+    beyond LIMIT."""
     contents = frame.contents
     size = 4 * sum(math.prod(shape) for shape in frame.shapes.values())
     if size > LIMIT:

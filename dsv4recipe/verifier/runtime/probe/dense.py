@@ -1,6 +1,6 @@
-"""Floor 4, verifier (child side). The runtime's model class filled with the source's own weights, decoded to float32.
+"""Floor 4, verifier (child side). Fills the runtime's model class with the source's own weights, decoded to float32.
 
-What the class itself computes without any quantization: the yardstick of a bundle in that runtime.
+The result is what the class computes without any quantization, to which bundles in that runtime are compared.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from .source import decode, folder_of
 
 
 def dense_model(runtime: Adapter, source: Path) -> Any:
-    """Returns the source's model, every parameter filled (strictly), nothing quantized. Raises what `decode` raises."""
+    """Returns the source's model with every parameter filled (strictly) and nothing quantized. Raises what `decode`
+    raises."""
     config, weights = decode(source)
     model = runtime.build(config)
     arrays = {name: mx.array(value) for name, value in weights.items()}

@@ -1,7 +1,7 @@
-"""Floor 4, verifier (child side). Keeps the runtime off the user's home, network and bundle. Writes in scratch only.
+"""Floor 4, verifier (child side). Keeps the runtime away from home, network and bundle. Writes in scratch only.
 
-The bundle is shown to the runtime as a folder of links: a loader that replaces files (vMLX realigns shards and
-rewrites the index) replaces links, and each replaced link is a finding.
+The runtime gets the bundle as a folder of links. A loader that replaces files (vMLX realigns shards and rewrites the
+index) replaces links, and each replaced link is a finding.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ _OWN_SWITCHES = ("DSV4_", "JANG", "VMLX_")  # the runtimes' own environment swit
 
 
 def isolate(scratch: Path) -> None:
-    """Home and caches under `scratch`, no network, no bytecode files, the runtimes' default switches.
+    """Puts home and caches under `scratch`, and disables the network, bytecode files and the runtimes' switches.
 
-    Must run before anything of the runtimes is imported. The system's temporary folder stays: mlx keeps the kernels
-    that it compiles for the CPU there, and every process would compile them anew (10 s a run, measured).
+    It must run before any part of a runtime is imported. The system's temporary folder stays, because mlx keeps its
+    compiled CPU kernels there, and every process would compile them again (10 s a run, measured).
     """
     for name in [name for name in os.environ if name.startswith(_OWN_SWITCHES)]:
         del os.environ[name]
@@ -34,15 +34,15 @@ def isolate(scratch: Path) -> None:
         TRANSFORMERS_OFFLINE="1",
         HF_HUB_DISABLE_TELEMETRY="1",
         TOKENIZERS_PARALLELISM="false",
-        DSV4_LONG_CTX="1",  # the native cache, the one that vMLX always sets (load_jangtq_dsv4)
-        VMLX_GPU_KEEPALIVE="0",  # a heartbeat thread that only complains where there is no GPU
+        DSV4_LONG_CTX="1",  # the native cache, which vMLX always sets (load_jangtq_dsv4)
+        VMLX_GPU_KEEPALIVE="0",  # a heartbeat thread that only prints warnings without a GPU
     )
     sys.dont_write_bytecode = True
 
 
 def limit_memory(size: int | None) -> bool:
-    """Limits the address space of this process to `size` bytes; whether the system enforces that (Linux does; macOS
-    takes the limit and ignores it, and there a Mac's GPU memory would not count either)."""
+    """Limits the address space of this process to `size` bytes. Returns whether the system enforces that: Linux does;
+    macOS accepts the limit and ignores it, and a Mac's GPU memory would not count either."""
     if size is None or not sys.platform.startswith("linux"):
         return False
     import resource
@@ -52,9 +52,9 @@ def limit_memory(size: int | None) -> bool:
 
 
 def peak_memory() -> int:
-    """Returns bytes of the largest resident set of this process so far; 0 where the system does not say.
+    """Returns the largest resident set of this process so far in bytes, or 0 if the system does not say.
 
-    Linux: not getrusage, which counts what the parent held when it forked.
+    On Linux getrusage is not used, because it counts what the parent held when it forked.
     """
     status = Path("/proc/self/status")
     if status.exists():
@@ -68,7 +68,7 @@ def peak_memory() -> int:
 
 
 def linked_view(bundle: Path, scratch: Path) -> Path:
-    """Returns a folder in `scratch` of the bundle's own name, real folders, one link per file."""
+    """Returns a folder in `scratch` with the bundle's own name, real folders, and one link per file."""
     bundle = bundle.resolve()
     view = scratch / "view" / bundle.name
     for folder, _, files in os.walk(bundle):
@@ -80,7 +80,7 @@ def linked_view(bundle: Path, scratch: Path) -> Path:
 
 
 def replaced_in(view: Path, bundle: Path) -> list[str]:
-    """Files of the view that are no longer the links made by `linked_view`: replaced, added or removed."""
+    """Returns the files of the view that are no longer the links of `linked_view`: replaced, added or removed."""
     bundle = bundle.resolve()
     changed = set()
     for folder, _, files in os.walk(view):

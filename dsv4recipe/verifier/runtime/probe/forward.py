@@ -1,4 +1,4 @@
-"""Floor 4, verifier (child side). A prefill, a few tokens of greedy decoding, and what the logits say."""
+"""Floor 4, verifier (child side). Runs a prefill and a few tokens of greedy decoding, and describes the logits."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 from .adapter import Adapter
 
 SHORT = 12
-"""Tokens of the prompt that is run with and without a cache."""
+"""The length of the prompt that is run with and without a cache."""
 
 
 @contextmanager
 def _outputs(module: Any) -> Iterator[list[mx.array]]:
-    """Yields what a module gave within the block, the last last."""
+    """Yields a list that collects what a module returns within the block, in order."""
     kind, seen = type(module), []
     original = kind.__call__
 
@@ -35,11 +35,11 @@ def _outputs(module: Any) -> Iterator[list[mx.array]]:
 
 
 def prefill(runtime: Adapter, model: Any, ids: list[int], cache: Any, every: bool) -> tuple[np.ndarray, dict[str, str]]:
-    """Logits, float32 [positions, vocab], of all positions or of the last alone; dtypes of embedding and hidden state,
-    which differ where half types are mixed.
+    """Returns logits, float32 [positions, vocab], of all positions or only the last; and the dtypes of embedding and
+    hidden state, which differ if half types are mixed.
 
-    Of a class that projects only the last position (jang's), the hidden states of the others are projected here, by
-    its own `lm_head` in float32, as it does.
+    If a class projects only the last position (jang's), the hidden states of the others are projected here with its own
+    `lm_head` in float32, as the class does.
     """
     text, tokens = runtime.text(model), mx.array([ids], dtype=mx.int32)
     body = getattr(text, "model", text)  # mlx-vlm's V4.1 has no module between the language model and its layers
@@ -58,8 +58,8 @@ def prefill(runtime: Adapter, model: Any, ids: list[int], cache: Any, every: boo
 
 
 def decode(runtime: Adapter, model: Any, cache: Any, first: int, count: int, stop: frozenset[int] = frozenset()) -> Any:
-    """Returns (token ids, all logits finite) of greedy decoding from a filled cache: `first` was chosen by the prefill;
-    ends before a token of `stop`, and at `count` tokens."""
+    """Decodes greedily from a filled cache; the prefill chose `first`. Returns (token ids, whether all logits are
+    finite). It ends before a token of `stop`, or after `count` tokens."""
     said: list[int] = []
     token, finite = first, True
     while len(said) < count and token not in stop:
@@ -73,7 +73,7 @@ def decode(runtime: Adapter, model: Any, cache: Any, first: int, count: int, sto
 
 
 def cache_effect(runtime: Adapter, model: Any, ids: list[int]) -> dict[str, Any]:
-    """Returns the distance of a short prefill with a cache from one without, for a class that runs without."""
+    """Returns how far a short prefill with a cache is from one without, for a class that runs without."""
     if not runtime.uncached:
         return {"cached_max_delta": None, "cached_same_argmax": None}
     with_cache, without = (prefill(runtime, model, ids[:SHORT], cache, False)[0][0]

@@ -1,7 +1,7 @@
-"""Floor 4, verifier (child side). Lets the probe's interpreter, which has no copy of this project, import parts of it.
+"""Floor 4, verifier (child side). Lets the probe's interpreter, which lacks this project, import parts of it.
 
-The folders that the child needs become packages of their real names, without their `__init__`, which would import the
-rest of the project and what that needs.
+The folders that the child needs become packages under their real names, without their `__init__`, which would import
+the rest of the project and its dependencies.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PACKAGES = (
 
 
 def register() -> None:
-    """Make the packages, unless the project was imported before."""
+    """Makes the packages, unless the project was imported before."""
     root = Path(__file__).resolve().parents[4]
     for name in PACKAGES:
         if name not in sys.modules:

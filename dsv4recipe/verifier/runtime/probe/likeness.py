@@ -1,4 +1,4 @@
-"""Floor 4, verifier (child side). How alike two sets of logits are. Pure, numpy."""
+"""Floor 4, verifier (child side). Measures how similar two sets of logits are. Pure, numpy."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import numpy as np
 
 
 def compare(logits: np.ndarray, reference: np.ndarray) -> dict[str, Any]:
-    """Returns both float [positions, vocab] and finite, of the same prompt.
+    """Compares two arrays of finite floats [positions, vocab] for the same prompt.
 
-    `cosine` is the mean over positions, `nine_in_ten` what nine positions in ten reach (near ties of a router or an
-    indexer flip single positions, whatever the tensors), `worst_cosine` the least; `kl` the mean of
-    KL(reference ‖ logits) in nats, `top1` the share of positions that prefer the same token. Raises ValueError where
-    the shapes differ.
+    `cosine` is the mean over positions. `nine_in_ten` is what nine positions in ten reach (near ties of a router or an
+    indexer can change single positions with any tensors). `worst_cosine` is the least. `kl` is the mean of
+    KL(reference ‖ logits) in nats. `top1` is the share of positions with the same best token. Raises ValueError if the
+    shapes differ.
     """
     if logits.shape != reference.shape:
-        raise ValueError(f"logits of shape {list(logits.shape)}, the reference's are {list(reference.shape)}")
+        raise ValueError(
+            f"the logits have shape {list(logits.shape)}, but the reference's have {list(reference.shape)}"
+        )
     a, b = logits.astype(np.float64), reference.astype(np.float64)
     norms = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
     cosines = np.divide((a * b).sum(-1), norms, out=np.zeros(len(a)), where=norms > 0)

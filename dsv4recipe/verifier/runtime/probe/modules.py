@@ -1,4 +1,4 @@
-"""Floor 4, verifier (child side). What the loaded model really holds: width and mode of every quantized module."""
+"""Floor 4, verifier (child side). Reads the width and mode of every quantized module of the loaded model."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .tree import leaf_modules
 
 
 def quantized_modules(model: Any, shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
-    """Returns `modules`: path, bits, group_size, mode, problem ("" when right) of each; `kinds`: how many of each
-    setting.
+    """Returns `modules` (path, bits, group_size, mode, and problem, which is "" if there is none) and `kinds` (how many
+    there are of each setting).
 
-    `shapes` are the logical weight shapes of the unquantized model: a packed row must hold exactly that many values.
+    `shapes` are the logical weight shapes of the unquantized model. A packed row must hold exactly that many values.
     """
     found = []
     for path, module in leaf_modules(model):

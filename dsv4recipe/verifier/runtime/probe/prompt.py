@@ -1,5 +1,5 @@
-"""Floor 4, verifier (child side). Token ids of a prompt, and how many reach every part of the model. This module is
-pure."""
+"""Floor 4, verifier (child side). Draws the token ids of a prompt, long enough to reach every part of the model.
+Pure."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 BEYOND = 8
-"""Tokens past the last border, so that more than one position is behind it."""
+"""The number of tokens after the last border, so that more than one position lies behind it."""
 
 
 def long_enough(config: Mapping[str, Any]) -> int:
-    """Returns tokens after which the sliding window has moved, the compressors have closed windows and the indexer must
-    choose: more blocks of the smallest compress ratio than its top-k. config.json of the family; 136 for the tiny
-    preset, 2,056 for V4-Flash."""
+    """Returns how many tokens make the sliding window move, the compressors close windows and the indexer choose: more
+    blocks of the smallest compress ratio than its top-k. `config` is config.json of the family. The result is 136 for
+    the tiny preset and 2,056 for V4-Flash."""
     text = config.get("text_config") or config
     ratios = [int(ratio) for ratio in text.get("compress_ratios") or () if ratio]
     chosen = int(text.get("index_topk") or 0) * min(ratios, default=0)

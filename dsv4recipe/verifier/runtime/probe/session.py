@@ -1,6 +1,6 @@
-"""Floor 4, verifier (child side). One examination from start to end, as one JSON-ready document.
+"""Floor 4, verifier (child side). Runs one examination from start to end and returns one JSON-ready document.
 
-Each stage that fails is written down and the later ones go on where they can: a bundle that does not load still gets
+A stage that fails is recorded, and later stages continue if they can, so that a bundle that does not load still gets
 its lists of names.
 """
 
@@ -25,16 +25,16 @@ from .prompt import long_enough, token_ids
 PROTOCOL = 2
 PACKAGES = ("mlx", "mlx-lm", "jang", "vmlx", "mlx-vlm", "rapid-mlx", "transformers", "numpy", "torch")
 DECODED = 4
-"""Tokens that are decoded behind the prompt."""
+"""How many tokens are decoded after the prompt."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What to do with one bundle. `tokens`: length of the prompt, None for one that reaches every part of the model, 0
-    to load only. `dense`: the tiny source to compare with in the runtime's own class; `decoded`: compare with the
-    bundle's own tensors; `references`: name → file of logits of the same prompt, float32 [positions, vocab]; `logits`:
-    where to write such a file. `rows`: a file of token sequences, whose logits are then written there and not the
-    prompt's. `question`: have it answered in at most `limit` tokens."""
+    """What to do with one bundle. `tokens` is the length of the prompt, None for one that reaches every part of the
+    model, 0 to load only. `dense` is the tiny source to compare with in the runtime's own class. `decoded` compares
+    with the bundle's own tensors. `references` maps names to files of logits of the same prompt, float32 [positions,
+    vocab]. `logits` says where to write such a file. `rows` is a file of token sequences, whose logits are then written
+    there instead of the prompt's. `question` is answered in at most `limit` tokens."""
 
     bundle: Path
     scratch: Path
@@ -50,14 +50,14 @@ class Task:
 
 
 def available(known: Mapping[str, Adapter]) -> dict[str, Any]:
-    """{"loaders": {name: reason why it cannot run, "" when it can}, "versions": …}."""
+    """Returns {"loaders": {name: why it cannot run, or ""}, "versions": …}."""
     brings = {name: runtime.bring for name, runtime in known.items()}
     reasons = {}
     for name, bring in {**brings, torch_reference.NAME: torch_reference.bring}.items():
         try:
             bring()
             reasons[name] = ""
-        except Exception as error:  # a broken installation fails in any way it likes
+        except Exception as error:  # a broken installation may fail in any way
             reasons[name] = _said(error)
     return {"protocol": PROTOCOL, "loaders": reasons, "versions": _versions()}
 
@@ -79,7 +79,7 @@ def examine(loader: str, runtime: Adapter | None, task: Task) -> dict[str, Any]:
 
 
 class _StageError(Exception):
-    """The stage's failure is in the report and nothing after it can run."""
+    """The stage's failure is in the report, and no later stage can run."""
 
 
 class _Stage:
@@ -153,7 +153,7 @@ def _examine(report: dict[str, Any], view: Path, runtime: Adapter, task: Task) -
 
 
 def _refer(report: dict[str, Any], task: Task) -> None:
-    """The torch reference on a source checkpoint."""
+    """Runs the torch reference on a source checkpoint."""
     with _Stage(report, "import", fatal=True):
         torch_reference.bring()
     with _Stage(report, "load", fatal=True):
@@ -170,7 +170,8 @@ def _refer(report: dict[str, Any], task: Task) -> None:
 
 
 def _replayed(report: dict[str, Any], view: Path, runtime: Adapter) -> Any:
-    """Returns the unfilled class against the bundle's names and widths; writes what it finds into the report."""
+    """Compares the unfilled class with the bundle's names and widths, writes findings into the report, and returns
+    it."""
     from . import skeleton
     from .contents import read_contents
 
@@ -183,7 +184,7 @@ def _replayed(report: dict[str, Any], view: Path, runtime: Adapter) -> Any:
 
 
 def _references(report: dict[str, Any], runtime: Adapter, frame: Any, view: Path, task: Task, ids: list[int]) -> Any:
-    """Name → logits to compare with. Before the loader runs: loaders patch the classes that they share with these."""
+    """Returns name → logits to compare with. It runs before the loader, because loaders patch the shared classes."""
     from . import forward
 
     found = {}
@@ -224,7 +225,7 @@ def _described(logits: np.ndarray, tokens: int, enough: int, finite: bool) -> di
 
 
 def _seed(view: Path) -> int:
-    """Returns the seed that jang's loader takes."""
+    """Returns the seed that jang's loader uses."""
     path = view / "jang_config.json"
     text = path.read_text(encoding="utf-8") if path.exists() else "{}"
     return int(json.loads(text).get("mxtq_seed", 42))

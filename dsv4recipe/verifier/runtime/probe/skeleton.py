@@ -1,7 +1,7 @@
-"""Floor 4, verifier (child side). The runtime's own model class, unfilled, against the bundle's names and widths.
+"""Floor 4, verifier (child side). Compares the runtime's own unfilled model class with the bundle's names and widths.
 
-Replays both generations of mlx-lm's quantization predicate over the real module tree, so that
-a bundle is judged for the mlx-lm that is installed and for the one that is not. All arrays stay lazy.
+It replays both generations of mlx-lm's quantization predicate over the real module tree, so that a bundle is judged for
+the installed mlx-lm and for the other one. All arrays stay lazy.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ def installed_rule() -> str:
 
 
 class Skeleton:
-    """Module tree and sanitized tensor names of one bundle.
+    """The module tree and sanitized tensor names of one bundle.
 
-    `shapes`: logical weight shape by path of each module that can be quantized. `weights`: post-sanitize, lazy.
+    `shapes` is the logical weight shape by path of each module that can be quantized. `weights` are post-sanitize,
+    lazy.
     """
 
     def __init__(self, contents: Contents, runtime: Adapter):
@@ -45,9 +46,9 @@ class Skeleton:
         self.quantization: dict[str, Any] = quantization if isinstance(quantization, dict) else {}
 
     def packed(self, path: str) -> Setting | None:
-        """How the tensors of `path` are packed, read off their shapes; None when they are not packed.
+        """Returns how the tensors of `path` are packed, read from their shapes, or None if they are not packed.
 
-        A setting with "broken" says what does not fit.
+        A setting with "broken" says what is wrong.
         """
         scales, weight = self.weights.get(f"{path}.scales"), self.weights.get(f"{path}.weight")
         if scales is None or weight is None:
@@ -74,7 +75,7 @@ class Skeleton:
         return whole(self.quantization) if rule == RULES[0] else self.packed(path)
 
     def misread(self) -> list[dict[str, Any]]:
-        """Returns modules that a rule would wrap otherwise than their tensors are packed."""
+        """Returns modules that a rule would wrap differently from how their tensors are packed."""
         found = []
         for path in self.shapes:
             if path in self.contents.tq:
@@ -87,10 +88,10 @@ class Skeleton:
         return found
 
     def overrides(self) -> dict[str, Any]:
-        """Returns each override key of config.json: `hit` a module, name a tensor on `disk`, or belong to neither.
+        """Returns each override key of config.json: it names a module (`hit`), a tensor on `disk`, or neither.
 
-        Keys of disk stems are what vMLX's shape inference reads; the spellings of the other
-        known dialects are read by other runtimes. `missed` is read by nobody.
+        vMLX's shape inference reads keys of disk stems. Other runtimes read the spellings of the other known dialects.
+        Nothing reads `missed`.
         """
         stems = {name.rpartition(".")[0] for name in self.contents.names}
         hit, disk, dialect, missed = [], 0, 0, []

@@ -1,7 +1,7 @@
-"""Floor 4, verifier (child side). A source checkpoint's weights, decoded to float32. Numpy only.
+"""Floor 4, verifier (child side). Decodes a source checkpoint's weights to float32 with numpy only.
 
-An independent reader of the source on purpose: header, FP4 and FP8 decoding share no code with the builder that is
-being judged. Tiny checkpoints only: everything is held in float32.
+It is an independent reader of the source on purpose: header, FP4 and FP8 decoding share no code with the builder that
+is judged. It is for tiny checkpoints only, because everything is held in float32.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 LIMIT = 4 << 30
-"""Bytes of float32 weights that a comparison may hold."""
+"""The most bytes of float32 weights that a comparison may hold."""
 
 _E2M1 = np.array([0, 0.5, 1, 1.5, 2, 3, 4, 6], np.float32)
 _FP4 = np.concatenate([_E2M1, -_E2M1])
@@ -37,8 +37,8 @@ _FP8 = _e4m3_table()
 
 
 def decode(source: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Returns (config.json without its quantization, source name → array) without the MTP blocks; weights float32,
-    integer tables as they are. `source` is a folder as releases are, or a file that lists the tensors of another one.
+    """Returns (config.json without its quantization, source name → array), without the MTP blocks. Weights are float32,
+    integer tables unchanged. `source` is a folder like a release, or a file that lists the tensors of another folder.
     Raises MemoryError beyond LIMIT and KeyError for a weight without its scale."""
     if source.is_file():
         return _decode_listed(json.loads(source.read_text(encoding="utf-8")))
@@ -110,7 +110,7 @@ def _fp4(array: np.ndarray, scale: np.ndarray) -> np.ndarray:
 
 
 def _fp8(array: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Returns one scale per tile; a matrix is a whole number of tiles (128×128, 32×32, Engram tables 1×32)."""
+    """Returns values with one scale per tile. A matrix is a whole number of tiles (128×128, 32×32, Engram 1×32)."""
     (rows, rest), (columns, more) = (divmod(a, b) for a, b in zip(array.shape, scale.shape, strict=True))
     if rest or more:
         raise ValueError(f"scales of {list(scale.shape)} do not tile a matrix of {list(array.shape)}")
@@ -128,7 +128,7 @@ def _headers(source: Path) -> Iterator[tuple[str, Path, int, dict[str, Any]]]:
 
 
 def _float32_bytes(source: Path) -> int:
-    """Returns bytes of the source's main block when every weight is a float32 (FP4 pairs count twice)."""
+    """Returns the bytes of the source's main block if every weight is a float32 (FP4 pairs count twice)."""
     return sum(
         4 * math.prod(entry["shape"]) * (2 if entry["dtype"] == "I8" else 1)
         for name, _, _, entry in _headers(source)

@@ -1,7 +1,7 @@
-"""Floor 4, verifier (child side). An answer to a question: the bundle's own prompt format, greedy decoding.
+"""Floor 4, verifier (child side). Answers a question in the bundle's own prompt format, with greedy decoding.
 
-The prompt is made as the runtimes make it: by the tokenizer's chat template, or by `encode_messages` of the bundle's
-encoding/encoding_dsv4.py, which is the bundle's own code and runs here.
+The prompt is made as the runtimes make it: with the tokenizer's chat template, or with `encode_messages` of the
+bundle's encoding/encoding_dsv4.py, which is the bundle's own code and runs here.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ ENCODING = "encoding/encoding_dsv4.py"
 
 
 def answer(runtime: Adapter, model: Any, bundle: Path, question: str, limit: int) -> dict[str, Any]:
-    """{"text", "prompt_tokens", "tokens", "stopped", "finite"}: what the model says, at most `limit` tokens.
+    """Returns {"text", "prompt_tokens", "tokens", "stopped", "finite"}: the model's answer of at most `limit` tokens.
 
-    `stopped`: it ended by itself. Raises FileNotFoundError where the bundle says no prompt format.
+    `stopped` says that it ended by itself. Raises FileNotFoundError if the bundle states no prompt format.
     """
     from transformers import AutoTokenizer
 
@@ -44,7 +44,7 @@ def _prompt(tokenizer: Any, bundle: Path, question: str) -> str:
         return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
     path = bundle / ENCODING
     if not path.exists():
-        raise FileNotFoundError(f"neither a chat template in the tokenizer nor {ENCODING}")
+        raise FileNotFoundError(f"there is neither a chat template in the tokenizer nor {ENCODING}")
     spec = importlib.util.spec_from_file_location("encoding_dsv4", path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{ENCODING} cannot be imported")
@@ -54,7 +54,7 @@ def _prompt(tokenizer: Any, bundle: Path, question: str) -> str:
 
 
 def _ends(tokenizer: Any, bundle: Path) -> frozenset[int]:
-    """Returns the tokens that end an answer: generation_config.json's, else config.json's, and the tokenizer's."""
+    """Returns the tokens that end an answer, from generation_config.json, else config.json, and from the tokenizer."""
     found = {tokenizer.eos_token_id}
     for name in ("generation_config.json", "config.json"):
         path = bundle / name

@@ -1,7 +1,7 @@
-"""Floor 4, verifier (child side). The reference that shares nothing with MLX: transformers' torch implementation.
+"""Floor 4, verifier (child side). Runs transformers' torch implementation, a reference that shares nothing with MLX.
 
-Runs a tiny source checkpoint, decoded to float32, through `transformers`' own class and its own conversion mapping.
-Needs torch and transformers with `deepseek_v4`; no mlx.
+It runs a tiny source checkpoint, decoded to float32, through `transformers`' own class and its own conversion mapping.
+It needs torch and transformers with `deepseek_v4`, but no mlx.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NAME = "transformers"
 
 
 def bring() -> None:
-    """Import what it needs."""
+    """Imports what it needs."""
     import torch  # noqa: F401
     from transformers.models.deepseek_v4 import DeepseekV4ForCausalLM  # noqa: F401
 
@@ -26,7 +26,7 @@ def bring() -> None:
 def load(source: Path, scratch: Path) -> tuple[Any, dict[str, Any]]:
     """Returns the model in float32 with plain (eager) attention, and {"missing", "unexpected"} of its strict load.
 
-    The decoded weights go through a file in `scratch`: from_pretrained applies the mapping of names.
+    The decoded weights go through a file in `scratch`, because from_pretrained applies the mapping of names.
     """
     import torch
     from safetensors.numpy import save_file

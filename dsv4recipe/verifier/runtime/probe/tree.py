@@ -1,4 +1,4 @@
-"""Floor 4, verifier (child side). The leaf modules of a model, by path. This module is pure."""
+"""Floor 4, verifier (child side). Lists the leaf modules of a model by path. This module is pure."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ def leaf_modules(model: Any) -> list[tuple[str, Any]]:
 
 
 def parameter_names(model: Any) -> set[str]:
-    """Dotted names of all parameters."""
+    """Returns the dotted names of all parameters."""
     flat: Any = tree_flatten(model.parameters())
     return {name for name, _ in flat}

@@ -1,7 +1,7 @@
-"""Floor 4, verifier (child side). Watches a strict loader: which names and shapes its model wants and is given.
+"""Floor 4, verifier (child side). Watches a strict loader: which names and shapes its model needs and gets.
 
-The loader's last step is one `load_weights` over the whole model. What was asked is noted before it may refuse, so
-that a bundle which does not load still gets its lists.
+The loader's last step is one `load_weights` over the whole model. The request is recorded before it may fail, so that a
+bundle that does not load still gets its lists.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from mlx.utils import tree_flatten
 
 @contextmanager
 def watched() -> Iterator[dict[str, Any]]:
-    """{"strict", "parameters" (a count), "missing", "unexpected", "misshapen"} of the largest `load_weights` within the
-    block; empty where there was none."""
+    """Yields {"strict", "parameters" (a count), "missing", "unexpected", "misshapen"} of the largest `load_weights` in
+    the block; it is empty if there was none."""
     kind: Any = Module
     seen: dict[str, Any] = {}
     original = kind.load_weights
