@@ -84,7 +84,9 @@ def canonical(entries: Entries, family: Family, dims: Dims) -> Entries:
     """Returns the entries under the names of the release. A name that no table knows stays as it is. If two names
     would become one, nothing is renamed."""
     prefix = _prefix(entries)
-    found = _renamed(entries, ((name, _plain(name, prefix)) for name in entries))
+    found = entries
+    if prefix or any(name.endswith(".weight_scale_inv") for name in entries):  # else 70,000 names stay as they are
+        found = _renamed(entries, ((name, _plain(name, prefix)) for name in entries))
     if not any(".self_attn." in name for name in found):
         return found
     found = dict(_unstacked(found))
@@ -100,7 +102,8 @@ def _renamed(entries: Entries, names: Iterable[tuple[str, str]]) -> Entries:
 
 
 def _prefix(names: Mapping[str, object]) -> str:
-    return next((p for p in PREFIXES if any(name.startswith(f"{p}layers.") for name in names)), "")
+    heads = {name.partition("layers.")[0] for name in names if "layers." in name}
+    return next((p for p in PREFIXES if p in heads), "")
 
 
 def _plain(name: str, prefix: str) -> str:
