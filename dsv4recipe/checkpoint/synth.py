@@ -20,7 +20,6 @@ from dsv4recipe.checkpoint.family import ExpectedTensor, Family
 from dsv4recipe.checkpoint.graph import detect_family
 from dsv4recipe.checkpoint.synth_config import synth_config
 from dsv4recipe.checkpoint.synth_files import side_files
-from dsv4recipe.checkpoint.synth_values import blocks
 from dsv4recipe.errors import RecipeError, Where
 from dsv4recipe.formats.base import ITEM_SIZE
 from dsv4recipe.headers.safetensors import header_bytes
@@ -158,6 +157,8 @@ def _write_shard(path: Path, pieces: tuple[Piece, ...], dims: Dims, seed: int | 
 
 
 def _write_tensor(stream: BinaryIO, tensor: ExpectedTensor, place: dict[str, int], dims: Dims, seed: int) -> None:
+    from dsv4recipe.checkpoint.synth_values import blocks  # with numpy, which layouts do without
+
     data = place[tensor.name]
     scale = place.get(tensor.name.removesuffix("weight") + "scale", 0)
     for codes, scales in blocks(tensor, seed, dims.experts):
