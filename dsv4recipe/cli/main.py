@@ -127,7 +127,7 @@ dsv4recipe.params.append(_color_option())
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and exits with one of the exit codes."""
     install()
-    gc.set_threshold(1_000_000, 20, 20)  # plans are many small objects without cycles: a quarter of their time otherwise
+    gc.set_threshold(1_000_000, 20, 20)  # plans are many small objects without cycles
     sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
 
 
