@@ -172,7 +172,7 @@ def engram_rows(tables: int, buckets: int, least: int, heads: int) -> list[int]:
 
 
 def _prime(number: int) -> bool:
-    return number > 1 and all(number % divisor for divisor in range(2, isqrt(number) + 1))
+    return number > 1 and all(number % divisor for divisor in (2, *range(3, isqrt(number) + 1, 2)) if divisor < number)
 
 
 _REVISION = {
@@ -194,13 +194,10 @@ RELEASES: dict[str, Release] = {
 
 def release_model(dims: Dims) -> str:
     """Returns the repository of the release that has exactly these dimensions, or "" if there is none."""
-    return next((model for model, known in _dims_of_releases() if known == dims), "")
+    return next((release.model for name, release in RELEASES.items() if _dims_of(name) == dims), "")
 
 
 @cache
-def _dims_of_releases() -> tuple[tuple[str, Dims], ...]:
-    found = []
-    for release in RELEASES.values():
-        config = release.full_config()
-        found.append((release.model, detect_family(config, "").dims_of(config, "")))
-    return tuple(found)
+def _dims_of(release: str) -> Dims:
+    config = RELEASES[release].full_config()
+    return detect_family(config, "").dims_of(config, "")
