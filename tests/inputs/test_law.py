@@ -22,7 +22,7 @@ from dsv4recipe.forward.stored import BundleWeights
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.model import Recipe
 from tests.inputs.drawn.draw import Source, draw
-from tests.inputs.drawn.mend import mend
+from tests.inputs.drawn.mend import EDITS, mend
 from tests.inputs.drawn.model import Drawn
 from tests.inputs.stored import numbers
 
@@ -62,6 +62,8 @@ def planned(drawn: Drawn, recipe: Recipe) -> tuple[Checkpoint, Plan] | None:
         again = followed & {each.message for each in found}
         assert not again, f"the help was followed, and it is refused again: {found[0].render()}"
         recipe, followed = mend(drawn, recipe, found)
+        vague = [each for each in found if each.code in EDITS and each.message not in followed]
+        assert not vague, f"help that is no edit:\n{wrong(vague)}"
         if not followed:
             return None
     raise AssertionError(f"refused again and again: {found[0].render()}")

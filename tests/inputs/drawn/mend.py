@@ -16,6 +16,8 @@ _TARGET = re.compile(r"write `(mtp|experts|half): ([\w-]+)`")
 _CONFIG = re.compile(r"write (\w+): (\d+)$")
 _SET = re.compile(r"set (\w+) to (\d+) in config\.json")
 _MISSING = re.compile(r"(tokenizer\.json|encoding/encoding_dsv4\.py|generation_config\.json)")
+EDITS = frozenset({"C026", "C068", "T004", "T005", "T006", "T008", "T019", "T024"})
+"""Codes whose help is always an edit or a command: one that `mend` does not understand is a fault."""
 _KEYS = ("rope_scaling", "swiglu_limit", "compress_ratios")
 
 
