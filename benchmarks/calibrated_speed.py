@@ -18,7 +18,7 @@ import numpy as np
 
 from dsv4recipe.formats import Affine, Mxtq
 from dsv4recipe.formats.base import SourceTensor
-from dsv4recipe.formats.calibrated.encode import encode_calibrated, rotated, rounding_group
+from dsv4recipe.formats.calibrated.encode import encode_calibrated, rotated
 from dsv4recipe.formats.calibrated.moments import moments, pooled
 from dsv4recipe.formats.decode import Bytes, decode_source
 from dsv4recipe.formats.kernels.calibrated.product import DEPTH
@@ -84,7 +84,7 @@ def ours(expert: Expert, fmt: Affine | Mxtq) -> dict[str, float]:
         pool = pooled(blocks(expert.pools[size].__getitem__, POOLED), size)
         found["pools / 256"] = found.get("pools / 256", 0.0) + (time.process_time() - begin) / EXPERTS
         begin = time.process_time()
-        known = moments(blocks(given, tokens), tokens, size, rounding_group(fmt), pool)
+        known = moments(blocks(given, tokens), tokens, size, fmt.rounding_group, pool)
         found[f"H of {name}"] = time.process_time() - begin
         matrices = expert.matrices[:2] if count == 2 else expert.matrices[2:]
         begin = time.process_time()

@@ -104,12 +104,14 @@ def write_page(docs: Path, data: dict[str, Any]) -> None:
     """Writes what lies between <!-- measured --> and <!-- /measured -->."""
     found = Found(data)
     said = f"Test: {data['tokens']:,} tokens of `dev.npy` and {data['sums']} held-out sums."
-    parts = [
-        said, "\n".join(formats(found)), "\n".join(crossing(found)),
-        "**Whole recipes**, those that are calibrated by the large record:", "\n".join(recipes(found)),
-        "**Ten records of 6,400 tokens**, drawn by seeds:",
-        "\n".join(seeds(found)), "**Texts of another kind**:", "\n".join(domains(found)),
-    ]  # fmt: skip
+    parts = [said, "\n".join(formats(found)), "\n".join(crossing(found))]
+    for title, rows in (
+        ("Whole recipes, those that are calibrated by the large record:", list(recipes(found))),
+        ("Ten records of 6,400 tokens, drawn by seeds:", list(seeds(found))),
+        ("Texts of another kind:", list(domains(found))),
+    ):
+        if len(rows) > 2:
+            parts += [title, "\n".join(rows)]
     path = docs / "how-to" / "calibration.md"
     before, _, rest = path.read_text(encoding="utf-8").partition("<!-- measured -->\n")
     _, _, after = rest.partition("<!-- /measured -->\n")
