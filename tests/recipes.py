@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dsv4recipe import RecipeError, make_plan
+from dsv4recipe.checkpoint.graph import Checkpoint
+from dsv4recipe.errors import Diagnostic
+from dsv4recipe.recipe.model import Recipe
 from dsv4recipe.recipe.shipped import recipe_path, shipped_recipes
 
 ALLOCATED = tuple(name for name in shipped_recipes() if "# Made by:" in recipe_path(name).read_text(encoding="utf-8"))
@@ -53,3 +57,12 @@ def changed(old: str, new: str, text: str = SOUND) -> str:
 def with_first_rule(rule: str, text: str = SOUND) -> str:
     """The recipe with one more rule in front."""
     return changed("rules:\n", "rules:\n" + rule, text)
+
+
+def refusals(recipe: Recipe, checkpoint: Checkpoint) -> tuple[Diagnostic, ...]:
+    """Why there is no plan; nothing where there is one."""
+    try:
+        make_plan(recipe, checkpoint)
+    except RecipeError as error:
+        return error.diagnostics
+    return ()

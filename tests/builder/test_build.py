@@ -20,6 +20,7 @@ from dsv4recipe.formats.decode import decode_source
 from dsv4recipe.plan.canonical import load_plan
 from dsv4recipe.recipe.load import parse_recipe
 from tests.recipes import SOUND, changed
+from tests.stopping import stop_after_three
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -110,14 +111,8 @@ def test_a_killed_build_is_continued_to_the_same_bytes(tiny: Checkpoint, tmp_pat
     whole = build(plan, tiny, tmp_path / "whole")
     done: list[str] = []
 
-    def stop_after_three(event: dict[str, object]) -> None:
-        if event["event"] == "shard_done":
-            done.append(str(event["file"]))
-            if len(done) == 3:
-                raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        build(plan, tiny, tmp_path / "out", workers=1, on_event=stop_after_three)
+        build(plan, tiny, tmp_path / "out", workers=1, on_event=stop_after_three(done))
     assert not (tmp_path / "out").exists()
     assert not list((tmp_path / "out.partial").glob(".*.tmp"))
     again: list[str] = []

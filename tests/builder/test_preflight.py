@@ -16,6 +16,7 @@ from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.recipe.load import parse_recipe
 from tests.builder.test_build import digests, refused
 from tests.recipes import changed
+from tests.stopping import stop_after_three
 
 
 def test_the_sizes_still_to_be_written_are_exact(tiny: Checkpoint, tmp_path: Path) -> None:
@@ -30,16 +31,10 @@ def test_the_sizes_still_to_be_written_are_exact(tiny: Checkpoint, tmp_path: Pat
 
     done: list[str] = []
 
-    def stop_after_three(event: dict[str, object]) -> None:
-        if event["event"] == "shard_done":
-            done.append(str(event["file"]))
-            if len(done) == 3:
-                raise KeyboardInterrupt
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(preflight, "bytes_to_write", listen)
         with pytest.raises(KeyboardInterrupt):
-            build(plan, tiny, tmp_path / "out", workers=1, on_event=stop_after_three)
+            build(plan, tiny, tmp_path / "out", workers=1, on_event=stop_after_three(done))
         journaled = (tmp_path / "out.partial" / "journal.jsonl").stat().st_size
         out = build(plan, tiny, tmp_path / "out", workers=1)
     sizes = {p.relative_to(out).as_posix(): p.stat().st_size for p in out.rglob("*") if p.is_file()}

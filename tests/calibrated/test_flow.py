@@ -10,15 +10,14 @@ import pytest
 
 from dsv4recipe import build, make_plan, open_checkpoint
 from dsv4recipe.checkpoint.graph import Checkpoint
-from dsv4recipe.cli.main import run
 from dsv4recipe.errors import RecipeError
 from dsv4recipe.plan.canonical import dump_plan, load_plan
 from dsv4recipe.recipe.load import parse_recipe
 from dsv4recipe.records.read import NAME, load_record
 from tests.calibrated.records import record
+from tests.calling import Captured, call
 from tests.recipes import changed
 
-Captured = pytest.CaptureFixture[str]
 STAGES = """  - id: stages
     match: {role: routed-expert, block: mtp}
     format: {affine: {bits: 4, group-size: 32}}
@@ -29,12 +28,6 @@ GPTQ = GPTQ.replace(
     "match: {role: routed-expert}\n    format: {affine: {bits: 4, group-size: 32}}",
     "match: {role: routed-expert}\n    format: {affine: {bits: 2, group-size: 64, fit: gptq}}",
 )
-
-
-def call(capsys: Captured, *arguments: object) -> tuple[int, str, str]:
-    code = run([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    return code, out, err
 
 
 @pytest.fixture(scope="module")

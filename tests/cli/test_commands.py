@@ -12,16 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from dsv4recipe.cli.main import COMMANDS, run
+from dsv4recipe.cli.main import COMMANDS
+from tests.calling import Captured, call
 from tests.recipes import SOUND, changed, with_first_rule
-
-Captured = pytest.CaptureFixture[str]
-
-
-def call(capsys: Captured, *arguments: object) -> tuple[int, str, str]:
-    code = run([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    return code, out, err
 
 
 def test_the_whole_path(capsys: Captured, tmp_path: Path) -> None:

@@ -10,16 +10,8 @@ import pytest
 
 from dsv4recipe import build, load_recipe, make_plan
 from dsv4recipe.checkpoint.graph import Checkpoint
-from dsv4recipe.cli.main import run
 from tests.bundle import foreign
-
-Captured = pytest.CaptureFixture[str]
-
-
-def call(capsys: Captured, *arguments: object) -> tuple[int, str, str]:
-    code = run([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    return code, out, err
+from tests.calling import Captured, call
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from dsv4recipe.api.lock import lock_path
-from dsv4recipe.cli.main import run
+from tests.calling import Captured, call
 from tests.recipes import SOUND
 
-Captured = pytest.CaptureFixture[str]
 Change = Callable[[Path, Path], None]
 BASE = SOUND.replace("name: sound", "name: base")
 HOUSE = """\
@@ -26,12 +25,6 @@ rules:
     match: {role: shared-expert}
     format: {affine: {bits: 6, group-size: 64}}
 """
-
-
-def call(capsys: Captured, *arguments: object) -> tuple[int, str, str]:
-    code = run([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    return code, out, err
 
 
 @pytest.fixture

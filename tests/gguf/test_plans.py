@@ -8,17 +8,16 @@ from dataclasses import replace
 
 import pytest
 
-from dsv4recipe import RecipeError, load_recipe, make_plan
+from dsv4recipe import load_recipe, make_plan
 from dsv4recipe.checkpoint.graph import Checkpoint
-from dsv4recipe.errors import Diagnostic
 from dsv4recipe.plan.canonical import dump_plan, load_plan
 from dsv4recipe.plan.cautions import cautions
 from dsv4recipe.plan.containers import placed
 from dsv4recipe.plan.model import Plan
 from dsv4recipe.recipe.load import parse_recipe
-from dsv4recipe.recipe.model import Recipe
 from dsv4recipe.recipe.shipped import recipe_path
 from tests.gguf.recipes import text_of
+from tests.recipes import refusals
 from tests.targets.bundles import MLX_RECIPES, moved
 
 BYTES = {
@@ -98,14 +97,6 @@ def test_globals_come_first_and_tensors_are_aligned_without_gaps(plans: dict[str
 def test_a_plan_file_comes_back_with_its_digest(plans: dict[str, Plan]) -> None:
     plan = plans["ds4-mtp"]
     assert load_plan(dump_plan(plan), "plan.json") == plan
-
-
-def refusals(recipe: Recipe, checkpoint: Checkpoint) -> tuple[Diagnostic, ...]:
-    try:
-        make_plan(recipe, checkpoint)
-    except RecipeError as error:
-        return error.diagnostics
-    return ()
 
 
 Q2 = ("type: IQ2_XXS, importance: energy", "type: Q2_K, importance: none")

@@ -11,7 +11,6 @@ from safetensors.numpy import load_file
 
 from dsv4recipe import build, make_plan
 from dsv4recipe.checkpoint.graph import Checkpoint
-from dsv4recipe.cli.main import run
 from dsv4recipe.errors import RecipeError
 from dsv4recipe.formats import Affine
 from dsv4recipe.formats.encode import encode
@@ -19,18 +18,12 @@ from dsv4recipe.importance.model import Importance
 from dsv4recipe.importance.read import load_importance
 from dsv4recipe.plan.canonical import dump_plan, load_plan
 from dsv4recipe.recipe.load import parse_recipe
+from tests.calling import Captured, call
 from tests.importance.files import stacks, write_dat, write_gguf
 from tests.recipes import changed
 
-Captured = pytest.CaptureFixture[str]
 PLAIN = changed("bits: 4, group-size: 32", "bits: 4, group-size: 32, fit: mse")
 WEIGHED = changed("bits: 4, group-size: 32", "bits: 4, group-size: 32, fit: mse, importance: file")
-
-
-def call(capsys: Captured, *arguments: object) -> tuple[int, str, str]:
-    code = run([str(argument) for argument in arguments])
-    out, err = capsys.readouterr()
-    return code, out, err
 
 
 @pytest.fixture(scope="module")

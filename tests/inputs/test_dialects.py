@@ -20,6 +20,7 @@ from dsv4recipe.checkpoint.synth import synthesize
 from dsv4recipe.checkpoint.synth_config import synth_config
 from dsv4recipe.formats.decode import decode_source
 from dsv4recipe.recipe.load import parse_recipe
+from tests.inputs.drawn.storage import stacked
 from tests.inputs.sources import Raw, Tensors, changed_copy
 from tests.recipes import SOUND, changed
 
@@ -50,28 +51,6 @@ def split(tensors: Tensors) -> Tensors:
     }
 
 
-def stacked(tensors: Tensors) -> Tensors:
-    """Experts as transformers has them: gate above up, one stack per layer."""
-    found: Tensors = {}
-    stacks: dict[str, list[Raw]] = {}
-    for name, raw in split(tensors).items():
-        before, experts, rest = name.partition(".mlp.experts.")
-        if experts:
-            stacks.setdefault(f"{before}{experts}{rest.partition('.')[2]}", []).append(raw)
-        else:
-            found[name] = raw
-    for name, gates in stacks.items():
-        if "gate_proj" in name:
-            pairs = zip(gates, stacks[name.replace("gate_proj", "up_proj")], strict=True)
-            data = b"".join(gate.data + up.data for gate, up in pairs)
-            rows, columns = gates[0].shape
-            found[name.replace("gate_proj.weight", "gate_up_proj")] = Raw("BF16", (len(gates), 2 * rows, columns), data)
-        elif "down_proj" in name:
-            data = b"".join(raw.data for raw in gates)
-            found[name.removesuffix(".weight")] = Raw("BF16", (len(gates), *gates[0].shape), data)
-    return found
-
-
 def replaced(new: Tensors) -> Callable[[Tensors], None]:
     def change(tensors: Tensors) -> None:
         tensors.clear()
@@ -87,7 +66,7 @@ def shards(bundle: Path) -> list[str]:
 def test_transformers_names_build_the_same_bundle(tiny: Checkpoint, tiny_source: Path, tmp_path: Path) -> None:
     plain = in_bf16(tiny)
     built = []
-    for number, tensors in enumerate((plain, split(plain), stacked(plain))):
+    for number, tensors in enumerate((plain, split(plain), stacked(split(plain)))):
         source = open_checkpoint(changed_copy(tiny_source, tmp_path / f"source-{number}", replaced(tensors)))
         built.append(shards(build(make_plan(RECIPE, source), source, tmp_path / f"bundle-{number}")))
     assert built[0] == built[1] == built[2]
@@ -171,7 +150,7 @@ def test_inspect_says_whose_names_they_are(tiny: Checkpoint, tmp_path: Path) -> 
         (
             (plain, ""),
             (split(plain), "transformers, experts one by one; prefix model"),
-            (stacked(plain), "transformers, experts stacked; prefix model"),
+            (stacked(split(plain)), "transformers, experts stacked; prefix model"),
             ({f"language_model.{name}": raw for name, raw in plain.items()}, "prefix language_model"),
         )
     ):

@@ -11,11 +11,10 @@ import pytest
 
 from dsv4recipe import RecipeError, build, load_recipe, make_plan, verify
 from dsv4recipe.checkpoint.graph import Checkpoint
-from dsv4recipe.errors import Diagnostic
 from dsv4recipe.plan.model import Plan
-from dsv4recipe.recipe.model import Recipe
 from dsv4recipe.recipe.shipped import recipe_path
 from dsv4recipe.runtimes import running
+from tests.recipes import refusals
 from tests.targets.bundles import MLX_RECIPES, MLX_TARGETS, moved
 
 
@@ -135,11 +134,3 @@ def test_what_the_hints_say_is_what_helps(tiny_for: Callable[[str], Checkpoint],
     foreign = set() if runtime in running(tiny.family.name) else {"T003"}
     assert {finding.code for finding in left} <= {"T011", "T012", "T013", "T015", "P003"} | foreign
     assert all(finding.hint for finding in left)
-
-
-def refusals(recipe: Recipe, checkpoint: Checkpoint) -> tuple[Diagnostic, ...]:
-    try:
-        make_plan(recipe, checkpoint)
-    except RecipeError as error:
-        return error.diagnostics
-    return ()

@@ -5,76 +5,25 @@ Layout: docs/reference/formats.md, "mxfp8".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from dsv4recipe.formats.base import Format, Part, SourceTensor, Stem, divides, grouped
+from dsv4recipe.formats.base import SourceTensor
+from dsv4recipe.formats.microscaled import GROUP, Microscaled, schema_of
 
 
 @dataclass(frozen=True, slots=True)
-class Mxfp8(Format):
+class Mxfp8(Microscaled):
     """FP8 E4M3 codes, one E8M0 scale per 32 columns of a row. From an FP8 source the codes are copied and each
     tile's scale is repeated over its rows and column groups."""
 
     KIND: ClassVar[str] = "mxfp8"
-    SCHEMA: ClassVar[Mapping[str, Any]] = {
-        "description": (
-            "FP8 codes with one power-of-two scale per 32 columns. An exact copy of an FP8 source. No parameters: {}."
-        ),
-        "type": "object",
-        "additionalProperties": False,
-        "examples": [{}],
-    }
-
-    @classmethod
-    def from_spec(cls, value: Any) -> Mxfp8:
-        if value != {}:
-            raise ValueError("mxfp8 has no parameters")
-        return cls()
-
-    @classmethod
-    def recognise(cls, stem: Stem) -> Mxfp8 | None:
-        """Returns U32 codes of 8 bits, U8 scales for each 32 columns."""
-        alike = grouped(stem, (".weight", ".scales")) == (8, 32) and stem.parts[".scales"].dtype == "U8"
-        return cls() if alike else None
-
-    @classmethod
-    def candidates(cls, given: Any, half: str) -> Iterable[Mxfp8]:  # noqa: ARG003
-        return (cls(),)
-
-    @classmethod
-    def as_stored(cls) -> Iterable[Mxfp8]:
-        return (cls(),)
-
-    def parts(self, source: SourceTensor) -> tuple[Part, ...]:
-        """weight U32 [out, in/4], scales U8 [out, in/32], no biases."""
-        rows, columns = source.shape
-        return (Part(".weight", "U32", (rows, columns // 4)), Part(".scales", "U8", (rows, columns // 32)))
+    SCHEMA: ClassVar[Mapping[str, Any]] = schema_of("FP8")
+    BITS: ClassVar[int] = 8
+    STORED: ClassVar[str] = "fp8"
 
     def problem(self, source: SourceTensor) -> str:
-        if source.stored != "fp8":
-            return f"mxfp8 is a copy of FP8 source bits, the tensor is stored as {source.stored}"
-        if len(source.tile) != 2 or source.tile[1] % 32:
+        if source.stored == self.STORED and (len(source.tile) != 2 or source.tile[1] % GROUP):
             return f"mxfp8 needs scale tiles of a multiple of 32 columns, the source has {list(source.tile)}"
-        return divides(source, 32, "mxfp8")
-
-    def lossless(self, source: SourceTensor) -> bool:
-        return source.stored == "fp8"
-
-    def quantization(self) -> dict[str, Any] | None:
-        return {"bits": 8, "group_size": 32, "mode": "mxfp8"}
-
-    def spec(self) -> dict[str, Any]:
-        return {"mxfp8": {}}
-
-    @property
-    def nominal_bits(self) -> int:
-        return 8
-
-    @property
-    def copies_bits(self) -> bool:
-        return True
-
-    def error_limit(self) -> float:
-        return 2.0**-5
+        return Microscaled.problem(self, source)
