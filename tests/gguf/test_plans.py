@@ -167,7 +167,9 @@ def test_a_model_that_is_not_compiled_into_ds4_is_refused_and_runs_in_llama_cpp(
 def test_rows_that_no_block_fills_are_refused_by_name(tiny: Checkpoint) -> None:
     recipe = load_recipe("ds4-q2")
     found = refusals(replace(recipe, target=replace(recipe.target, runtime="llama.cpp", backends=())), tiny)
-    assert [(each.code, each.notes) for each in found] == [("T010", ("first at layers.0.ffn.experts.{0-7}.w2.weight",))]
+    assert [(each.code, each.notes) for each in found] == [
+        ("T010", ("the first is layers.0.ffn.experts.{0-7}.w2.weight",))
+    ]
     assert "blocks of 256 weights, which do not fill a row of 128" in found[0].message
 
 
