@@ -33,7 +33,7 @@ def running(plan: Plan) -> Lines:
     if _metal_only(plan):
         lines += ["MXTQ is decoded by a Metal kernel: it runs on Macs alone.", ""]
     if not served:
-        return [*lines, f"dsv4recipe knows no server of `{plan.target['runtime']}`, and started none.", ""]
+        return [*lines, f"No server of `{plan.target['runtime']}` is known to dsv4recipe, so none was started.", ""]
     lines += [
         "With dsv4recipe: make the environment; then start the runtime's own server, ask it, and end it.",
         "",

@@ -85,5 +85,5 @@ def test_a_file_that_is_no_list_of_questions(text: str, codes: list[str], line: 
 def test_expectations_belong_to_prompts() -> None:
     assert [question.turns[0].expect for question in asked(["a", "b"], ["1"])] == [("1",), ("1",)]
     assert [question.turns[0].expect for question in asked(["a", "b"], ["1", "2"])] == [("1",), ("2",)]
-    with pytest.raises(RecipeError, match="3 prompts and 2 expectations"):
+    with pytest.raises(RecipeError, match="3 prompts but 2 expectations"):
         asked(["a", "b", "c"], ["1", "2"])

@@ -99,7 +99,7 @@ def test_a_bundle_of_someone_else_against_a_recipe(
 def test_neither_side_may_be_a_checkpoint(capsys: Captured, native: Path, tiny_source: Path) -> None:
     code, _, err = call(capsys, "diff", native, tiny_source)
     assert code == 1
-    assert "error[P023]: a source checkpoint, not a bundle" in err
+    assert "error[P023]: this is a source checkpoint, not a bundle" in err
 
 
 def test_a_changed_bundle_is_not_built_from(capsys: Captured, tiny_source: Path, native: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dsv4recipe import build, load_recipe, make_plan, open_checkpoint
+from dsv4recipe.answers.environments import FOLDER_VARIABLE
 from dsv4recipe.builder.hollow import build_headers
 from dsv4recipe.checkpoint.graph import Checkpoint
 from dsv4recipe.checkpoint.synth_files import special_tokens
@@ -53,11 +54,12 @@ def verified(capsys: Captured, *arguments: str | Path) -> tuple[int, dict[str, A
 
 
 def test_all_runs_what_is_there_and_names_what_is_not(
-    bundle: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+    bundle: Path, capsys: Captured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rapid = python_of(RAPID)
     for variable in (RAPID, VLM):
         monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))  # no environment is installed there
     code, told = verified(capsys, bundle, "--runtime", "all", "--runtime-python", f"rapid-mlx={rapid}")
     assert code == 0
     vlm, ran = told["steps"][-2:]
@@ -75,7 +77,7 @@ def test_an_answer_is_shown_and_held_against_what_was_expected(bundle: Path, cap
     said = probe_runtime(bundle, "rapid-mlx", Path(rapid), tokens=0, question=Question(QUESTION, limit=6)).answer
     assert said is not None
     assert (said.tokens, said.finite) == (6, True)
-    assert 2 < said.prompt_tokens < 2 + len(QUESTION)  # BOS, roles, and merged bytes
+    assert 4 < said.prompt_tokens <= 4 + len(QUESTION)  # BOS, two roles, the end of thinking, and merged bytes
     ask = [bundle, "--runtime", "rapid-mlx", "--load-only", "--max-tokens", "6", "--generate", QUESTION]
     code, told = verified(capsys, *ask, "--expect", "45")
     assert code == 3
@@ -90,6 +92,7 @@ def test_an_answer_is_shown_and_held_against_what_was_expected(bundle: Path, cap
 def test_a_bundle_without_a_prompt_format_cannot_be_asked(bundle: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(bundle, tmp_path / "bundle"))
     shutil.rmtree(copy / "encoding")
+    (copy / "chat_template.jinja").unlink()
     result = probe_runtime(copy, "rapid-mlx", Path(python_of(RAPID)), tokens=0, question=Question(QUESTION))
     assert [(f.stage, f.kind) for f in result.failures] == [("answer", "FileNotFoundError")]
 
