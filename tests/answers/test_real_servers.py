@@ -21,8 +21,8 @@ from dsv4recipe.answers.servers import servers
 from dsv4recipe.checkpoint.synth import synthesize
 from dsv4recipe.cli.main import run
 from dsv4recipe.errors import NotInstalledError
-from dsv4recipe.recipe.shipped import shipped_recipes
 from tests.answers.yardstick import ANSWERS, PROMPTS, SOUND, Cell, spoil
+from tests.recipes import UNGUIDED
 
 LIMITS = Settings(seconds=300, tokens=20)
 ONE_EACH = (
@@ -84,7 +84,7 @@ def test_vmlx_finds_no_fault_in_any_bundle_for_it(tmp_path: Path) -> None:
     python = environment_for(servers()[installed("vmlx")]).python
     synthesize(tmp_path / "source", layers=43, experts=2)
     source = open_checkpoint(tmp_path / "source")
-    for recipe in map(load_recipe, shipped_recipes()):
+    for recipe in map(load_recipe, UNGUIDED):
         if recipe.target.runtime == "vmlx":
             build(make_plan(recipe, source), source, tmp_path / "made" / recipe.name)
     made = sorted((tmp_path / "made").iterdir())

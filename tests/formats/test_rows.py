@@ -155,7 +155,7 @@ def test_a_format_refuses_a_source_it_cannot_take() -> None:
         encode(Mxfp4(), source, weight, scale)
     with pytest.raises(ValueError, match="kept as F32, BF16 or F16, but not as F8_E4M3"):
         encode(Keep("F8_E4M3"), source, weight, scale)
-    with pytest.raises(ValueError, match=r"takes \(128, 4\) bytes of weight and scale, not \(128, 3\)"):
+    with pytest.raises(ValueError, match=r"needs \(128, 4\) bytes of weight and scale, not \(128, 3\)"):
         encode(Mxfp8(), source, weight, scale[1:])
 
 

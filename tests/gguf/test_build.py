@@ -312,7 +312,7 @@ def test_the_dry_run_at_full_size_is_the_plan_without_the_data(full: Checkpoint,
         header = read_gguf_header(out)
         assert len(header.tensors) == {"ds4-q2": 1328, "ds4-mtp": 32}[name]
         assert header.tensors[-1].end <= status.st_size
-        with pytest.raises(RecipeError, match="the output exists"):
+        with pytest.raises(RecipeError, match="the output already exists"):
             build_headers(plan, full, out)
 
 

@@ -123,7 +123,7 @@ def instead(name: str, *values: object) -> Change:
 SPOILED = [
     (without("blk.3.exp_probs_b.bias"), "V102", "blk.3.exp_probs_b.bias is not in the file"),
     (lambda pairs, tensors: tensors.append(("blk.0.exp_probs_b.bias", "F32", (8,))), "V101", "llama.cpp refuses"),
-    (instead("blk.0.attn_q_a.weight", "Q8_0", (128, 288)), "V106", "call for [128, 256]"),
+    (instead("blk.0.attn_q_a.weight", "Q8_0", (128, 288)), "V106", "require [128, 256]"),
     (instead("output_norm.weight", "F16", (256,)), "V161", "does not load that for norm"),
     (without("deepseek4.rope.scaling.type"), "V162", "scale positions linearly"),
     (

@@ -95,7 +95,7 @@ SPOILED = [
     (lambda v: np.where(np.arange(v.shape[1]) == 3, np.nan, v), "layers.0.ffn.experts.0.w1.weight: column 3 is nan"),
     (lambda v: np.where(np.arange(v.shape[1]) == 3, -1, v), "column 3 is negative"),
     (lambda v: v * np.array([[1], [0]]), "layers.0.ffn.experts.1.w1.weight: every column is 0"),
-    (None, "layers.0.ffn.experts.0.w1.weight: no entry"),
+    (None, "layers.0.ffn.experts.0.w1.weight has no entry"),
 ]
 
 

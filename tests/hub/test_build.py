@@ -250,7 +250,7 @@ def test_sums_are_held_against_what_the_hub_lists(
     sums = sha256_of(tiny_source)
     assert digests(build(plan, checkpoint, tmp_path / "good", source_sha256=sums)) == digests(q4q8_bundle)
     sums["model-00003-of-00007.safetensors"] = "0" * 64
-    assert "locked 0000000000000000…" in refused("B006", plan, checkpoint, tmp_path / "out", source_sha256=sums)
+    assert "the lock has 0000000000000000…" in refused("B006", plan, checkpoint, tmp_path / "out", source_sha256=sums)
 
 
 def test_a_disk_without_room_for_the_scratch(
@@ -315,7 +315,7 @@ def test_the_commands_with_nothing_but_the_environment(
     shown = called("build", "q4q8", "--source", ADDRESS, "-o", "out", "--scratch", "4MB")
     assert "downloading 6,456,210 B (0.006 GB / 0.006 GiB) through 4,000,000 B" in shown
     assert digests(tmp_path / "out") == digests(q4q8_bundle)
-    assert "the scratch is too small for whole files" in called(
+    assert "the scratch holds no whole files" in called(
         "build", "q4q8", "--source", ADDRESS, "-o", "ranges", "--scratch", "600KB"
     )
     assert digests(tmp_path / "ranges") == digests(q4q8_bundle)

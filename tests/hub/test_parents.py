@@ -40,7 +40,7 @@ def test_a_parent_stays_in_its_repository(hub: Hub, inside: str, tmp_path: Path)
     with pytest.raises(RecipeError) as error:
         load_recipe(path)
     assert error.value.diagnostics[0].code == "R042"
-    assert error.value.diagnostics[0].notes == (f"extended by {path}:3:10",)
+    assert error.value.diagnostics[0].notes == (f"it is extended by {path}:3:10",)
 
 
 def test_a_parent_that_is_not_there_or_not_for_us(hub: Hub, tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_a_file_that_lacks_matrices_is_refused_by_name(tiny: Checkpoint, tmp_pat
     assert found.code == "I010"
     assert "3 modules" in found.message
     assert "layers.0.ffn.experts.0.w2.weight: every column is 0" in found.notes[0]
-    assert "layers.1.ffn.experts.0.w3.weight: no entry" in found.notes[1]
+    assert "layers.1.ffn.experts.0.w3.weight has no entry" in found.notes[1]
     assert "layers.2.ffn.experts.0.w1.weight: its entry has" in found.notes[2]
 
 

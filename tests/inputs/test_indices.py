@@ -53,7 +53,7 @@ def test_verify_names_the_number_in_a_bundle(spoiled: Path) -> None:
     write_tensors(shard, tensors)
     found = [each for each in check_any(spoiled).step.findings if each.code == "V111"]
     assert [each.where.subject for each in found] == [TABLE]
-    assert "row 5, column 1 holds 8; there are 8 routed experts" in found[0].message
+    assert "row 5, column 1 holds 8, but there are only 8 routed experts" in found[0].message
 
 
 def test_verify_names_the_number_in_a_gguf(tiny_256_source: Path, tmp_path: Path) -> None:

@@ -112,4 +112,4 @@ def test_what_a_folder_lacks_is_named(spoiled: Path) -> None:
         path.unlink()
     (found,) = verify(spoiled).steps[1].findings
     assert found.code == "V020"
-    assert found.message == "not a bundle: it has no shards (model.safetensors or model-*.safetensors)"
+    assert found.message == "this is not a bundle: it has no shards (model.safetensors or model-*.safetensors)"

@@ -140,7 +140,7 @@ def test_what_mlx_lm_cannot_run_is_said_with_the_reason(source: Sources, tmp_pat
         return list(caught.value.diagnostics)
 
     (engram,) = refusal(TEXT_ONLY, source("v4.1-flash"))
-    assert (engram.code, engram.hint) == ("T007", "a runtime that has it: mlx-vlm")
+    assert (engram.code, engram.hint) == ("T007", "use a runtime that has it: mlx-vlm")
     assert "it has no Engram" in engram.message
     assert set(engram.notes) == {f"layers.1.engram.{n}" for n in ("embed.weight", "wkv.weight", "q_weight", "k_weight")}
     (vision,) = refusal(TEXT_ONLY[: TEXT_ONLY.index("rules:")], source("v4.1-plain"))
