@@ -304,7 +304,7 @@ TENSORS = _by(_contract, "q4q8", (
     ("hash table in float", retensor(lambda t: recast(t, "layers.0.ffn.gate.tid2eid", np.float32)), "V107",
      "a hash table must hold integers"),
     ("experts missing", retensor(lambda t: t.update({n: t[n][:7] for n in t if n.startswith(UP)})), "V106",
-     f"{UP}.weight: shape [7, 128, 32]"),
+     f"{UP}.weight has shape [7, 128, 32]"),
     ("transposed experts", retensor(lambda t: t.update({UP + ".weight": t[UP + ".weight"].swapaxes(1, 2)})), "V106", UP),
     ("gate and up differ", retensor(lambda t: t.update({UP + ".weight": t[UP + ".weight"][..., ::2]})), "V125", "layer 1: gate and up"),
     ("MTP dropped but announced", retensor(lambda t: [t.pop(n) for n in list(t) if n.startswith("mtp.")]), "V103",
@@ -352,7 +352,7 @@ MXTQ = _by(_contract, "jangtq2", (
     ("sidecar in half precision", retensor(lambda t: recast(t, "codebook.128.2", np.float16), SIDECAR), "V136", "2 is F16"),
     ("sidecar cut short", lambda b: os.truncate(b / SIDECAR, 1000), "V136", "jangtq_runtime.safetensors cannot be read"),
     ("tq_bits wrong", retensor(lambda t: t[f"{STACK}.tq_bits"].fill(4)), "V137",
-     f"{STACK}.tq_bits says 4, the packed columns hold 2 bits", "the width of a stack is taken from expert 0"),
+     f"{STACK}.tq_bits says 4, but the packed columns hold 2 bits", "the width of a stack is taken from expert 0"),
     ("tq_bits missing", retensor(lambda t: t.pop(f"{STACK}.tq_bits")), "V137", f"{STACK}.tq_bits is missing"),
     ("tq_bits of a stack as I32", retensor(lambda t: recast(t, f"{STACK}.tq_bits", np.int32)), "V137", "tq_bits is I32"),
     ("norms in float32", retensor(lambda t: recast(t, f"{STACK}.tq_norms", np.float32)), "V137", "tq_norms is F32"),
@@ -364,16 +364,16 @@ MXTQ = _by(_contract, "jangtq2", (
     ("ffn.switch_mlp", retensor(lambda t: rename(t, "mlp.switch_mlp", "ffn.switch_mlp")), "V101",
      "layers.0.ffn.switch_mlp.gate_proj: no module of vmlx takes this tensor"),
     ("experts.switch_mlp, as the card has it", retensor(lambda t: rename(t, "mlp.switch_mlp", "ffn.experts.switch_mlp")),
-     "V102", "model.layers.0.mlp.switch_mlp.gate_proj: not in the bundle"),
+     "V102", "model.layers.0.mlp.switch_mlp.gate_proj is not in the bundle"),
     ("weight_format of the converter", jang(lambda d: d.update(weight_format="mxfp4_mixed")), "V128",
      "weight_format is 'mxfp4_mixed'", "the converter writes mxfp4_mixed for an MXTQ bundle"),
     ("weight_format gone", config(lambda d: d.pop("weight_format")), "V128", "weight_format is None"),
     ("default width wrong", files(lambda d: d["mxtq_bits"].update(routed_expert=4)), "V138", "leaves it at 4"),
-    ("seeds differ", jang(lambda d: d.update(mxtq_seed=43)), "V139", "mxtq_seed 43, config.json 42"),
+    ("seeds differ", jang(lambda d: d.update(mxtq_seed=43)), "V139", "mxtq_seed 43, but config.json 42"),
     ("seed of another bundle", files(lambda d: d.update(mxtq_seed=7)), "V136", "has no signs.256.7"),
     ("seed as text", files(lambda d: d.update(mxtq_seed="42")), "V139", "mxtq_seed is '42'"),
     ("swiglu without its clamp", config(lambda d: d.update(swiglu_limit=7.0)), "V130", "vMLX refuses MXTQ experts unless"),
-    ("jang_config bits", jang(lambda d: d["quantization"].update(bits=4)), "V127", "bits is 4, config.json says 8"),
+    ("jang_config bits", jang(lambda d: d["quantization"].update(bits=4)), "V127", "bits is 4, but config.json says 8"),
     ("stop at another token", config(lambda d: d.update(eos_token_id=[1, 4])), "V126", "lacks 3, the tokenizer's <｜User｜>"),
 ))  # fmt: skip
 
@@ -392,7 +392,7 @@ OTHERS = (
     *_by(_contract, "jangtq2-per-expert", (
         ("tq_bits wrong on one expert", retensor(lambda t: t[f"{SINGLE}.tq_bits"].fill(4)), "V137", f"{SINGLE}.tq_bits says 4"),
         ("tq_bits of an expert as U8", retensor(lambda t: recast(t, f"{SINGLE}.tq_bits", np.uint8)), "V137",
-         f"{SINGLE}.tq_bits is U8, MXTQ stores it as I32"),
+         f"{SINGLE}.tq_bits is U8, but MXTQ stores it as I32"),
     )),
     *_by(_contract, "q4q8-per-expert", (
         ("one expert missing", retensor(lambda t: [t.pop(SINGLE + suffix) for suffix in AFFINE]), "V104", "7 of 8 experts"),
@@ -406,7 +406,7 @@ OTHERS = (
          "vMLX's shape repair overwrites correct overrides"),
     )),
     *_by(_contract, "two-group-sizes", (
-        ("two group sizes by path alone", drop(*STEMS), "V140", "layers.0.attn.wq_a: no entry under the name on disk",
+        ("two group sizes by path alone", drop(*STEMS), "V140", "layers.0.attn.wq_a has no entry under the name on disk",
          "vMLX's shape repair overwrites correct overrides"),
     )),
     *_by(_contract, "mxfp4-per-expert", (
