@@ -102,7 +102,7 @@ def _why(outlook: Outlook) -> str:
     counts = [f"{number:,} {what}" for what, number in outlook.counts.items() if number]
     if counts and outlook.verdict not in (LOADS, REFUSED):
         return ", ".join(counts)
-    return re.split(r":| \(", outlook.why[0])[0] if outlook.why else ""
+    return re.split(r":| \(|, such as ", outlook.why[0])[0] if outlook.why else ""
 
 
 def _numbers(roles: tuple[dict[str, Any], ...]) -> None:
