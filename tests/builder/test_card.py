@@ -71,7 +71,7 @@ def test_a_card_says_how_it_is_run_where_and_what_nobody_checked(tiny: Checkpoin
     assert "| vmlx | 1.6.81 | not made for it |" in made["native"]
     assert "Exact, with the source's very values: routed-expert, " in made["universal"]
     assert ["Metal kernel" in text for text in made.values()] == [False, False, True, False]
-    assert "knows no server of `mlx-lm-fork`" in made["q3-mixed"]
+    assert "No server of `mlx-lm-fork` is known" in made["q3-mixed"]
 
 
 VMLX = "python -m vmlx_engine.cli serve BUNDLE --host 127.0.0.1 --port 8000 --enable-auto-tool-choice"
