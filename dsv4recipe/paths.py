@@ -1,5 +1,5 @@
 """Floor 0. Handles paths as people type them, and names the files that tools leave in folders. Asks the system only
-for home folders.
+for home folders and the environment.
 
 `~` stands for a home folder wherever a path is accepted.
 """
@@ -31,6 +31,12 @@ def as_path(path: str | os.PathLike[str]) -> Path:
     """Returns the path that a user means, with `~` replaced as in `expanded`. Raises RecipeError U016."""
     found = Path(expanded(os.fspath(path)))
     return found.absolute() if str(found).startswith("~") else found  # Path turns "./~x" into "~x"
+
+
+def user_cache() -> Path:
+    """Returns the folder for what this program keeps and can make again: in XDG_CACHE_HOME, else in ~/.cache (XDG Base
+    Directory Specification). It need not exist."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "dsv4recipe").expanduser()
 
 
 _LEFT = frozenset(("__MACOSX", "__pycache__", "@eaDir", "lost+found", "Thumbs.db", "desktop.ini"))

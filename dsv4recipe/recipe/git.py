@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dsv4recipe.errors import Where
+from dsv4recipe.paths import user_cache
 from dsv4recipe.recipe.nodes import fail, short
 from dsv4recipe.recipe.text import MAX_BYTES
 
@@ -65,7 +66,7 @@ def read_git(file: GitFile, where: Where) -> str:
     file) and R006 (too large)."""
     if any(part in ("", ".", "..") for part in file.path.split("/")):
         fail("R042", f'"{short(file.path)}" points outside of its repository', where, _WRITE)
-    place = _cache() / hashlib.sha256(file.url.encode()).hexdigest()[:24]
+    place = user_cache() / "git" / hashlib.sha256(file.url.encode()).hexdigest()[:24]
     inside = f"{file.commit}:{file.path}"
     if not (place / "HEAD").exists():
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +108,3 @@ def _run(place: Path | None, *arguments: str) -> subprocess.CompletedProcess[byt
         return subprocess.CompletedProcess(command, 127, b"", b"git is not installed")
     except subprocess.TimeoutExpired:
         return subprocess.CompletedProcess(command, 124, b"", f"no answer within {_SECONDS} s".encode())
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "dsv4recipe" / "git"

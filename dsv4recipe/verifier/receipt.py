@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from dsv4recipe.files.atomic import write_file
+from dsv4recipe.paths import user_cache
 
 VARIABLE = "DSV4RECIPE_CACHE"
 _BLOCKS, _BLOCK = 16, 64 << 10
@@ -90,8 +91,7 @@ def receipt_of(bundle: Path, full: bool = False) -> Receipt:
 def cache_folder() -> Path:
     """Returns where receipts are kept: DSV4RECIPE_CACHE, else the cache folder of the user."""
     told = os.environ.get(VARIABLE)
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(told or f"{cache}/dsv4recipe").expanduser()
+    return Path(told).expanduser() if told else user_cache()
 
 
 def _files(path: Path) -> Mapping[str, Any]:
